@@ -8,6 +8,8 @@ import numpy as np
 from gguf import GGUFReader, quants
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from stats import HeadStats
+
 ROWS = 256  # query rows per step: bounds the memory of the scores and of the logits
 
 
@@ -44,13 +46,14 @@ class Model:
         tok.decoder = decoders.ByteLevel()
         return tok
 
-    def forward(self, ids, on_head):
-        """Run the model; calls on_head(layer, head, q, k, v, out, probs_stats) for each head.
+    def forward(self, ids, visit):
+        """Run the model and return the final hidden states, normalised.
 
-        on_head.observer() makes the object that is fed the softmax rows of one head.
-        Returns the final hidden states, normalised.
+        Calls visit(layer, head, q, k, v, out, stats) for each head: its inputs after RoPE, its
+        output before the output projection, and the HeadStats of its softmax.
         """
         n, group = len(ids), self.heads // self.kv_heads
+        assert n <= self.context
         cos, sin = rope_tables(n, self.dim, self.theta)
         x = self.w["token_embd.weight"][ids]
         for layer in range(self.layers):
@@ -62,9 +65,9 @@ class Model:
             outs = []
             for head in range(self.heads):
                 kv = head // group
-                observer = on_head.observer(n)
-                out = attend(q[head], k[kv], v[kv], observer)
-                on_head(layer, head, kv, q[head], k[kv], v[kv], out, observer)
+                stats = HeadStats(n)
+                out = attend(q[head], k[kv], v[kv], stats)
+                visit(layer, head, q[head], k[kv], v[kv], out, stats)
                 outs.append(out)
             x = x + np.concatenate(outs, axis=1) @ w("attn_output").T
             h = rms_norm(x, w("ffn_norm"), self.eps)
@@ -113,7 +116,7 @@ def rope(x, cos, sin):
 def attend(q, k, v, observer):
     """Causal softmax(q k^T / sqrt(dim)) v of one head; observer(first_row, probs) sees each step.
 
-    probs is [rows, n] with zeros above the diagonal.
+    probs is [rows, first_row + rows]: the keys up to the last row, zeros above the diagonal.
     """
     n, dim = q.shape
     out = np.empty_like(q)

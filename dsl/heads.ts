@@ -1,0 +1,18 @@
+// A pattern for every head: a list, not a merged mask; heads of one pattern run together.
+
+import type { Pattern } from './pattern.ts';
+
+/** One pattern per head: one launch per distinct pattern over its list of heads. */
+export interface HeadPatterns {
+  readonly byHead: readonly Pattern[];
+}
+
+/** Gives each query head its own pattern, in the order of the heads. */
+export function byHead(
+  patterns: readonly Pattern<never, never>[] | readonly Pattern[],
+): HeadPatterns {
+  return Object.freeze({ byHead: Object.freeze([...(patterns as readonly Pattern[])]) });
+}
+
+export const isHeadPatterns = (value: unknown): value is HeadPatterns =>
+  typeof value === 'object' && value !== null && 'byHead' in value;

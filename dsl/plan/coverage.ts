@@ -1,0 +1,104 @@
+// The proof that a plan does what its mask says, for the shape at hand: every allowed pair is visited,
+// every full tile is allowed wholly, no pair is visited twice. A stated schedule stands or falls here.
+
+import { boxOf } from '../analysis/box.ts';
+import { possible } from '../analysis/possible.ts';
+import { type Diagnostic, diagnostic } from '../diagnostic.ts';
+import { complement, unite } from './spans.ts';
+import { boxOfTile, type Pass, type UnitPlan } from './unit.ts';
+import { type Visit, visitsOf } from './walk.ts';
+
+export type Fault = 'missed' | 'not-full' | 'twice';
+
+export interface Proof {
+  /** What was asked of the intervals. */
+  readonly questions: number;
+  /** Could not be decided within the budget; such a pair is not known to be wrong. */
+  readonly undecided: number;
+  readonly counterexample:
+    | { readonly fault: Fault; readonly q: number; readonly k: number }
+    | undefined;
+}
+
+/** Proves one unit, query tile by query tile (all of them, or those asked for). */
+export function prove(plan: UnitPlan, tiles?: Iterable<number>): Proof {
+  let questions = 0;
+  let undecided = 0;
+  for (const tile of tiles ?? Array.from({ length: plan.tiles }, (_, i) => i)) {
+    const visits = visitsOf(plan, tile);
+    for (const pass of plan.passes) {
+      const own = visits.filter((visit) => visit.pass === pass);
+      const found = pass.kind === 'rest' ? undefined : proveTile(plan, pass, tile, own);
+      if (!found) continue;
+      questions += found.questions;
+      undecided += found.undecided;
+      if (found.counterexample)
+        return { questions, undecided, counterexample: found.counterexample };
+    }
+  }
+  return { questions, undecided, counterexample: undefined };
+}
+
+function proveTile(plan: UnitPlan, pass: Pass, tile: number, visits: readonly Visit[]): Proof {
+  const { q0, q1 } = boxOfTile(plan, tile);
+  const { kLen } = plan.binding.shape;
+  let questions = 0;
+  let undecided = 0;
+  const ask = (
+    formula: Pass['formula'],
+    from: number,
+    to: number,
+    fault: Fault,
+  ): Proof['counterexample'] => {
+    questions += 1;
+    const answer = possible(formula, boxOf(q0, q1, from, to - 1), plan.binding);
+    if (answer.is === 'unknown') undecided += 1;
+    return answer.is === 'yes' ? { fault, q: answer.q, k: answer.k } : undefined;
+  };
+  const all: number[][] = [];
+  for (const visit of visits) {
+    if (visit.kind === 'tile') all.push([visit.from, visit.to]);
+    if (visit.kind === 'columns') all.push(...Array.from(visit.keys, (key) => [key, key + 1]));
+  }
+  const visited = unite(all);
+  const sorted = all.toSorted((a, b) => a[0]! - b[0]!);
+  for (let i = 1, end = sorted[0]?.[1] ?? 0; i < sorted.length; i += 1) {
+    const [from, to] = sorted[i] as [number, number];
+    if (from < end)
+      return { questions, undecided, counterexample: { fault: 'twice', q: q0, k: from } };
+    end = Math.max(end, to);
+  }
+  const gaps = complement(visited, 0, kLen);
+  for (let i = 0; i < gaps.length; i += 2) {
+    const missed = ask(pass.formula, gaps[i]!, gaps[i + 1]!, 'missed');
+    if (missed) return { questions, undecided, counterexample: missed };
+  }
+  for (const visit of visits) {
+    if (visit.kind !== 'tile' || !visit.full) continue;
+    const broken = ask(pass.negation, visit.from, visit.to, 'not-full');
+    if (broken) return { questions, undecided, counterexample: broken };
+  }
+  return { questions, undecided, counterexample: undefined };
+}
+
+/** What a failed proof of a stated schedule tells its author. */
+export function statedFinding(name: string, { counterexample }: Proof): Diagnostic | undefined {
+  if (!counterexample) return undefined;
+  const { fault, q, k } = counterexample;
+  if (fault === 'twice') {
+    return diagnostic(
+      'S004',
+      `the stated schedule of '${name}' visits key ${k} twice for query ${q}`,
+      {
+        help: 'join the spans with union(...)',
+      },
+    );
+  }
+  return diagnostic(
+    'S003',
+    `the mask of '${name}' allows (q=${q}, k=${k}), but no visited span contains key ${k}`,
+    {
+      help: 'widen the spans of .visit, or drop .visit: the schedule is derived from the mask',
+    },
+  );
+}

@@ -1,0 +1,20 @@
+// The public surface of warploom.
+
+export * from './dsl/index.ts';
+export * from './patterns/index.ts';
+export {
+  type Attend,
+  type AttendInputs,
+  type AttendResult,
+  type CallOptions,
+  type CompileOptions,
+  compile,
+} from './runtime/attend.ts';
+export { type Bound, errorBound } from './runtime/bound.ts';
+export { type Device, type DeviceOptions, openDevice } from './runtime/device.ts';
+export type { DType, FloatType, Layout } from './runtime/dtype.ts';
+export { openNpy, writeNpy } from './runtime/files/npy.ts';
+export { openSafetensors, writeSafetensors } from './runtime/files/safetensors.ts';
+export { type HeadRecall, recall } from './runtime/recall.ts';
+export { type ReferenceInputs, type ReferenceResult, reference } from './runtime/reference/attention.ts';
+export { Tensor, tensor } from './runtime/tensor.ts';

@@ -1,0 +1,45 @@
+// How far a device's output may be from the float64 oracle: one function, used by every test.
+
+import type { FloatType } from './dtype.ts';
+
+/** Half the distance between neighbouring numbers near 1. */
+const roundoff: Readonly<Record<FloatType, number>> = {
+  fp32: 2 ** -24,
+  fp16: 2 ** -11,
+  bf16: 2 ** -8,
+};
+
+export interface Magnitudes {
+  /** Largest |v|. */
+  readonly value: number;
+  /** Largest |logit| that the softmax sees; 8 covers standard normal q and k. */
+  readonly logit?: number;
+}
+
+export interface Bound {
+  /** Largest absolute error of an output element. */
+  readonly out: number;
+  /** Largest absolute error of a natural-log LSE. */
+  readonly lse: number;
+}
+
+/**
+ * Twice the error of the same computation in straightforward low precision: weights and output rounded
+ * to the dtype (two roundings), logits and sums accumulated in fp32 (errors grow as the root of their
+ * length, logits in proportion to their size).
+ */
+export function errorBound(
+  dtype: FloatType,
+  length: number,
+  headDim: number,
+  { value, logit = 8 }: Magnitudes,
+): Bound {
+  const single = roundoff.fp32;
+  const logits = single * Math.sqrt(headDim) * Math.max(1, logit);
+  const sums = single * Math.sqrt(Math.max(1, length));
+  return {
+    out: 2 * value * (2 * roundoff[dtype] + logits + sums) + Number.MIN_VALUE,
+    // An LSE is stored in fp32, whatever the dtype.
+    lse: 2 * (logits + sums + single * Math.max(1, logit + Math.log(Math.max(1, length)))),
+  };
+}

@@ -1,0 +1,62 @@
+// `npm run build`: compiles the published part of the tree to dist/, as ESM with its types. Not the
+// native addon: npm's install step builds that (runtime/native/install.mjs).
+
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const dist = join(root, 'dist');
+const parts = ['index.ts', 'cli.ts', 'dsl', 'codegen', 'runtime', 'patterns'];
+
+/** Runs Node and ends the build when that fails. */
+function run(what, args) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
+  if (status !== 0) {
+    console.error(`build: ${what} failed`);
+    process.exit(1);
+  }
+}
+
+function compile() {
+  // In build/, which git ignores; paths are relative to the file.
+  const config = join(root, 'build', 'tsconfig.json');
+  mkdirSync(dirname(config), { recursive: true });
+  const include = parts.filter((part) => existsSync(join(root, part)));
+  const settings = {
+    extends: '../tsconfig.json',
+    compilerOptions: { rootDir: '..', outDir: '../dist', noEmitOnError: true },
+    include: include.map((part) => `../${part}`),
+    exclude: ['../node_modules', '../dist', '../**/*.test.ts'],
+  };
+  writeFileSync(config, `${JSON.stringify(settings, null, 2)}\n`);
+  const typescript = createRequire(import.meta.url).resolve('typescript/package.json');
+  run('tsc', [join(dirname(typescript), 'bin', 'tsc'), '-p', config]);
+  return parts.filter((part) => !include.includes(part));
+}
+
+/** The command must start under a plain `node`, and by its own name. */
+function makeExecutable(cli) {
+  if (!readFileSync(cli, 'utf8').startsWith('#!/usr/bin/env node\n')) {
+    console.error("build: cli.ts must begin with the line '#!/usr/bin/env node'");
+    process.exit(1);
+  }
+  chmodSync(cli, 0o755);
+}
+
+/** Lifts the shipped patterns once, so that using them needs no parser. */
+function prelift() {
+  const script = join(dist, 'runtime', 'prelift.js');
+  const needs = [join(dist, 'patterns', 'index.js'), join(dist, 'dsl', 'lift', 'index.js'), script];
+  if (needs.every((file) => existsSync(file))) run('prelift', [script]);
+  else console.log('build: no patterns to lift');
+}
+
+rmSync(dist, { recursive: true, force: true });
+const absent = compile();
+const cli = join(dist, 'cli.js');
+if (existsSync(cli)) makeExecutable(cli);
+prelift();
+console.log(`build: dist/ is complete${absent.length ? `, without ${absent.join(', ')}` : ''}`);

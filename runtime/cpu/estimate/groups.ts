@@ -1,0 +1,70 @@
+// Sharing: which heads pass over which scores together, and who reads them. One group is the query heads
+// of one KV head; what is summed over them needs them all in one pass, the rest goes head by head.
+
+import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
+import type { LaunchShape } from '../../../dsl/shape.ts';
+import { type Demand, demandOf, type Leaf, textOf, type Want } from './demand.ts';
+
+/** A wanted value and the selections made from it. */
+export interface Reading {
+  readonly want: Want;
+  readonly leaves: Map<string, Leaf>;
+}
+
+/** One pass over scores for some heads of a group. */
+export interface PassPlan {
+  readonly scores: Want['scores'];
+  readonly how: Want['how'];
+  readonly heads: readonly number[];
+  /** Read once for all the heads. */
+  readonly ofGroup: ReadonlyMap<string, Reading>;
+  /** Read for each head. */
+  readonly ofHead: ReadonlyMap<number, ReadonlyMap<string, Reading>>;
+}
+
+export const headsOfGroup = (shape: LaunchShape, kvHead: number): number[] => {
+  const size = shape.heads / shape.kvHeads;
+  return Array.from({ length: size }, (_, i) => kvHead * size + i);
+};
+
+/** The passes over the heads of a KV head that give what the `needed` ones ask for. */
+export function passesOf(
+  heads: readonly number[],
+  graphs: readonly EstimateGraph[],
+  needed: ReadonlySet<number>,
+): PassPlan[] {
+  const streams = new Map<
+    string,
+    { head: Want; group: Map<string, Reading>; own: Map<number, Map<string, Reading>> }
+  >();
+  const demands = new Map<EstimateGraph, Demand>();
+  for (const head of heads) {
+    if (!needed.has(head)) continue;
+    const graph = graphs[head]!;
+    const demand = demands.get(graph) ?? demandOf(graph);
+    demands.set(graph, demand);
+    for (const want of demand.wants.values()) {
+      const key = textOf([want.scores, want.how]);
+      const stream = streams.get(key) ?? { head: want, group: new Map(), own: new Map() };
+      streams.set(key, stream);
+      const own = stream.own.get(head) ?? new Map<string, Reading>();
+      if (!want.group) stream.own.set(head, own);
+      const readings = want.group ? stream.group : own;
+      const reading = readings.get(want.key) ?? { want, leaves: new Map() };
+      readings.set(want.key, reading);
+      for (const [text, leaf] of demand.leaves) {
+        if (leaf.want.key === want.key) reading.leaves.set(text, leaf.node);
+      }
+    }
+  }
+  return [...streams.values()].flatMap(({ head: { scores, how }, group, own }): PassPlan[] => {
+    if (group.size > 0) return [{ scores, how, heads, ofGroup: group, ofHead: own }];
+    return [...own.keys()].map((head) => ({
+      scores,
+      how,
+      heads: [head],
+      ofGroup: group,
+      ofHead: own,
+    }));
+  });
+}

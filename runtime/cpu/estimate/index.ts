@@ -1,0 +1,128 @@
+// The CPU device's estimate: which keys matter, in fp32, chunk by chunk of rows. The folder: axes, demand
+// and groups (what is asked for), vectors and stream (scores), sinks and reader (sums), select and
+// combine (members). The float64 oracle is runtime/reference/estimate.ts and shares nothing with this.
+
+import { BitSet, type ChosenSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
+import { axesOfChosen, isPerGroup } from '../../../dsl/estimate/node.ts';
+import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
+import type { LaunchShape } from '../../../dsl/shape.ts';
+import { checkGraphs } from '../../inputs.ts';
+import type { Tensor } from '../../tensor.ts';
+import { type TileProducts, tileProducts } from '../products.ts';
+import { combine, domainOf, type Results } from './combine.ts';
+import { headsOfGroup, type PassPlan, passesOf, type Reading } from './groups.ts';
+import { Pace } from './pace.ts';
+import { type Reader, readerOf } from './reader.ts';
+import { run, workOf } from './stream.ts';
+
+export interface EstimateRequest {
+  /** One graph per query head, the same object where they are equal. */
+  readonly graphs: readonly EstimateGraph[];
+  /** shape: [batch, heads, qLen, headDim] */
+  readonly q: Tensor;
+  /** shape: [batch, kvHeads, kLen, headDim] */
+  readonly k: Tensor;
+  readonly shape: LaunchShape;
+  /** The query heads whose sets are needed; the sets of the others stay empty. All, when left out. */
+  readonly only?: readonly number[] | undefined;
+  /** Told from time to time how much is done, 0..1. */
+  readonly onProgress?: ((fraction: number) => void) | undefined;
+  /** Waited for every few milliseconds; the default lets the event loop run. A rejection ends the work. */
+  readonly yieldNow?: (() => Promise<void>) | undefined;
+  /** For tests and benchmarks; the fastest there is, when left out. */
+  readonly products?: TileProducts | undefined;
+  /** For tests: rows of scores held at once. */
+  readonly chunkRows?: number | undefined;
+}
+
+interface Target extends Omit<ChosenSet, 'units' | 'dense'> {
+  readonly name: string;
+  readonly units: BitSet[];
+  readonly dense: boolean[];
+}
+
+/**
+ * The chosen sets of all heads. Memory beyond the sets is linear in the length.
+ * throws: PlanError E003 for graphs that differ between heads where they must agree, E004 for scores
+ * that are not finite.
+ */
+export async function estimateSets(request: EstimateRequest): Promise<ChosenSetsData> {
+  const { graphs, shape } = request;
+  const [first] = graphs;
+  if (!first) return {};
+  checkGraphs(graphs, shape);
+  const needed = new Set(request.only ?? graphs.keys());
+  const groups = Array.from({ length: shape.kvHeads }, (_, kvHead) => {
+    const heads = headsOfGroup(shape, kvHead);
+    return { kvHead, heads, passes: passesOf(heads, graphs, needed) };
+  });
+  const pace = new Pace(request.yieldNow, request.onProgress);
+  for (const { passes } of groups) {
+    for (const plan of passes)
+      pace.expect(shape.batch * workOf(plan.scores, plan.heads.length, shape));
+  }
+  const targets = Object.entries(first).map(([name, node]): Target => {
+    const perGroup = isPerGroup(node);
+    return { name, perGroup, axes: axesOfChosen(node), units: [], dense: [] };
+  });
+  for (let batch = 0; batch < shape.batch; batch++) {
+    for (const { kvHead, heads, passes } of groups) {
+      const all = new Map(heads.map((head) => [head, { leaves: new Map(), sums: new Map() }]));
+      for (const plan of passes) await runPlan(plan, batch, kvHead, all, pace, request);
+      for (const target of targets) addUnits(target, heads, all, request, needed);
+    }
+  }
+  pace.finish();
+  return Object.fromEntries(targets.map(({ name, ...set }): [string, ChosenSet] => [name, set]));
+}
+
+/** Runs one pass and leaves what was read in the results of its heads. */
+async function runPlan(
+  plan: PassPlan,
+  batch: number,
+  kvHead: number,
+  all: ReadonlyMap<number, Results>,
+  pace: Pace,
+  { q, k, shape, products = tileProducts(), chunkRows }: EstimateRequest,
+): Promise<void> {
+  const open = (readings: Iterable<Reading>): Reader[] =>
+    [...readings].map(({ want, leaves }) => readerOf(want, [...leaves.values()], shape));
+  const shared = open(plan.ofGroup.values());
+  const members = plan.heads.map((head) => {
+    const own = open(plan.ofHead.get(head)?.values() ?? []);
+    return {
+      inputs: { q, k, shape, batch, head, kvHead },
+      sinks: [...shared, ...own].map(({ sink }) => sink),
+      own,
+    };
+  });
+  await run({ scores: plan.scores, how: plan.how, members, products, pace, chunkRows });
+  for (const { inputs, own } of members) {
+    for (const reader of own) reader.close(all.get(inputs.head)!);
+  }
+  const common: Results = { leaves: new Map(), sums: new Map() };
+  for (const reader of shared) reader.close(common);
+  for (const results of all.values()) {
+    for (const [text, outcome] of common.leaves) results.leaves.set(text, outcome);
+    for (const [key, sums] of common.sums) results.sums.set(key, sums);
+  }
+}
+
+/** Appends the sets of the heads of one KV head, in the order of ChosenSet's units. */
+function addUnits(
+  { name, perGroup, units, dense }: Target,
+  heads: readonly number[],
+  all: ReadonlyMap<number, Results>,
+  { graphs, shape }: EstimateRequest,
+  needed: ReadonlySet<number>,
+): void {
+  const asked = heads.filter((head) => needed.has(head));
+  for (const head of perGroup ? [asked[0] ?? heads[0]!] : heads) {
+    const node = graphs[head]![name]!;
+    const outcome = needed.has(head)
+      ? combine(node, all.get(head)!, shape)
+      : { set: new BitSet(domainOf(node, shape)), dense: false };
+    units.push(outcome.set);
+    dense.push(outcome.dense);
+  }
+}

@@ -1,0 +1,134 @@
+// One attention call as plain data that a worker can be sent, and the plans made from it on either side.
+
+import type { Binding } from '../../dsl/analysis/binding.ts';
+import { Captured } from '../../dsl/analysis/zones.ts';
+import { BitSet, type ChosenSetsData, type SetDomain } from '../../dsl/chosen.ts';
+import type { Expression } from '../../dsl/expression.ts';
+import { type BoundParameters, parametersOf } from '../../dsl/given.ts';
+import type { Spans } from '../../dsl/plan/spans.ts';
+import { planUnit, type UnitPlan } from '../../dsl/plan/unit.ts';
+import { kvHeadOf, type LaunchShape, queryOffset, type Unit } from '../../dsl/shape.ts';
+import type { Buffers } from './attention.ts';
+
+/** A captured tensor's parts. */
+export interface CapturedParts {
+  readonly kind: 'int' | 'float';
+  readonly shape: readonly number[];
+  readonly data: Int32Array | Float32Array;
+}
+
+/** The bits of one set, one entry per unit (query head or KV head). */
+export interface SetParts {
+  readonly perGroup: boolean;
+  readonly units: readonly { readonly domain: SetDomain; readonly bits: Uint32Array }[];
+}
+
+/** Everything that a thread needs; typed arrays are over shared memory. */
+export interface Job {
+  readonly shape: LaunchShape;
+  readonly mask: Expression;
+  readonly score: Expression | undefined;
+  readonly params: BoundParameters;
+  readonly captured: Readonly<Record<string, CapturedParts>>;
+  readonly sets: Readonly<Record<string, SetParts>>;
+  /** The query heads of this call; each is one unit per batch entry. */
+  readonly headList: readonly number[];
+  readonly qTile: number;
+  readonly kTile: number;
+  readonly order: 'ascending' | 'descending' | undefined;
+  readonly gather: string | undefined;
+  readonly restSize: number | undefined;
+  /** Spans of a stated schedule, [unit of the job][query tile]. */
+  readonly stated: readonly (readonly Spans[])[] | undefined;
+  readonly buffers: Buffers;
+}
+
+/** The sets of a call in the form that a job carries. */
+export function partsOfSets(sets: ChosenSetsData): Record<string, SetParts> {
+  return Object.fromEntries(
+    Object.entries(sets).map(([name, { perGroup, units }]) => [
+      name,
+      { perGroup, units: units.map(({ domain, bits }) => ({ domain, bits })) },
+    ]),
+  );
+}
+
+/** Query tiles of every unit: the same for all. */
+export function tilesPerUnit({ shape, qTile }: Pick<Job, 'shape' | 'qTile'>): number {
+  if (shape.qLen === 0) return 0;
+  return Math.floor((shape.kLen - 1) / qTile) - Math.floor(queryOffset(shape) / qTile) + 1;
+}
+
+export const unitsOfJob = ({ shape, headList }: Job): number => shape.batch * headList.length;
+
+/** Unit `i` of a job: batches outermost, so that neighbours share their K and V. */
+export function unitOfJob({ shape, headList }: Job, i: number): Unit {
+  const head = headList[i % headList.length]!;
+  return { batch: Math.floor(i / headList.length), head, kvHead: kvHeadOf(shape, head) };
+}
+
+/** Makes bindings and plans of a job's units; captured tensors and equal sets are shared between them. */
+export class Planner {
+  readonly #job: Job;
+  readonly #captured: Record<string, Captured>;
+  readonly #sets = new Map<string, BitSet>();
+  #last: { unit: number; plan: UnitPlan } | undefined;
+
+  constructor(job: Job) {
+    this.#job = job;
+    this.#captured = Object.fromEntries(
+      Object.entries(job.captured).map(([name, { kind, shape, data }]) => [
+        name,
+        new Captured(kind, shape, data),
+      ]),
+    );
+  }
+
+  binding(i: number): Binding {
+    const { shape, params, sets } = this.#job;
+    const unit = unitOfJob(this.#job, i);
+    const bound = Object.keys(sets).map((name) => [name, this.#set(name, unit)] as const);
+    return {
+      shape,
+      unit,
+      params: parametersOf(params, unit.head),
+      captured: this.#captured,
+      sets: Object.fromEntries(bound),
+    };
+  }
+
+  plan(i: number): UnitPlan {
+    if (this.#last?.unit === i) return this.#last.plan;
+    const { mask, score, qTile, kTile, order, gather, restSize, stated } = this.#job;
+    const spans = stated?.[i];
+    const binding = this.binding(i);
+    const first = Math.floor(queryOffset(binding.shape) / qTile);
+    const statedSpans = spans && ((q0: number) => spans[Math.floor(q0 / qTile) - first] ?? []);
+    const plan = planUnit({
+      binding,
+      mask,
+      score,
+      qTile,
+      kTile,
+      order,
+      gather,
+      restSize,
+      stated: statedSpans,
+    });
+    this.#last = { unit: i, plan };
+    return plan;
+  }
+
+  #set(name: string, { batch, head, kvHead }: Unit): BitSet {
+    const { shape, sets } = this.#job;
+    const { perGroup, units } = sets[name]!;
+    const at = perGroup ? batch * shape.kvHeads + kvHead : batch * shape.heads + head;
+    const key = `${name} ${at}`;
+    const known = this.#sets.get(key);
+    if (known) return known;
+    const { domain, bits } = units[at]!;
+    const made = new BitSet(domain, bits);
+    this.#sets.set(key, made);
+    return made;
+  }
+}

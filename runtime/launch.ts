@@ -1,0 +1,105 @@
+// One call of one pattern over its heads, made ready: inputs checked, sets chosen, integers proved, and
+// all of it as a job for the CPU device. A call of `byHead` has one launch per distinct pattern.
+
+import { findOverflow } from '../dsl/analysis/overflow.ts';
+import type { ChosenSetsData } from '../dsl/chosen.ts';
+import { type Definition, lifted, restSize } from '../dsl/definition.ts';
+import { type Diagnostic, PlanError, ShapeError, throwIfAny } from '../dsl/diagnostic.ts';
+import { type Expression, rebuild } from '../dsl/expression.ts';
+import { parametersOf } from '../dsl/given.ts';
+import { prove, statedFinding } from '../dsl/plan/coverage.ts';
+import type { Spans } from '../dsl/plan/spans.ts';
+import { boxOfTile, planUnit, statedSpans } from '../dsl/plan/unit.ts';
+import { tileSizes } from '../dsl/schedule.ts';
+import type { LaunchShape } from '../dsl/shape.ts';
+import type { Buffers } from './cpu/attention.ts';
+import { type CapturedParts, type Job, Planner, partsOfSets, unitsOfJob } from './cpu/job.ts';
+import type { CheckedGiven } from './inputs.ts';
+import type { Tensor } from './tensor.ts';
+
+export interface LaunchRequest {
+  readonly definition: Definition;
+  readonly shape: LaunchShape;
+  readonly given: CheckedGiven;
+  readonly sets: ChosenSetsData;
+  readonly headList: readonly number[];
+  readonly buffers: Buffers;
+}
+
+/** Spans hold the author's whole file; workers do not need it. */
+const withoutSpans = (node: Expression): Expression =>
+  rebuild(node, ({ span: _, ...rest }) => rest as Expression);
+
+/**
+ * The job of a launch. Throws ShapeError T009 when an integer may leave int32, PlanError S003 or S004
+ * when a stated schedule does not do what the mask says.
+ */
+export function jobOf({ definition, shape, given, sets, headList, buffers }: LaunchRequest): Job {
+  const { mask, score } = lifted(definition);
+  const { knobs } = definition;
+  const numbers = parametersOf(given.params, headList[0] ?? 0);
+  const job: Job = {
+    shape,
+    mask: withoutSpans(mask),
+    score: score && withoutSpans(score),
+    params: given.params,
+    captured: Object.fromEntries(
+      Object.entries(given.captured).map(([name, tensor]) => [name, partsOf(tensor)]),
+    ),
+    sets: partsOfSets(sets),
+    headList,
+    ...tileSizes(knobs),
+    order: knobs.order,
+    gather: knobs.gather,
+    restSize: restSize(definition, numbers),
+    stated: undefined,
+    buffers,
+  };
+  proveIntegers(definition, job);
+  return definition.visit ? { ...job, stated: stateSpans(definition, job) } : job;
+}
+
+function partsOf(tensor: Tensor): CapturedParts {
+  const kind = tensor.dtype === 'i32' ? 'int' : 'float';
+  const data = tensor.withLayout('bhsd').data as Int32Array | Float32Array;
+  return { kind, shape: tensor.shape, data };
+}
+
+function proveIntegers(definition: Definition, job: Job): void {
+  const { mask, score } = lifted(definition);
+  const planner = new Planner(job);
+  const seen = new Set<string>();
+  const findings: Diagnostic[] = [];
+  for (let i = 0; i < unitsOfJob(job); i += 1) {
+    const binding = planner.binding(i);
+    // Heads differ in their numbers; captured tensors are bounded whole where an index is a head.
+    const key = JSON.stringify([
+      binding.params,
+      Object.keys(job.captured).length > 0 && binding.unit,
+    ]);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    for (const expression of score ? [mask, score] : [mask]) {
+      const finding = findOverflow(definition.name, expression, binding);
+      if (finding) findings.push(finding);
+    }
+    if (findings.length > 0) break;
+  }
+  throwIfAny(findings, ShapeError);
+}
+
+/** Runs a stated schedule for every query tile of every unit, and proves it. */
+function stateSpans(definition: Definition, job: Job): Spans[][] {
+  const planner = new Planner(job);
+  return Array.from({ length: unitsOfJob(job) }, (_, i) => {
+    const binding = planner.binding(i);
+    const stated = statedSpans(definition.visit!, binding);
+    const plan = planUnit({ ...job, binding, stated });
+    const finding = statedFinding(definition.name, prove(plan));
+    if (finding) throw new PlanError([finding]);
+    return Array.from({ length: plan.tiles }, (_, tile) => {
+      const { q0, q1 } = boxOfTile(plan, tile);
+      return stated(q0, q1);
+    });
+  });
+}

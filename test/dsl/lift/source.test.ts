@@ -1,0 +1,179 @@
+// The source file and the function that runs: positions, files edited after they were loaded, odd
+// places to stand in.
+
+import { afterAll, expect, test } from 'vitest';
+import { parseFrame } from '../../../dsl/lift/callsite.ts';
+import { diagnose, lift } from '../../../dsl/lift/index.ts';
+import { type Arrow, mask, request, text } from './builder.ts';
+import { Project, prelude, shown } from './project.ts';
+
+const project = new Project({});
+afterAll(() => project.remove());
+
+const edited = (written: string, run: Arrow, before = '') =>
+  diagnose(project.standing(written, run, before));
+
+test('a file edited after it was loaded is an error that names the difference', () => {
+  const { findings } = edited(
+    '({ q, k }) => k <= q && q - k < 9',
+    ({ q, k }) => k <= q && q - k < 8,
+  );
+  expect(findings.map((one) => [one.code, one.what])).toEqual([
+    ['L009', "the file says '9', and the function that runs says '8'"],
+  ]);
+});
+
+test('an edit that does not change the meaning is none', () => {
+  const { expression } = edited('({ q: i, k: j }) => !(j > i)', ({ q, k }) => k <= q);
+  expect(expression?.span?.source.path).toBe(project.path('spec.ts'));
+});
+
+test.each<[string, Arrow]>([
+  ['({ q, k }) => k <= q && k !== 70001', ({ q, k }) => k <= q],
+  ['({ q, k }) => k <= q && (k !== 70001 || q !== 80000)', ({ q, k }) => k <= q],
+  ['({ q, k }) => k <= q || k * 3 === 150000 && q === 49999', ({ q, k }) => k <= q],
+  ['({ q, k }, { block }) => Math.floor(q / block) !== 900 || k < q || k > 5000', () => true],
+  ['({ q, k }, { window }) => q - k < window', ({ q, k }, { window }) => q - k <= window],
+  ['({ q, k }, { doc, batch }) => k < q', ({ q, k }) => q < k],
+  ['({ k }, { columns }) => columns.has(k)', ({ q }, { columns }) => columns.has(q)],
+  [
+    '({ k, batch }, { doc }) => doc.at(batch, k) === 3',
+    ({ k, batch }, { doc }) => doc.at(batch, k) === 2,
+  ],
+])('%s is not what runs', (written, run) => {
+  expect(edited(written, run).findings[0]?.code).toMatch(/L009|L017/);
+});
+
+test('a constant edited after it was loaded disagrees with the function', () => {
+  const SINKS = 4;
+  const { findings } = edited('({ k }) => k < SINKS', ({ k }) => k < SINKS, 'const SINKS = 5;\n');
+  expect(findings.map((one) => one.code)).toEqual(['L010']);
+});
+
+test('two patterns on one line are two patterns', () => {
+  const [a, b] = [mask(({ q, k }) => k <= q), mask(({ q, k }) => k < q)];
+  expect([text(a!), text(b!)]).toEqual(['le($k,$q)', 'lt($k,$q)']);
+});
+
+test('a named function, a local one and one that a function makes are found', () => {
+  const here: Arrow = ({ q, k }) => k <= q;
+  function there({ q, k }: { q: number; k: number }) {
+    return k < q;
+  }
+  const make =
+    (near: number): Arrow =>
+    ({ q, k }) =>
+      q - k < near;
+  expect(text(mask(here))).toBe('le($k,$q)');
+  expect(text(mask(there))).toBe('lt($k,$q)');
+  expect(text(mask(make(5)))).toBe('lt(sub:int($q,$k),int:5)');
+});
+
+test('a function passed through a variable is lifted from its text', () => {
+  const all: Arrow[] = [({ q, k }) => k <= q];
+  for (const fn of all) expect(text(mask(fn))).toBe('le($k,$q)');
+});
+
+test('without a file the text of the function has to do', () => {
+  const fn: Arrow = ({ q, k }, { window }) => q - k < window && k < Math.max(4, q);
+  const { expression } = diagnose(request('mask', fn));
+  expect(expression?.span?.source.path).toBe('<function>');
+  const { start, end, source } = expression!.span!;
+  expect(source.text.slice(start, end)).toBe('q - k < window && k < Math.max(4, q)');
+});
+
+test('methods, functions and minified functions show their text', () => {
+  const { near } = {
+    near({ q, k }: { q: number; k: number }) {
+      return q - k < 4;
+    },
+  };
+  expect(text(request('mask', near))).toBe('lt(sub:int($q,$k),int:4)');
+  // biome-ignore lint/complexity/useArrowFunction: the form is what is tested
+  const fn: Arrow = function ({ k }) {
+    return k < 4;
+  };
+  expect(text(request('mask', fn))).toBe('lt($k,int:4)');
+  const small = new Function(
+    'return ({q:t,k:n},{window:a})=>{let e=t-n;return e<0?!1:e<a||n<4?!0:0===n}',
+  )() as Arrow;
+  expect(text(request('mask', small))).toContain('lt');
+});
+
+test('frames of every form are read', () => {
+  const site = { file: '/a (b)/c d.ts', line: 3, column: 14 };
+  for (const frame of [
+    '    at mask (/a (b)/c d.ts:3:14)',
+    '    at /a (b)/c d.ts:3:14',
+    '    at async Promise.all (/a (b)/c d.ts:3:14)',
+    '    at async file:///a%20(b)/c%20d.ts:3:14',
+    '    at new A (file:///a%20(b)/c%20d.ts:3:14)',
+    '    at Object.<anonymous> (/a (b)/c d.ts:3:14)',
+    '    at f [as mask] (/a (b)/c d.ts:3:14)',
+  ]) {
+    expect(parseFrame(frame), frame).toEqual(site);
+  }
+  for (const frame of [
+    '    at REPL1:1:5',
+    '    at node:internal/main:1:5',
+    '    at f (native)',
+    '    at <anonymous>',
+    '    at eval (eval at f (/a.ts:1:1), <anonymous>:1:1)',
+  ]) {
+    expect(parseFrame(frame), frame).toBeUndefined();
+  }
+});
+
+test('capturing a call site costs microseconds and restores the limit', () => {
+  const limit = Error.stackTraceLimit;
+  const sites = Array.from({ length: 2000 }, () => mask(() => true).site);
+  const start = performance.now();
+  for (let i = 0; i < 2000; i++) mask(() => true);
+  expect(((performance.now() - start) * 1000) / 2000).toBeLessThan(200);
+  expect(Error.stackTraceLimit).toBe(limit);
+  expect(sites[0]?.file).toMatch(/source\.test\.ts$/);
+});
+
+declare const missing: number;
+
+test('lift throws everything that is wrong at once', () => {
+  expect(() => lift(mask(({ q, k }) => q == k && missing < k && Math.random() < 0.5))).toThrow(
+    /L002.*L003.*L006/s,
+  );
+});
+
+test('a compiled package without source maps lifts from its JavaScript', () => {
+  project.write(
+    'src/sizes.ts',
+    `export enum Kind { A = 3, B }\nexport const SIZES = { sinks: 4 } as const;\nexport const near = (d: number): boolean => d < 9;\n`,
+  );
+  project.write(
+    'src/index.ts',
+    `${prelude}
+import { Kind, near, SIZES } from './sizes.ts';
+show({ it: mask(({ q, k }: any) => k < SIZES.sinks || near(q - k) || k === Kind.B) });`,
+  );
+  for (const format of ['esm']) {
+    project.tool(
+      'esbuild',
+      'src/sizes.ts',
+      'src/index.ts',
+      `--format=${format}`,
+      '--outdir=pkg/dist',
+      '--log-level=error',
+    );
+    project.write('pkg/package.json', JSON.stringify({ type: 'module' }));
+    const index = project.path('pkg/dist/index.js');
+    project.write(
+      'pkg/dist/index.js',
+      project.read('pkg/dist/index.js').replaceAll('./sizes.ts', './sizes.js'),
+    );
+    const { it } = shown(project.tool('tsx', index));
+    expect(it).toEqual({
+      form: 'or(or(lt($k,int:4),lt(sub:int($q,$k),int:9)),eq($k,int:4))',
+      from: 'index.js',
+      codes: [],
+      whats: [],
+    });
+  }
+});

@@ -4,7 +4,6 @@ export * from './dsl/index.ts';
 export * from './patterns/index.ts';
 export {
   type Attend,
-  type AttendInputs,
   type AttendResult,
   type CallOptions,
   type CompileOptions,
@@ -15,6 +14,7 @@ export { type Device, type DeviceOptions, openDevice } from './runtime/device.ts
 export type { DType, FloatType, Layout } from './runtime/dtype.ts';
 export { openNpy, writeNpy } from './runtime/files/npy.ts';
 export { openSafetensors, writeSafetensors } from './runtime/files/safetensors.ts';
+export type { AttentionInputs } from './runtime/inputs.ts';
 export { type HeadRecall, recall } from './runtime/recall.ts';
-export { type ReferenceInputs, type ReferenceResult, reference } from './runtime/reference/attention.ts';
+export { type ReferenceResult, reference } from './runtime/reference/attention.ts';
 export { Tensor, tensor } from './runtime/tensor.ts';

@@ -26,6 +26,8 @@ export class BitSet {
   readonly bits: Uint32Array;
   /** Members of the row before each word, [rows, stride + 1]; made when a range is first asked for. */
   #counts: Uint32Array | undefined;
+  /** The runs of a set of one axis, which every query tile asks for. */
+  #runs: readonly number[] | undefined;
 
   /** An empty set, or a view of existing bits. Memory is shared, so that workers see it. */
   constructor(domain: SetDomain, bits?: Uint32Array) {
@@ -43,7 +45,7 @@ export class BitSet {
   /** Adds a member; `row` is 0 for sets of one axis. Members outside the domain are a mistake of the caller. */
   add(row: number, column: number): void {
     this.bits[(row - this.domain.rowFrom) * this.stride + (column >>> 5)]! |= 1 << (column & 31);
-    this.#counts = undefined;
+    this.#forget();
   }
 
   /** Adds all members `[from, to)` of a row. */
@@ -57,7 +59,7 @@ export class BitSet {
         column += 1;
       }
     }
-    this.#counts = undefined;
+    this.#forget();
   }
 
   /** `set.has(column)` of one axis, `set.has(row, column)` of two; false outside the domain. */
@@ -118,6 +120,14 @@ export class BitSet {
    * `every`) row of [r0, r1] has it. Rows outside the domain have nothing.
    */
   runs(r0 = 0, r1: number = r0, over: 'any' | 'every' = 'any'): readonly number[] {
+    if (this.domain.arity === 1 && r0 === 0 && r1 === 0) {
+      this.#runs ??= this.#scan(0, 0, over);
+      return this.#runs;
+    }
+    return this.#scan(r0, r1, over);
+  }
+
+  #scan(r0: number, r1: number, over: 'any' | 'every'): readonly number[] {
     const { rowFrom, rows, columns } = this.domain;
     const [a, b] = [Math.max(r0, rowFrom) - rowFrom, Math.min(r1, rowFrom + rows - 1) - rowFrom];
     const result: number[] = [];
@@ -142,6 +152,11 @@ export class BitSet {
     }
     if (start >= 0) result.push(start, columns);
     return result;
+  }
+
+  #forget(): void {
+    this.#counts = undefined;
+    this.#runs = undefined;
   }
 
   #before(r: number, column: number): number {

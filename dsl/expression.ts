@@ -29,7 +29,8 @@ export type Binary =
 export type Comparison = (typeof comparisons)[number];
 export type Unary = (typeof unaries)[number];
 
-interface Base {
+/** What every node has. */
+export interface Base {
   /** Where the author wrote it; no part of the meaning. */
   readonly span?: Span | undefined;
 }

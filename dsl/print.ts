@@ -2,7 +2,14 @@
 // the text back gives the same tree; only casts from int to float vanish, as JavaScript has none.
 
 import type { Declarations } from './declarations.ts';
-import { type Binary, type Comparison, type Expression, type Index, indices, walk } from './expression.ts';
+import {
+  type Binary,
+  type Comparison,
+  type Expression,
+  type Index,
+  indices,
+  walk,
+} from './expression.ts';
 
 // How tightly JavaScript binds, loosest first.
 const level = {

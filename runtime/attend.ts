@@ -1,7 +1,8 @@
 // compile(): a pattern and its dimensions become a function from tensors to tensors.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
-import { type Definition, lifted, traceSets } from '../dsl/definition.ts';
+import { type Definition, lifted } from '../dsl/definition.ts';
 import {
   DeviceError,
   type Diagnostic,
@@ -10,7 +11,7 @@ import {
   throwIfAny,
 } from '../dsl/diagnostic.ts';
 import type { ChosenSets } from '../dsl/estimate/values.ts';
-import { type Given, type ParameterValues, parametersOf } from '../dsl/given.ts';
+import type { Given, ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { Pattern } from '../dsl/pattern.ts';
 import { estimateSets } from './cpu/estimate/index.ts';
@@ -18,8 +19,7 @@ import type { RowSource } from './cpu/rows.ts';
 import { type Device, openDevice } from './device.ts';
 import { allocate, type FloatType } from './dtype.ts';
 import {
-  type CallInputs,
-  type CheckedGiven,
+  type AttentionInputs,
   type CheckedInputs,
   checkAllInputs,
   checkChosen,
@@ -40,39 +40,35 @@ export interface CompileOptions {
   readonly device?: Device;
 }
 
-/** The tensors of a call: `q` [batch, heads, qLen, headDim], `k`, `v`, captured tensors by name, and perhaps sets. */
-export interface AttendInputs {
-  readonly q: Tensor;
-  readonly k: Tensor;
-  readonly v: Tensor;
-  /** Sets to use instead of running the estimate. */
-  readonly chosen?: ChosenSetsData | undefined;
-  readonly [captured: string]: Tensor | ChosenSetsData | undefined;
-}
-
-export interface AttendResult {
+export interface AttendResult<Sets = ChosenSetsData> {
   /** Shape [batch, heads, qLen, valueDim], in the dtype and layout of q; 0 for rows without a key. */
   readonly out: Tensor;
   /** Natural-log sum of the exponentials of each row's logits, fp32, shape [batch, heads, qLen]; -Infinity for rows without a key. */
   readonly lse: Tensor;
-  /** The sets that were used. With `byHead`, those of the last pattern that has any of the name. */
-  readonly chosen: ChosenSetsData;
+  /** The sets that were used; with `byHead` a list, one entry per distinct pattern in the order of first appearance. */
+  readonly chosen: Sets;
 }
 
 export interface CallOptions {
-  readonly onProgress?: (share: number) => void;
+  /** Told now and then how far a step is, 0 .. 1. */
+  readonly onProgress?: (share: number, step: 'estimate' | 'attention') => void;
+  /** Ends the call; it then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
 /** A compiled pattern. */
-export interface Attend<G extends Given = Given> {
-  (inputs: AttendInputs, params?: ParameterValues<G>, options?: CallOptions): Promise<AttendResult>;
-  /** The chosen sets alone: to inspect, keep, or pass back as `chosen`. */
-  estimate(
-    inputs: AttendInputs,
+export interface Attend<G extends Given = Given, Sets = ChosenSetsData> {
+  (
+    inputs: AttentionInputs<Sets>,
     params?: ParameterValues<G>,
     options?: CallOptions,
-  ): Promise<ChosenSetsData>;
+  ): Promise<AttendResult<Sets>>;
+  /** The chosen sets alone: to inspect, keep, or pass back as `chosen`. */
+  estimate(
+    inputs: AttentionInputs<Sets>,
+    params?: ParameterValues<G>,
+    options?: CallOptions,
+  ): Promise<Sets>;
   readonly device: Device;
   /** Refuses further calls; a device that this function opened itself is closed. */
   dispose(): Promise<void>;
@@ -80,12 +76,15 @@ export interface Attend<G extends Given = Given> {
 }
 
 /** One distinct pattern of a call and the query heads that it serves. */
-interface Part {
+export interface Part {
   readonly definition: Definition;
   readonly heads: readonly number[];
 }
 
-function partsOf(pattern: Pattern | HeadPatterns, heads: number): Part[] {
+export function partsOf(
+  pattern: { readonly definition: Definition } | HeadPatterns,
+  heads: number,
+): Part[] {
   if (!isHeadPatterns(pattern))
     return [{ definition: pattern.definition, heads: Array.from({ length: heads }, (_, i) => i) }];
   if (pattern.byHead.length !== heads) {
@@ -107,133 +106,145 @@ function partsOf(pattern: Pattern | HeadPatterns, heads: number): Part[] {
  * is wrong with the pattern.
  */
 export async function compile<G extends Given, S extends ChosenSets>(
-  pattern: Pattern<G, S> | HeadPatterns,
+  pattern: Pattern<G, S>,
   options: CompileOptions,
-): Promise<Attend<G>> {
-  const parts = partsOf(pattern as unknown as Pattern | HeadPatterns, options.heads);
+): Promise<Attend<G>>;
+export async function compile(
+  pattern: HeadPatterns,
+  options: CompileOptions,
+): Promise<Attend<Given, readonly ChosenSetsData[]>>;
+export async function compile(
+  pattern: { readonly definition: Definition } | HeadPatterns,
+  options: CompileOptions,
+): Promise<unknown> {
+  const parts = partsOf(pattern, options.heads);
   for (const { definition } of parts) lifted(definition);
   const device = options.device ?? (await openDevice());
-  let disposed = false;
-
-  const check = (inputs: AttendInputs, params: ParameterValues<G> | undefined) => {
-    if (disposed)
-      throw new DeviceError([
-        diagnostic('R003', 'this function was disposed', { help: 'compile the pattern again' }),
-      ]);
-    device.check();
-    const call = checkAllInputs(
-      parts.map(({ definition }) => definition),
-      inputs as CallInputs,
-      params as Record<string, unknown>,
-    );
-    checkDimensions(call, options);
-    return call;
-  };
-
-  /** The given or estimated sets of one part. */
-  const setsOf = async (
-    part: Part,
-    call: CheckedInputs,
-    given: CheckedGiven,
-    chosen: ChosenSetsData | undefined,
-    { onProgress, signal }: CallOptions,
-  ) => {
-    if (part.definition.estimates.length === 0) return {};
-    const graphs = graphsPerHead(part.definition, given.params, call.shape);
-    if (chosen) {
-      const own =
-        parts.length === 1
-          ? chosen
-          : Object.fromEntries(Object.entries(chosen).filter(([name]) => name in graphs[0]!));
-      checkChosen(
-        part.definition.name,
-        graphs[0] ?? traceSets(part.definition, parametersOf(given.params, 0)),
-        own,
-        call.shape,
-      );
-      return own;
-    }
-    const { q, k, shape } = call;
-    const only = parts.length === 1 ? undefined : part.heads;
-    const yieldNow =
-      signal &&
-      (async () => {
-        await new Promise((resolve) => setImmediate(resolve));
-        signal.throwIfAborted();
-      });
-    return estimateSets({ graphs, q, k, shape, only, onProgress, yieldNow });
-  };
-
-  const estimate = async (
-    inputs: AttendInputs,
-    params?: ParameterValues<G>,
-    call: CallOptions = {},
-  ) => {
-    const checked = check(inputs, params);
-    let sets: ChosenSetsData = {};
-    for (const [i, part] of parts.entries()) {
-      sets = { ...sets, ...(await setsOf(part, checked, checked.given[i]!, inputs.chosen, call)) };
-    }
-    return sets;
-  };
-
-  const attend = async (
-    inputs: AttendInputs,
-    params?: ParameterValues<G>,
-    call: CallOptions = {},
-  ): Promise<AttendResult> => {
-    const checked = check(inputs, params);
-    const { q, k, v, shape } = checked;
-    const { batch, heads, qLen, valueDim } = shape;
-    const outShape = [batch, heads, qLen, valueDim];
-    const out = new Tensor({
-      data: allocate(q.dtype, batch * heads * qLen * valueDim),
-      shape: outShape,
-      dtype: q.dtype,
-      layout: q.layout,
-    });
-    const lse = new Tensor({
-      data: allocate('fp32', batch * heads * qLen),
-      shape: [batch, heads, qLen],
-      dtype: 'fp32',
-    });
-    const buffers = {
-      q: rowsOf(q),
-      k: rowsOf(k),
-      v: rowsOf(v),
-      out: rowsOf(out),
-      lse: lse.data as Float32Array,
-    };
-    let chosen: ChosenSetsData = {};
-    for (const [i, part] of parts.entries()) {
-      const given = checked.given[i]!;
-      const sets = await setsOf(part, checked, given, inputs.chosen, call);
-      const job = jobOf({
-        definition: part.definition,
-        shape,
-        given,
-        sets,
-        headList: part.heads,
-        buffers,
-      });
-      const bad = await device.pool.run(job, call);
-      if (bad) throw notANumber(bad);
-      chosen = { ...chosen, ...sets };
-    }
-    return { out, lse, chosen };
-  };
-
+  const compiled = new Compiled(parts, isHeadPatterns(pattern), options, device);
   const dispose = async () => {
-    disposed = true;
+    compiled.disposed = true;
     if (!options.device) await device.dispose();
   };
+  const attend = (inputs: AnyInputs, params?: AnyParams, call?: CallOptions) =>
+    compiled.attend(inputs, params, call);
   return Object.assign(attend, {
-    estimate,
+    estimate: (inputs: AnyInputs, params?: AnyParams, call?: CallOptions) =>
+      compiled.estimate(inputs, params, call),
     device,
     dispose,
     [Symbol.asyncDispose]: dispose,
-  }) as Attend<G>;
+  });
 }
+
+type AnySets = ChosenSetsData | readonly ChosenSetsData[];
+type AnyInputs = AttentionInputs<AnySets>;
+type AnyParams = Readonly<Record<string, unknown>>;
+
+/** What a compiled pattern keeps between calls, and the steps of a call. */
+class Compiled {
+  readonly #parts: readonly Part[];
+  readonly #isPerHead: boolean;
+  readonly #options: CompileOptions;
+  readonly #device: Device;
+  disposed = false;
+
+  constructor(parts: readonly Part[], isPerHead: boolean, options: CompileOptions, device: Device) {
+    this.#parts = parts;
+    this.#isPerHead = isPerHead;
+    this.#options = options;
+    this.#device = device;
+  }
+
+  async estimate(
+    inputs: AnyInputs,
+    params: AnyParams = {},
+    call: CallOptions = {},
+  ): Promise<AnySets> {
+    const checked = this.#check(inputs, params);
+    const sets: ChosenSetsData[] = [];
+    for (const i of this.#parts.keys()) sets.push(await this.#setsOf(i, checked, inputs, call));
+    return this.#isPerHead ? sets : sets[0]!;
+  }
+
+  async attend(
+    inputs: AnyInputs,
+    params: AnyParams = {},
+    call: CallOptions = {},
+  ): Promise<AttendResult<AnySets>> {
+    const checked = this.#check(inputs, params);
+    const { q, k, v, shape } = checked;
+    const { batch, heads, qLen, valueDim } = shape;
+    const out = new Tensor({
+      data: allocate(q.dtype, batch * heads * qLen * valueDim),
+      shape: [batch, heads, qLen, valueDim],
+      dtype: q.dtype,
+      layout: q.layout,
+    });
+    const rows = allocate('fp32', batch * heads * qLen) as Float32Array;
+    const lse = new Tensor({ data: rows, shape: [batch, heads, qLen], dtype: 'fp32' });
+    const buffers = { q: rowsOf(q), k: rowsOf(k), v: rowsOf(v), out: rowsOf(out), lse: rows };
+    const chosen: ChosenSetsData[] = [];
+    for (const [i, { definition, heads: headList }] of this.#parts.entries()) {
+      const sets = await this.#setsOf(i, checked, inputs, call);
+      const job = jobOf({ definition, shape, given: checked.given[i]!, sets, headList, buffers });
+      const { onProgress, signal } = call;
+      const bad = await this.#device.pool.run(job, {
+        onProgress: onProgress && ((share) => onProgress(share, 'attention')),
+        signal,
+      });
+      if (bad) throw notANumber(bad);
+      chosen.push(sets);
+    }
+    return { out, lse, chosen: this.#isPerHead ? chosen : chosen[0]! };
+  }
+
+  #check(inputs: AnyInputs, params: AnyParams): CheckedCall {
+    if (this.disposed) {
+      const help = 'compile the pattern again';
+      throw new DeviceError([diagnostic('R003', 'this function was disposed', { help })]);
+    }
+    this.#device.check();
+    const definitions = this.#parts.map(({ definition }) => definition);
+    const call = checkAllInputs(definitions, inputs, params);
+    checkDimensions(call, this.#options);
+    return call;
+  }
+
+  /** The given or estimated sets of one part. */
+  async #setsOf(
+    i: number,
+    call: CheckedCall,
+    inputs: AnyInputs,
+    options: CallOptions,
+  ): Promise<ChosenSetsData> {
+    const { definition, heads } = this.#parts[i]!;
+    if (definition.estimates.length === 0) return {};
+    const { q, k, shape, given } = call;
+    const graphs = graphsPerHead(definition, given[i]!.params, shape);
+    const passed = this.#isPerHead
+      ? (inputs.chosen as readonly ChosenSetsData[] | undefined)?.[i]
+      : inputs.chosen;
+    if (passed) {
+      checkChosen(definition.name, graphs[0]!, passed as ChosenSetsData, shape);
+      return passed as ChosenSetsData;
+    }
+    const { onProgress, signal } = options;
+    return estimateSets({
+      graphs,
+      q,
+      k,
+      shape,
+      only: this.#isPerHead ? heads : undefined,
+      onProgress: onProgress && ((share) => onProgress(share, 'estimate')),
+      yieldNow: async () => {
+        await nextTurn();
+        signal?.throwIfAborted();
+      },
+    });
+  }
+}
+
+type CheckedCall = ReturnType<typeof checkAllInputs>;
 
 const rowsOf = ({ data, dtype, strides, shape }: Tensor): RowSource => ({
   data,

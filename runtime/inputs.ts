@@ -25,7 +25,20 @@ import type { LaunchShape } from '../dsl/shape.ts';
 import { showShape } from './dtype.ts';
 import { Tensor } from './tensor.ts';
 
-/** What a call passes: `q`, `k`, `v`, captured tensors by name, and perhaps `chosen`. */
+/** Tensors of a call; captured tensors under the names that the pattern declares. */
+export interface AttentionInputs<Sets = ChosenSetsData> {
+  /** shape: [batch, heads, qLen, headDim] */
+  readonly q: Tensor;
+  /** shape: [batch, kvHeads, kLen, headDim] */
+  readonly k: Tensor;
+  /** shape: [batch, kvHeads, kLen, valueDim] */
+  readonly v: Tensor;
+  /** Sets to use instead of running the estimate. */
+  readonly chosen?: Sets | undefined;
+  readonly [captured: string]: Tensor | Sets | undefined;
+}
+
+/** The same before it is checked: `q`, `k`, `v`, captured tensors by name, and perhaps `chosen`. */
 export type CallInputs = Readonly<Record<string, unknown>>;
 
 /** A call that fits. */

@@ -2,6 +2,7 @@
 // the threshold weighs, within a tolerance of the row's largest weight. For tests of devices.
 
 import type { BitSet, ChosenSetsData } from '../dsl/chosen.ts';
+import type { ChosenNode } from '../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../dsl/estimate/trace.ts';
 import {
   choose,
@@ -98,7 +99,16 @@ function denseDisagreement(leaf: Leaf, weighed: Weighed, isDense: boolean, eps: 
   return isExplained ? [] : [`dense is ${isDense}, with at most ${most} of ${leaf.capacity}`];
 }
 
-/** All disagreements of a device's sets with the oracle; every set of the graphs is a plain selection. */
+/** The selection that a `where` comes to for one head; undefined where that is no set at all. */
+function selected(node: ChosenNode, oracle: Oracle, head: number): Leaf | undefined {
+  if (node.op === 'dilate') throw new Error('compare the set before it is dilated');
+  if (node.op !== 'where') return node;
+  const { of, limit } = node.verdict;
+  const side = oracle.divergence(of.left, of.right, head) < limit ? node.yes : node.no;
+  return side === 'none' ? undefined : selected(side, oracle, head);
+}
+
+/** All disagreements of a device's sets with the oracle; no set is dilated, no verdict is a close one. */
 export function disagreementsOfSets(
   graphs: readonly EstimateGraph[],
   inputs: OracleInputs,
@@ -113,8 +123,12 @@ export function disagreementsOfSets(
       for (const [name, set] of Object.entries(actual)) {
         for (const head of set.perGroup ? oracle.heads.slice(0, 1) : oracle.heads) {
           const unit = set.perGroup ? batch * kvHeads + kvHead : batch * inputs.shape.heads + head;
-          const leaf = graphs[head]![name] as Leaf;
+          const leaf = selected(graphs[head]![name]!, oracle, head);
           const one = { set: set.units[unit]!, dense: set.dense[unit]! };
+          if (!leaf) {
+            if (one.set.bits.some((word) => word !== 0)) problems.push(`'${name}' is not empty`);
+            continue;
+          }
           for (const problem of disagreements(leaf, oracle.weigh(leaf.of, head), one, eps)) {
             problems.push(`'${name}' of head ${head} of batch ${batch}: ${problem}`);
           }

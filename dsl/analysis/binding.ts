@@ -49,39 +49,56 @@ export function pointEnvironment(binding: Binding, q: number, k: number, s = 0):
   };
 }
 
-/** The environment of a box of pairs, for one unit. */
-export function boxEnvironment(binding: Binding, box: Box): IntervalEnvironment {
-  const { shape, unit, params, captured, sets } = binding;
-  const offset = queryOffset(shape);
-  return {
-    difference: bounds(box.d0, box.d1),
-    index(name: Index): Bounds {
-      switch (name) {
-        case 'q':
-          return bounds(box.q0, box.q1);
-        case 'k':
-          return bounds(box.k0, box.k1);
-        case 'row':
-          return bounds(box.q0 - offset, box.q1 - offset);
-        case 's':
-          return { lo: -Infinity, hi: Infinity, nan: false };
-        case 'qLen':
-        case 'kLen':
-          return bounds(shape[name]);
-        default:
-          return bounds(unit[name]);
-      }
-    },
-    param: (name) => bounds(params[name]!),
-    at(tensor, lo, hi) {
-      const values = captured[tensor];
-      invariant(values, `the tensor '${tensor}' is not bound`);
-      const [low, high] = values.range(lo, hi);
-      return { lo: low, hi: high, nan: values.kind === 'float' && values.mayBeNaN };
-    },
-    has: (set, lo, hi) => setTruth(sets[set], lo, hi),
-  };
+/** The environment of a box of pairs, for one unit; a class, since the analysis makes very many. */
+class BoxEnvironment implements IntervalEnvironment {
+  readonly #binding: Binding;
+  readonly #box: Box;
+  readonly difference: Bounds;
+
+  constructor(binding: Binding, box: Box) {
+    this.#binding = binding;
+    this.#box = box;
+    this.difference = bounds(box.d0, box.d1);
+  }
+
+  index(name: Index): Bounds {
+    const { shape, unit } = this.#binding;
+    const { q0, q1, k0, k1 } = this.#box;
+    switch (name) {
+      case 'q':
+        return bounds(q0, q1);
+      case 'k':
+        return bounds(k0, k1);
+      case 'row':
+        return bounds(q0 - queryOffset(shape), q1 - queryOffset(shape));
+      case 's':
+        return bounds(-Infinity, Infinity);
+      case 'qLen':
+      case 'kLen':
+        return bounds(shape[name]);
+      default:
+        return bounds(unit[name]);
+    }
+  }
+
+  param(name: string): Bounds {
+    return bounds(this.#binding.params[name]!);
+  }
+
+  at(tensor: string, lo: readonly number[], hi: readonly number[]): Bounds {
+    const values = this.#binding.captured[tensor];
+    invariant(values, `the tensor '${tensor}' is not bound`);
+    const [low, high] = values.range(lo, hi);
+    return { lo: low, hi: high, nan: values.kind === 'float' && values.mayBeNaN };
+  }
+
+  has(set: string, lo: readonly number[], hi: readonly number[]): Truth {
+    return setTruth(this.#binding.sets[set], lo, hi);
+  }
 }
+
+export const boxEnvironment = (binding: Binding, box: Box): IntervalEnvironment =>
+  new BoxEnvironment(binding, box);
 
 function setTruth(set: BitSet | undefined, lo: readonly number[], hi: readonly number[]): Truth {
   invariant(set, 'a chosen set is not bound');

@@ -51,39 +51,42 @@ export class Captured {
    * the tensor. NaN values are left out; see `mayBeNaN`.
    */
   range(lo: readonly number[], hi: readonly number[]): readonly [number, number] {
-    let [low, high] = [Infinity, -Infinity];
-    const from: number[] = [];
-    const to: number[] = [];
-    for (let axis = 0; axis < this.shape.length; axis += 1) {
-      const size = this.shape[axis]!;
-      from.push(Math.max(0, lo[axis]!));
-      to.push(Math.min(size - 1, hi[axis]!));
-      if (lo[axis]! < 0 || hi[axis]! >= size) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
-      if (from[axis]! > to[axis]!) return [0, 0];
-    }
     const last = this.shape.length - 1;
     if (last < 0) return [this.data[0]!, this.data[0]!];
-    // Rows: every combination of the leading axes; the analysis asks with one batch and one head.
-    const visit = (axis: number, row: number): void => {
-      if (axis === last) {
-        const [a, b] = this.#rowRange(row, from[last]!, to[last]!);
-        [low, high] = [Math.min(low, a), Math.max(high, b)];
-        return;
-      }
-      for (let i = from[axis]!; i <= to[axis]!; i += 1)
-        visit(axis + 1, row * this.shape[axis]! + i);
-    };
-    visit(0, 0);
+    let outside = false;
+    for (let axis = 0; axis <= last; axis += 1) {
+      const size = this.shape[axis]!;
+      if (hi[axis]! < 0 || lo[axis]! >= size) return [0, 0];
+      if (lo[axis]! < 0 || hi[axis]! >= size) outside = true;
+    }
+    const [low, high] = this.#rangeFrom(0, 0, lo, hi);
+    if (outside) return [Math.min(low, 0), Math.max(high, 0)];
     return low > high ? [0, 0] : [low, high];
+  }
+
+  /** Over every combination of the leading axes; mostly one batch and one head. */
+  #rangeFrom(
+    axis: number,
+    row: number,
+    lo: readonly number[],
+    hi: readonly number[],
+  ): readonly [number, number] {
+    const size = this.shape[axis]!;
+    const [from, to] = [Math.max(0, lo[axis]!), Math.min(size - 1, hi[axis]!)];
+    if (axis === this.shape.length - 1) return this.#rowRange(row, from, to);
+    if (from === to) return this.#rangeFrom(axis + 1, row * size + from, lo, hi);
+    let [low, high] = [Infinity, -Infinity];
+    for (let i = from; i <= to; i += 1) {
+      const [a, b] = this.#rangeFrom(axis + 1, row * size + i, lo, hi);
+      [low, high] = [Math.min(low, a), Math.max(high, b)];
+    }
+    return [low, high];
   }
 
   #rowRange(row: number, from: number, to: number): readonly [number, number] {
     const size = this.shape.at(-1)!;
     let [low, high] = [Infinity, -Infinity];
-    const take = (lo: number, hi: number) => {
-      if (lo < low) low = lo;
-      if (hi > high) high = hi;
-    };
+    const levels = this.#levels();
     let i = from;
     while (i <= to) {
       // The widest zone that starts here and ends within the range.
@@ -92,17 +95,19 @@ export class Captured {
         i % (leaf << (level + 1)) === 0 &&
         Math.min(i + (leaf << (level + 1)), size) - 1 <= to
       ) {
-        if (level + 1 >= this.#levels().length) break;
+        if (level + 1 >= levels.length) break;
         level += 1;
       }
       if (level < 0) {
         const value = this.data[row * size + i]!;
-        take(value, value);
+        if (value < low) low = value;
+        if (value > high) high = value;
         i += 1;
       } else {
-        const { lo, hi, perRow } = this.#levels()[level]!;
+        const { lo, hi, perRow } = levels[level]!;
         const zone = row * perRow + i / (leaf << level);
-        take(lo[zone]!, hi[zone]!);
+        if (lo[zone]! < low) low = lo[zone]!;
+        if (hi[zone]! > high) high = hi[zone]!;
         i += leaf << level;
       }
     }

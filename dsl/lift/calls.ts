@@ -68,9 +68,14 @@ function inline(
   }
   const args = node.arguments.map((arg) => context.value(arg, scope));
   if (args.length > parameters.length || node.arguments.some(ts.isSpreadElement)) {
-    return context.fail('L020', `'${name}' takes ${parameters.length} arguments`, node, {
-      help: 'give one argument for each parameter',
-    });
+    return context.fail(
+      'L020',
+      `'${name}' takes ${parameters.length} of these ${args.length} arguments`,
+      node,
+      {
+        help: 'give one argument for each parameter',
+      },
+    );
   }
   const inner = new Scope(target.scope.root, target.scope);
   for (const [i, parameter] of parameters.entries()) {

@@ -18,7 +18,7 @@ import { lowerCall, power } from './calls.ts';
 import { member } from './members.ts';
 import { isAssignment } from './scope.ts';
 import { choose, isCounter } from './statements.ts';
-import { isFunction, spanOf, strip, type Ts, ts } from './syntax.ts';
+import { isFunction, isTyped, spanOf, strip, type Ts, ts } from './syntax.ts';
 import {
   brief,
   type Context,
@@ -213,7 +213,9 @@ function lowerOther(
     return scalar(compare(text === '==' ? 'eq' : 'ne', x, y, spanOf(node)));
   }
   if (isAssignment(node.operatorToken.kind)) return assigned(context, node);
-  if (text === ',' && (isCounter(left) || ts.isNumericLiteral(left))) {
+  if (text === ',' && !isTyped(node)) {
+    // Minifiers keep a condition whose arms are equal as (c, a): it is lowered to see that it is pure.
+    if (!isCounter(left)) context.scalar(left, scope);
     return context.value(right, scope);
   }
   const help =

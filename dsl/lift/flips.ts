@@ -9,8 +9,8 @@ import { environment, generator, type Point, randomPoint } from './points.ts';
 /** How many points: `usual` after a certain comparison, `thorough` where points alone decide. */
 export type Effort = 'usual' | 'thorough';
 const effort = {
-  usual: { random: 64, tries: 4 },
-  thorough: { random: 400, tries: 24 },
+  usual: { random: 64, tries: 4, budget: 60 },
+  thorough: { random: 400, tries: 24, budget: 400 },
 } as const;
 
 /** The points for some forms of one function; every comparison of every form gets its own. */
@@ -19,16 +19,18 @@ export function points(
   declarations: Declarations,
   how: Effort,
 ): Point[] {
-  const { random, tries } = effort[how];
+  const { random, tries, budget } = effort[how];
   const next = generator(0x77617270);
   const found: Point[] = [];
   for (let i = 0; i < random; i++) found.push(randomPoint(declarations, next, i));
   for (const form of forms) {
     const search = new Search(declarations, next);
-    for (const leaf of walk(form)) {
-      if (!isDecider(leaf)) continue;
+    const leaves = new Set([...walk(form)].filter(isDecider));
+    // Of a large mask each comparison gets fewer tries: lifting stays a matter of milliseconds.
+    const share = Math.max(1, Math.min(tries, Math.floor(budget / leaves.size)));
+    for (const leaf of leaves) {
       const wants = wantsOf(form, leaf) ?? [];
-      for (let i = 0; i < tries; i++) found.push(...search.around(leaf, wants, i));
+      for (let i = 0; i < share; i++) found.push(...search.around(leaf, wants, i));
     }
   }
   return found;
@@ -62,13 +64,16 @@ function wantsOf(root: Expression, leaf: Expression): Want[] | undefined {
 
 type Variable =
   | { readonly is: 'index'; readonly name: Index }
-  | { readonly is: 'param'; readonly name: string };
+  | { readonly is: 'param'; readonly name: string }
+  /** The level of a tensor's contents. */
+  | { readonly is: 'tensor'; readonly name: string };
 
 function variablesOf(node: Expression): Variable[] {
   const found = new Map<string, Variable>();
   for (const part of walk(node)) {
     if (part.op === 'index') found.set(part.name, { is: 'index', name: part.name });
     if (part.op === 'param') found.set(part.name, { is: 'param', name: part.name });
+    if (part.op === 'at') found.set(part.tensor, { is: 'tensor', name: part.tensor });
   }
   return [...found.values()];
 }
@@ -182,8 +187,7 @@ class Search {
     for (let i = 0; i < 6; i++) {
       const here = difference(node, point);
       if (here === target) return point;
-      const from =
-        variable.is === 'index' ? point.index[variable.name] : point.params[variable.name]!;
+      const from = read(point, variable);
       let slope = 0;
       for (const width of [1, 64, 4096]) {
         slope = (difference(node, move(point, variable, from + width)) - here) / width;
@@ -198,11 +202,14 @@ class Search {
   }
 
   #isFloat({ is, name }: Variable): boolean {
-    return is === 'param' ? this.#declarations.params[name]?.kind === 'float' : name === 's';
+    const { params, tensors } = this.#declarations;
+    if (is === 'index') return name === 's';
+    return (is === 'param' ? params : tensors)[name]?.kind === 'float';
   }
 
   #allows({ is, name }: Variable, value: number): boolean {
     if (!(Math.abs(value) <= 2 ** 24)) return false;
+    if (is === 'tensor') return true;
     if (is === 'index') return value >= 0 || name === 'q' || name === 's';
     const declared = this.#declarations.params[name];
     return declared !== undefined && value >= declared.lo && value <= declared.hi;
@@ -218,10 +225,18 @@ function difference(node: Expression & { op: 'compare' }, point: Point): number 
   return (evaluate(node.args[0], env) as number) - (evaluate(node.args[1], env) as number);
 }
 
+function read(point: Point, { is, name }: Variable): number {
+  if (is === 'index') return point.index[name];
+  return is === 'param' ? point.params[name]! : (point.levels[name] ?? 0);
+}
+
 /** The point with another value of a variable; what depends on it moves along. */
 function move(point: Point, variable: Variable, value: number): Point {
   if (variable.is === 'param') {
     return { ...point, params: { ...point.params, [variable.name]: value } };
+  }
+  if (variable.is === 'tensor') {
+    return { ...point, levels: { ...point.levels, [variable.name]: value } };
   }
   const index = { ...point.index, [variable.name]: value };
   if (variable.name === 'q') index.row = index.q - index.kLen + index.qLen;

@@ -111,7 +111,12 @@ function liftFromText(request: Liftable, located: Located, text: string) {
 /** A name that only the file could explain is told with what is wrong with the file. */
 function explain(finding: Diagnostic, located: Located, why: string): Diagnostic {
   if (finding.code !== 'L012') return finding;
+  const notes = [...finding.notes, { what: why }];
   const error = located.is === 'lost' ? located.error : undefined;
-  const notes = [...finding.notes, { what: why }, ...(error ? [error] : [])];
-  return { ...finding, code: error ? 'L021' : 'L012', notes };
+  if (!error) return { ...finding, notes };
+  const what = finding.what.replace(
+    'there is no source to find it in',
+    'its file cannot be parsed',
+  );
+  return { ...finding, code: 'L021', what, notes: [...notes, error] };
 }

@@ -183,9 +183,10 @@ function hidden(
   cause: Diagnostic,
 ): Value {
   const name = use.getText();
-  const code = enclosingFunction(variable) ? 'L011' : cause.code;
+  const code = enclosingFunction(variable) && cause.code !== 'L004' ? 'L011' : cause.code;
+  const declare = `declare it: pattern('${context.pattern}', { ${shortName(name)}: count.default(${name}) })`;
   return context.fail(code, `the value of '${name}' is not in the source`, use, {
-    help: `declare it: pattern('${context.pattern}', { ${shortName(name)}: count.default(${name}) })`,
+    help: cause.code === 'L004' && cause.help ? cause.help : declare,
     notes: [{ what: cause.what, span: cause.span }],
   });
 }

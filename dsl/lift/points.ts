@@ -10,6 +10,8 @@ export interface Point {
   readonly params: Readonly<Record<string, number>>;
   /** Chooses the contents of the stand-ins for tensors and sets. */
   readonly salt: number;
+  /** Added to all that a tensor holds, by its name. */
+  readonly levels: Readonly<Record<string, number>>;
 }
 
 /** Numbers from 0 to 2^32, the same ones every time (mulberry32). */
@@ -46,7 +48,7 @@ export function randomPoint(declarations: Declarations, next: () => number, i: n
   for (const [name, declared] of Object.entries(declarations.params)) {
     params[name] = randomParam(declared, pick(spreads), below);
   }
-  return { index, params, salt: next() };
+  return { index, params, salt: next(), levels: {} };
 }
 
 /** A value inside the bounds, near the lower one: there the interesting values are. */
@@ -64,7 +66,7 @@ function randomParam(
 }
 
 /** Stand-ins for tensors and sets: hashes of name and indices, in small ranges so that values meet. */
-export function environment({ index, params, salt }: Point): Environment {
+export function environment({ index, params, salt, levels }: Point): Environment {
   return {
     index,
     params,
@@ -72,7 +74,7 @@ export function environment({ index, params, salt }: Point): Environment {
       // Now a handful of values, now many: documents and positions.
       const range = salt % 3 === 0 ? 512 : 4;
       const value = hash(tensor, indices, salt) % range;
-      return value - (salt % 2);
+      return value - (salt % 2) + (levels[tensor] ?? 0);
     },
     has(set, indices) {
       return hash(set, indices, salt) % 8 < 1 + (salt % 7);

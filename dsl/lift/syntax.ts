@@ -56,13 +56,17 @@ export function parse(source: Source, before = '', after = ''): Parsed {
   const [first] = (tree as unknown as { parseDiagnostics: readonly Ts.DiagnosticWithLocation[] })
     .parseDiagnostics;
   const error = first && {
-    what: ts.flattenDiagnosticMessageText(first.messageText, ' '),
+    what: sentence(ts.flattenDiagnosticMessageText(first.messageText, ' ')),
     span: { source, start: first.start - shift, end: first.start - shift + first.length },
   };
   const parsed = { source, tree, shift, error };
   parsedOf.set(tree, parsed);
   return parsed;
 }
+
+/** TypeScript's words in our style. */
+const sentence = (text: string): string =>
+  text.charAt(0).toLowerCase() + text.slice(1).replace(/\.$/, '');
 
 function dialect(name: string): Ts.ScriptKind {
   if (/\.[cm]?ts$/.test(name)) return ts.ScriptKind.TS;
@@ -92,7 +96,7 @@ export function textOf(node: Ts.Node): string {
 
 /** Is it written in TypeScript? JavaScript has lost `const` and `as const` to its compilers. */
 export const isTyped = (node: Ts.Node): boolean =>
-  !/\.([cm]?js|jsx)$/.test(parsedAround(node).source.path);
+  !/\.([cm]?js|jsx)$|^</.test(parsedAround(node).source.path);
 
 /** What stands inside parentheses and TypeScript's assertions, which mean nothing at run time. */
 export function strip(node: Ts.Expression): Ts.Expression {

@@ -66,7 +66,7 @@ export function verify(check: Check): Diagnostic | undefined {
       : finding(
           'L010',
           `at ${show(point, expression)} ${values}`,
-          'this is a fault of warploom or of a transform of the source: write the function more plainly',
+          'run again if a constant or helper was edited after it was loaded; else the fault is ours: write the function more plainly',
         );
   }
   return undefined;

@@ -12,29 +12,16 @@ import { type LaunchShape, type Unit, unitsOf } from '../../dsl/shape.ts';
 import type { FloatType } from '../dtype.ts';
 import { roundTo } from '../half.ts';
 import {
+  type AttentionInputs,
   type CallInputs,
   type CheckedInputs,
   checkAllInputs,
   checkChosen,
   graphsPerHead,
 } from '../inputs.ts';
-import type { Tensor } from '../tensor.ts';
 import { type Arrows, arrowsOf } from './arrows.ts';
 import { estimateReference } from './estimate.ts';
 import { dot, rowsOfHead } from './values.ts';
-
-/** Tensors of a call; captured tensors under the names that the pattern declares. */
-export interface ReferenceInputs<Sets = ChosenSetsData> {
-  /** shape: [batch, heads, qLen, headDim] */
-  readonly q: Tensor;
-  /** shape: [batch, kvHeads, kLen, headDim] */
-  readonly k: Tensor;
-  /** shape: [batch, kvHeads, kLen, valueDim] */
-  readonly v: Tensor;
-  /** Sets to use instead of running the estimate. */
-  readonly chosen?: Sets | undefined;
-  readonly [captured: string]: Tensor | Sets | undefined;
-}
 
 export interface ReferenceOptions {
   /** Only these query rows; all, when left out. */
@@ -61,13 +48,13 @@ export interface ReferenceResult<Sets = ChosenSetsData> {
  */
 export function reference<G extends Given, S extends ChosenSets>(
   pattern: Pattern<G, S>,
-  inputs: ReferenceInputs,
+  inputs: AttentionInputs,
   params?: ParameterValues<G>,
   options?: ReferenceOptions,
 ): ReferenceResult;
 export function reference(
   pattern: HeadPatterns,
-  inputs: ReferenceInputs<readonly ChosenSetsData[]>,
+  inputs: AttentionInputs<readonly ChosenSetsData[]>,
   params?: ParameterValues,
   options?: ReferenceOptions,
 ): ReferenceResult<readonly ChosenSetsData[]>;

@@ -276,7 +276,8 @@ const firstOf = (code: keyof typeof allCodes): string =>
     .replaceAll(/:\d+:\d+$/gm, ':L:C')
     .replaceAll(/^\d+ \|/gm, 'N |');
 
-test('an assignment', () => expect(firstOf('L008')).toMatchInlineSnapshot(`
+test('an assignment', () =>
+  expect(firstOf('L008')).toMatchInlineSnapshot(`
   "error[L008]: an assignment changes something
     --> .../lift.test.ts:L:C
      |
@@ -284,7 +285,8 @@ test('an assignment', () => expect(firstOf('L008')).toMatchInlineSnapshot(`
      |                      ^^^^^^^^
     = help: give a new const its value: const near = c ? a : b"
 `));
-test('a changing variable', () => expect(firstOf('L004')).toMatchInlineSnapshot(`
+test('a changing variable', () =>
+  expect(firstOf('L004')).toMatchInlineSnapshot(`
   "error[L004]: 'counter' can change, so the source does not say its value
     --> .../lift.test.ts:L:C
      |
@@ -297,7 +299,8 @@ test('a changing variable', () => expect(firstOf('L004')).toMatchInlineSnapshot(
      |     ^^^^^^^^^^^
     = help: write const counter = ..., or declare it: pattern('t', { counter: count })"
 `));
-test('an edited file', () => expect(firstOf('L009')).toMatchInlineSnapshot(`
+test('an edited file', () =>
+  expect(firstOf('L009')).toMatchInlineSnapshot(`
   "error[L009]: the file says '5', and the function that runs says '4'
    --> .../spec.ts:L:C
     |
@@ -310,7 +313,8 @@ test('an edited file', () => expect(firstOf('L009')).toMatchInlineSnapshot(`
     |                ^
     = help: run again: the file was edited after it was loaded, or its source map is wrong"
 `));
-test('a value of an enclosing function', () => expect(firstOf('L011')).toMatchInlineSnapshot(`
+test('a value of an enclosing function', () =>
+  expect(firstOf('L011')).toMatchInlineSnapshot(`
   "error[L011]: 'reach' comes from an enclosing function, so its value is not in the source
     --> .../lift.test.ts:L:C
      |
@@ -323,7 +327,8 @@ test('a value of an enclosing function', () => expect(firstOf('L011')).toMatchIn
      |                    ^^^^^^^^^^^^^
     = help: declare it: pattern('t', { reach: count.default(reach) })"
 `));
-test('no source', () => expect(firstOf('L012')).toMatchInlineSnapshot(`
+test('no source', () =>
+  expect(firstOf('L012')).toMatchInlineSnapshot(`
   "error[L012]: 'SINKS' is not declared, and there is no source to find it in
    --> <function>:L:C
     |
@@ -332,7 +337,8 @@ test('no source', () => expect(firstOf('L012')).toMatchInlineSnapshot(`
     = note: the call was not made from a file
     = help: write its value into the function, or declare it: pattern('t', { SINKS: count })"
 `));
-test('a divisor', () => expect(firstOf('L015')).toMatchInlineSnapshot(`
+test('a divisor', () =>
+  expect(firstOf('L015')).toMatchInlineSnapshot(`
   "error[L015]: the divisor may be zero
      --> .../lift.test.ts:L:C
       |
@@ -340,7 +346,8 @@ test('a divisor', () => expect(firstOf('L015')).toMatchInlineSnapshot(`
       |                               ^^^^^^
     = help: give the parameter a lower bound: pattern('t', { window: z.int().min(1) })"
 `));
-test('a broken import', () => expect(firstOf('L021')).toMatchInlineSnapshot(`
+test('a broken import', () =>
+  expect(firstOf('L021')).toMatchInlineSnapshot(`
   "error[L021]: './broken.ts' cannot be parsed, so the value of 'SINKS' is not known
    --> .../spec.ts:L:C
     |

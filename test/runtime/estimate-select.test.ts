@@ -84,6 +84,23 @@ describe('one row', () => {
   });
 });
 
+test('mass 1 takes every positive weight, however small beside the sum', () => {
+  const leaf = {
+    op: 'cover',
+    of,
+    mass: 1,
+    always: { first: 0, last: 0 },
+    capacity: Infinity,
+  } as const;
+  const selection = new Selection(leaf, { rowFrom: 0, rows: 1, columns: 3, arity: 1 });
+  const numbers = [1e-9, 1e8, 0];
+  selection.row(0, Float32Array.from(numbers), 0, 3, forcedOfSums(3, leaf.always));
+  expect([...selection.set.members()]).toEqual([0, 1]);
+  const values = Float64Array.from(numbers);
+  const row = { row: 0, values, visible: [true, true, true], blocks: undefined };
+  expect(membersOf(leaf, row).sort()).toEqual([0, 1]);
+});
+
 test('the exponential is exact to fp32', () => {
   for (let x = 0; x > -750; x -= 0.0371) {
     const error = Math.abs(expOfNegative(x) - Math.exp(x));

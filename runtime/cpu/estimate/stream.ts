@@ -111,7 +111,7 @@ export async function run(pass: Pass): Promise<void> {
       const side = sides[m]!;
       const left = side.rows.rows(from, to);
       const { width } = side.rows;
-      const tile = Math.max(16, Math.floor(tileWork / (count * width)));
+      const tile = Math.max(16, Math.min(1024, Math.floor(tileWork / (count * width))));
       for (let c = columns.from; c < ends[count - 1]!; c += tile) {
         const n = Math.min(tile, ends[count - 1]! - c);
         const right = side.columns.rows(c, c + n);
@@ -126,7 +126,11 @@ export async function run(pass: Pass): Promise<void> {
         const pause = stride > 2 ** 15 ? pace.did(0) : undefined;
         if (pause) await pause;
       }
-      for (const sink of member.sinks) sink.take(chunk);
+      for (const sink of member.sinks) {
+        sink.take(chunk);
+        const pause = pace.did(0);
+        if (pause) await pause;
+      }
       const pause = pace.did(workOfChunk(grid, from, to));
       if (pause) await pause;
     }

@@ -109,14 +109,21 @@ function pooled(of: Vectors, size: number, how: 'mean' | 'max'): Vectors {
   };
 }
 
-/** All rows in memory at once. */
+/** All rows in memory, each made when it is first asked for, so that no single call is long. */
 function held(of: Vectors): Vectors {
   const { line: members, width } = of;
-  const memory = of.rows(members.from, members.to);
+  const memory = new Float32Array((members.to - members.from) * width);
+  let filled = members.from;
   return {
     line: members,
     width,
-    rows: (from, to) => memory.subarray((from - members.from) * width, (to - members.from) * width),
+    rows(from, to) {
+      if (to > filled) {
+        memory.set(of.rows(filled, to), (filled - members.from) * width);
+        filled = to;
+      }
+      return memory.subarray((from - members.from) * width, (to - members.from) * width);
+    },
   };
 }
 

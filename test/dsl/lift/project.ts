@@ -58,10 +58,10 @@ export class Project {
   }
 
   /** The function `run`, as if it stood in a file that says `written` after `before`. */
-  standing(written: string, run: Arrow, before = ''): Liftable {
-    this.write('spec.ts', `${before}mask(${written});\n`);
+  standing(written: string, run: Arrow, before = '', name = 'spec.ts'): Liftable {
+    this.write(name, `${before}mask(${written});\n`);
     const line = before.split('\n').length;
-    return request('mask', run, { file: this.path('spec.ts'), line, column: 1 });
+    return request('mask', run, { file: this.path(name), line, column: 1 });
   }
 
   /** Runs a tool of node_modules/.bin. */

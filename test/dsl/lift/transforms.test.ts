@@ -113,7 +113,7 @@ describe('the same expressions come from', () => {
       const all = shown(project.node(...node, file));
       expect(Object.values(all).flatMap((one) => one.whats)).toEqual([]);
       if (name.includes('with source maps')) {
-        expect(all['aShape']?.from).toBe('masks.ts');
+        expect(all.aShape?.from).toBe('masks.ts');
         expect(forms(all)).toEqual(forms(byTsx));
       }
       if (!name.includes('minified')) expect(forms(all)).toEqual(forms(byTsx));

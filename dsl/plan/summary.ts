@@ -1,0 +1,288 @@
+// What a plan visits, in numbers: tiles, pairs, density, rows without keys, predicted cost. Plain data
+// that a program may read; the text for people is explain.ts. How long anything takes is not here.
+
+import { boxOf } from '../analysis/box.ts';
+import { formulaOf } from '../analysis/formula.ts';
+import { possible } from '../analysis/possible.ts';
+import { and, compare, type Expression, index } from '../expression.ts';
+import { printArrow, printExpression } from '../print.ts';
+import { type LaunchShape, queryOffset, type Unit } from '../shape.ts';
+import { boxOfTile, type Form, type Pass, type UnitPlan } from './unit.ts';
+import { type Visit, visitsOf } from './walk.ts';
+
+/**
+ * A step over a tile whose mask is evaluated, in steps over a full tile. The only constant of the cost
+ * model: a masked step evaluates one expression per pair beside its two products.
+ */
+export const partialStep = 1.2;
+
+export interface SummaryOptions {
+  /** Walks so many evenly spaced query tiles and scales; all of them unless stated, or unless `mostVisits` is exceeded. */
+  readonly sample?: number;
+  /** Visits to walk at most, unless `sample` is stated; past it fewer query tiles are walked. 2^18. */
+  readonly mostVisits?: number;
+  /** Counts the allowed pairs too, pair by pair in partial tiles. */
+  readonly exact?: boolean;
+}
+
+/** Rows that may attend to nothing: their output is 0. */
+export interface RowFacts {
+  readonly empty: number;
+  /** Proved for all rows at once, counted row by row, or counted on the walked tiles and scaled. */
+  readonly how: 'proved' | 'counted' | 'sampled';
+}
+
+export interface UnitSummary {
+  readonly shape: LaunchShape;
+  readonly unit: Unit;
+  readonly params: Readonly<Record<string, number>>;
+  readonly qTile: number;
+  readonly kTile: number;
+  /** Query tiles, and how many of them were walked; where fewer, the counts below are scaled. */
+  readonly queryTiles: number;
+  readonly walked: number;
+  /** What the plan is compared with: causal attention where no key after the query is ever allowed. */
+  readonly against: 'causal' | 'all';
+  readonly passes: readonly {
+    readonly kind: Pass['kind'];
+    readonly mask: string;
+    readonly forms: readonly Form[];
+    /** Packed keys, or the size of a pool. */
+    readonly size?: number;
+  }[];
+  /** Key tiles: of the grid, of the grid up to the diagonal, and those visited. */
+  readonly tiles: {
+    readonly all: number;
+    readonly causal: number;
+    readonly visited: number;
+    readonly full: number;
+    readonly partial: number;
+  };
+  /** Steps over packed columns. */
+  readonly columnSteps: number;
+  /** Pools visited as one key and value each, and the steps that takes. */
+  readonly standIns: number;
+  readonly standInSteps: number;
+  /** (query, key) pairs; `visited` counts tiles and columns, `visitedCausal` those with k <= q. */
+  readonly pairs: {
+    readonly all: number;
+    readonly causal: number;
+    readonly visited: number;
+    readonly visitedCausal: number;
+    readonly allowed?: number;
+  };
+  /** Visited pairs as a share of those of `against`. */
+  readonly density: number;
+  readonly rows: RowFacts;
+  /** Weighted steps of this plan and of the dense one (`against`) with the same tiles. */
+  readonly cost: { readonly steps: number; readonly dense: number; readonly share: number };
+}
+
+/** Sums up one unit. */
+export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSummary {
+  const { shape, unit, params } = plan.binding;
+  const against = isCausal(plan) ? 'causal' : 'all';
+  const chosen = tilesToWalk(plan, options);
+  const scale = chosen.length === 0 ? 0 : plan.tiles / chosen.length;
+  const tests = new Map(plan.passes.map((pass) => [pass, pairTest(plan, pass.mask)] as const));
+  const rows = rowProof(plan);
+  let [full, partial, columnSteps, standIns, standInSteps, steps] = [0, 0, 0, 0, 0, 0];
+  let [visited, visitedCausal, allowed, empty] = [0, 0, 0, 0];
+  for (const tile of chosen) {
+    const { q0, q1 } = boxOfTile(plan, tile);
+    const visits = visitsOf(plan, tile);
+    let pools = 0;
+    for (const visit of visits) {
+      if (visit.kind === 'rest') {
+        pools += 1;
+        continue;
+      }
+      steps += visit.full ? 1 : partialStep;
+      const isTile = visit.kind === 'tile';
+      if (!isTile) columnSteps += 1;
+      else if (visit.full) full += 1;
+      else partial += 1;
+      visited += (q1 - q0 + 1) * (isTile ? visit.to - visit.from : visit.keys.length);
+      visitedCausal += isTile
+        ? causalPairs(q0, q1, visit.from, visit.to)
+        : visit.keys.reduce((sum, key) => sum + causalPairs(q0, q1, key, key + 1), 0);
+      if (options.exact) allowed += allowedPairs(visit, q0, q1, tests.get(visit.pass)!);
+    }
+    standIns += pools;
+    standInSteps += Math.ceil(pools / plan.kTile);
+    steps += Math.ceil(pools / plan.kTile) * partialStep;
+    if (!rows) empty += emptyRows(plan, q0, q1, visits);
+  }
+  const times = (count: number): number => Math.round(count * scale);
+  const { qLen, kLen } = shape;
+  const offset = queryOffset(shape);
+  const causal = qLen === 0 ? 0 : causalPairs(offset, kLen - 1, 0, kLen);
+  const base = denseSteps(plan);
+  const most = against === 'causal' ? causal : qLen * kLen;
+  const share = (part: number, whole: number): number => (whole === 0 ? 0 : part / whole);
+  const dense = against === 'causal' ? base.causalCost : base.all;
+  return {
+    shape,
+    unit,
+    params,
+    qTile: plan.qTile,
+    kTile: plan.kTile,
+    queryTiles: plan.tiles,
+    walked: chosen.length,
+    against,
+    passes: plan.passes.map(passFacts),
+    tiles: {
+      all: base.all,
+      causal: base.causal,
+      visited: times(full) + times(partial),
+      full: times(full),
+      partial: times(partial),
+    },
+    columnSteps: times(columnSteps),
+    standIns: times(standIns),
+    standInSteps: times(standInSteps),
+    pairs: {
+      all: qLen * kLen,
+      causal,
+      visited: times(visited),
+      visitedCausal: times(visitedCausal),
+      ...(options.exact ? { allowed: times(allowed) } : {}),
+    },
+    density: share((against === 'causal' ? visitedCausal : visited) * scale, most),
+    rows: rows ?? { empty: times(empty), how: scale > 1 ? 'sampled' : 'counted' },
+    cost: { steps: steps * scale, dense, share: share(steps * scale, dense) },
+  };
+}
+
+const passFacts = (pass: Pass): UnitSummary['passes'][number] => ({
+  kind: pass.kind,
+  mask: printExpression(pass.mask),
+  forms: pass.forms,
+  ...(pass.kind === 'columns' ? { size: pass.keys.length } : {}),
+  ...(pass.kind === 'rest' ? { size: pass.size } : {}),
+});
+
+/** `count` of `tiles` numbers, evenly spaced: the middle of each stretch, so that trends cancel. */
+export const spread = (tiles: number, count: number): number[] =>
+  Array.from({ length: Math.min(tiles, count) }, (_, i) =>
+    count >= tiles ? i : Math.floor(((i + 0.5) * tiles) / count),
+  );
+
+/** A few tiles tell how many visits a whole walk would be. */
+function tilesToWalk(plan: UnitPlan, { sample, mostVisits = 2 ** 18 }: SummaryOptions): number[] {
+  if (sample !== undefined) return spread(plan.tiles, Math.max(1, sample));
+  const probes = spread(plan.tiles, 8);
+  if (plan.tiles * Math.ceil(plan.binding.shape.kLen / plan.kTile) <= mostVisits)
+    return spread(plan.tiles, plan.tiles);
+  const visits = probes.reduce((sum, tile) => sum + visitsOf(plan, tile).length, 0);
+  const mean = Math.max(1, visits / probes.length);
+  return spread(plan.tiles, Math.max(64, Math.floor(mostVisits / mean)));
+}
+
+/** Is it proved that no query attends to a key after it? */
+export function isCausal({ mask, binding }: UnitPlan): boolean {
+  const { shape } = binding;
+  if (shape.qLen === 0 || shape.kLen === 0) return true;
+  const ahead = formulaOf(and(mask, compare('lt', index('q'), index('k'))));
+  const all = boxOf(queryOffset(shape), shape.kLen - 1, 0, shape.kLen - 1);
+  return possible(ahead, all, binding).is === 'no';
+}
+
+/** Pairs with k <= q among queries [q0, q1] and keys [from, to). */
+export function causalPairs(q0: number, q1: number, from: number, to: number): number {
+  // Rows q in [from, to - 2] see q - from + 1 of the keys, rows from to - 1 on all of them.
+  const first = Math.max(q0, from);
+  const ramp = Math.max(0, Math.min(q1, to - 2) - first + 1);
+  const whole = Math.max(0, q1 - Math.max(q0, to - 1) + 1);
+  return ramp * (first - from + 1) + (ramp * (ramp - 1)) / 2 + whole * (to - from);
+}
+
+/** Grid tiles, those up to the diagonal, and the weighted steps of the latter. */
+function denseSteps(plan: UnitPlan): { all: number; causal: number; causalCost: number } {
+  const { kTile, tiles } = plan;
+  const { kLen } = plan.binding.shape;
+  let [causal, causalCost] = [0, 0];
+  for (let tile = 0; tile < tiles; tile += 1) {
+    const { q0, q1 } = boxOfTile(plan, tile);
+    const touched = Math.max(0, Math.ceil((q1 + 1) / kTile));
+    const whole = Math.max(0, Math.floor((Math.min(q0, kLen) + 1) / kTile));
+    causal += touched;
+    causalCost += whole + (touched - whole) * partialStep;
+  }
+  return { all: tiles * Math.ceil(kLen / kTile), causal, causalCost };
+}
+
+/**
+ * An expression of a unit (its mask, the mask of a pass) as a function of one pair, compiled: for counting
+ * pair by pair and for pictures.
+ */
+export function pairTest(
+  { binding }: UnitPlan,
+  mask: Expression,
+): (q: number, k: number) => boolean {
+  const { shape, unit, params, captured, sets } = binding;
+  const offset = queryOffset(shape);
+  const loads = Object.entries(captured).map(([name, tensor]) => [
+    name,
+    { at: (...indices: number[]) => tensor.at(indices) },
+  ]);
+  const given = { ...params, ...Object.fromEntries(loads), ...sets };
+  const arrow: (pair: object, given: object) => boolean = new Function(
+    `return ${printArrow(mask)}`,
+  )();
+  const pair = { ...unit, q: 0, k: 0, row: 0, qLen: shape.qLen, kLen: shape.kLen };
+  return (q, k) => {
+    [pair.q, pair.k, pair.row] = [q, k, q - offset];
+    return arrow(pair, given);
+  };
+}
+
+type Test = ReturnType<typeof pairTest>;
+
+function allowedPairs(visit: Exclude<Visit, { kind: 'rest' }>, q0: number, q1: number, test: Test) {
+  const keys = visit.kind === 'tile' ? visit.to - visit.from : visit.keys.length;
+  if (visit.full) return keys * (q1 - q0 + 1);
+  let allowed = 0;
+  for (let i = 0; i < keys; i += 1) {
+    const k = visit.kind === 'tile' ? visit.from + i : visit.keys[i]!;
+    for (let q = q0; q <= q1; q += 1) if (test(q, k)) allowed += 1;
+  }
+  return allowed;
+}
+
+/** All rows at once: a row before the first key sees nothing, a later one its own key or the first key. */
+function rowProof({ mask, binding }: UnitPlan): RowFacts | undefined {
+  const { qLen, kLen } = binding.shape;
+  const offset = queryOffset(binding.shape);
+  if (qLen === 0) return { empty: 0, how: 'proved' };
+  if (kLen === 0) return { empty: qLen, how: 'proved' };
+  const before = Math.max(0, -offset);
+  if (before > 0) {
+    const early = boxOf(offset, -1, 0, kLen - 1);
+    if (possible(formulaOf(mask), early, binding).is !== 'no') return undefined;
+  }
+  const later = boxOf(Math.max(0, offset), kLen - 1, 0, kLen - 1);
+  const refused = formulaOf(mask, true);
+  const proved = [{ ...later, d0: 0, d1: 0 }, boxOf(later.q0, later.q1, 0, 0)].some(
+    (box) => possible(refused, box, binding).is === 'no',
+  );
+  return proved ? { empty: before, how: 'proved' } : undefined;
+}
+
+/** Rows of one query tile without an allowed pair; a full visit settles them all. */
+function emptyRows(plan: UnitPlan, q0: number, q1: number, visits: readonly Visit[]): number {
+  const own = visits.filter((visit) => visit.kind !== 'rest');
+  if (own.some(({ full }) => full)) return 0;
+  const test = pairTest(plan, plan.mask);
+  const hasKey = (q: number): boolean => {
+    if (q >= 0 && test(q, q)) return true;
+    return own.some((visit) => {
+      if (visit.kind === 'columns') return visit.keys.some((k) => test(q, k));
+      for (let k = visit.from; k < visit.to; k += 1) if (test(q, k)) return true;
+      return false;
+    });
+  };
+  let empty = 0;
+  for (let q = q0; q <= q1; q += 1) if (!hasKey(q)) empty += 1;
+  return empty;
+}

@@ -1,0 +1,114 @@
+// Modules of the user, imported with whatever Node needs for TypeScript; what goes wrong is one
+// diagnostic in the user's own file. What they export is the matter of target.ts.
+
+import { statSync } from 'node:fs';
+import { register } from 'node:module';
+import { relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type Diagnostic, diagnostic, LiftError, PatternError, type Span } from '../../dsl/diagnostic.ts';
+import { parseFrame } from '../../dsl/lift/callsite.ts';
+import { openFile } from '../../dsl/lift/files.ts';
+import { loadParser } from '../../dsl/lift/syntax.ts';
+import { diagnosticsOf } from './failure.ts';
+
+/** Specifiers that a user's file imports, and the URLs of this package's modules that they mean. */
+export type OwnModules = Readonly<Record<string, string>>;
+
+/**
+ * Runs in Node's loader thread. `warploom` is always the copy that runs, so that a file anywhere on the
+ * disk finds it and no second copy is loaded; TypeScript is ES modules, whatever package.json is near.
+ */
+const hooks = `
+let own;
+export function initialize(urls) { own = urls; }
+export async function resolve(specifier, context, next) {
+  const url = own[specifier];
+  if (url !== undefined) return { url, format: 'module', shortCircuit: true };
+  const found = await next(specifier, context);
+  const isTyped = /\\.tsx?(\\?|$)/.test(found.url) && !found.url.includes('/node_modules/');
+  return isTyped && found.format === 'commonjs' ? { ...found, format: 'module' } : found;
+}`;
+
+let prepared: Promise<void> | undefined;
+
+async function prepare(own: OwnModules): Promise<void> {
+  // From source, tsx is what runs us.
+  if (!import.meta.url.endsWith('.ts')) (await import('tsx/esm/api')).register();
+  register(`data:text/javascript,${encodeURIComponent(hooks)}`, { data: own });
+}
+
+/**
+ * Imports a module by its path. Throws PatternError: R001 for a file that is not there or throws, L021
+ * for one that cannot be parsed, with a code frame; what the file itself throws as diagnostics passes.
+ */
+export async function importModule(
+  path: string,
+  own: OwnModules,
+): Promise<Readonly<Record<string, unknown>>> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    const help = 'name a file: path/to/file.ts#export';
+    throw new PatternError([diagnostic('R001', `there is no file '${path}'`, { help })]);
+  }
+  prepared ??= prepare(own);
+  await prepared;
+  try {
+    return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    if (diagnosticsOf(error)) throw error;
+    const broken = syntaxError(path, error);
+    if (broken) throw new LiftError([broken], { cause: error });
+    throw new PatternError([importFailure(path, error)], { cause: error });
+  }
+}
+
+/** The file as a user would name it. */
+export const shown = (path: string): string => {
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
+};
+
+/** The module, or one that it imports, does not parse: Node and tsx name the file, our parser the place. */
+function syntaxError(path: string, error: unknown): Diagnostic | undefined {
+  loadParser();
+  const { message = '', stack = '' } = error instanceof Error ? error : {};
+  const named = `${message}\n${stack}`.match(/(file:\/\/)?\/[^\n]*?\.[cm]?[jt]sx?(?=[:\s?]|$)/gm) ?? [];
+  const files = named.map((name) => (name.startsWith('file:') ? fileURLToPath(name) : name));
+  for (const file of new Set([path, ...files])) {
+    const found = openFile(file)?.error;
+    if (!found) continue;
+    return diagnostic('L021', `'${shown(file)}' cannot be parsed: ${found.what}`, {
+      span: found.span,
+      help: 'mend the syntax; nothing of the file was run',
+    });
+  }
+  return undefined;
+}
+
+/** The module throws while it is loaded, or imports what is not there. */
+function importFailure(path: string, error: unknown): Diagnostic {
+  const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+  const [line = ''] = message.split('\n');
+  const isMissing = /^Cannot find (package|module)|does not provide an export/.test(line);
+  const what = line.replace(/^C/, 'c').replace(/\.$/, '');
+  return diagnostic('R001', `'${shown(path)}' cannot be loaded: ${what}`, {
+    span: spanOf(stack),
+    help: isMissing
+      ? 'check the import; packages are looked for from the folder of the file'
+      : 'its top level has to run without an error',
+  });
+}
+
+/** The first frame in a file of the user. */
+function spanOf(stack: string): Span | undefined {
+  for (const frame of stack.split('\n').filter((line) => /^\s+at /.test(line))) {
+    const site = parseFrame(frame);
+    if (!site || site.file.includes('/node_modules/')) continue;
+    const source = openFile(site.file)?.source;
+    if (!source || site.file === fileURLToPath(import.meta.url)) continue;
+    const lines = source.text.split('\n').slice(0, site.line - 1);
+    const start = lines.join('\n').length + (site.line > 1 ? 1 : 0) + site.column - 1;
+    const word = /^[\w$]+/.exec(source.text.slice(start))?.[0].length ?? 1;
+    return { source, start, end: start + word };
+  }
+  return undefined;
+}

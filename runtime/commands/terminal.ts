@@ -1,0 +1,117 @@
+// Where a verb's words go: results to stdout, progress and complaints to stderr. Not what they say.
+
+import { clearLine, cursorTo } from 'node:readline';
+
+/** Progress of one piece of work. */
+export interface Progress {
+  /** `share` is 0 .. 1. */
+  update(share: number): void;
+  done(): void;
+}
+
+/** Work that ends sooner shows nothing. */
+const silentMs = 1000;
+const redrawMs = 100;
+/** Between the lines of a stderr that is no terminal, such as a log. */
+const logMs = 10_000;
+
+export class Terminal {
+  readonly #out: NodeJS.WriteStream;
+  readonly #err: NodeJS.WriteStream;
+  #line = false;
+
+  constructor(out: NodeJS.WriteStream = process.stdout, err: NodeJS.WriteStream = process.stderr) {
+    this.#out = out;
+    this.#err = err;
+    // The reader of a pipe has seen enough, as `head` does: no reason for words.
+    out.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+      throw error;
+    });
+  }
+
+  /** Can pictures be shown? */
+  get isScreen(): boolean {
+    return this.#out.isTTY === true;
+  }
+
+  get columns(): number {
+    return this.#out.columns ?? 80;
+  }
+
+  /** A result, ended by a newline. */
+  print(text: string): void {
+    this.#clear();
+    this.#out.write(`${text}\n`);
+  }
+
+  /** One object for a program, and nothing else. */
+  printJson(value: unknown): void {
+    this.print(JSON.stringify(value, finite, 2));
+  }
+
+  /** A complaint or a remark, ended by a newline. */
+  say(text: string): void {
+    this.#clear();
+    this.#err.write(`${text}\n`);
+  }
+
+  progress(what: string): Progress {
+    const start = performance.now();
+    let last = start;
+    const update = (share: number): void => {
+      const now = performance.now();
+      const pause = this.#err.isTTY ? redrawMs : logMs;
+      if (now - start < silentMs || now - last < pause || share <= 0) return;
+      last = now;
+      const left = ((now - start) / share) * (1 - share);
+      const text = `${what} ${Math.floor(100 * share)} %, ${duration(left)} left`;
+      if (!this.#err.isTTY) {
+        this.say(text);
+        return;
+      }
+      this.#clear();
+      this.#err.write(text);
+      this.#line = true;
+    };
+    return { update, done: () => this.#clear() };
+  }
+
+  /** Everything written has left this process. */
+  async flush(): Promise<void> {
+    const drained = (stream: NodeJS.WriteStream) =>
+      new Promise<void>((resolve) => stream.write('', () => resolve()));
+    await Promise.all([drained(this.#out), drained(this.#err)]);
+  }
+
+  #clear(): void {
+    if (!this.#line) return;
+    this.#line = false;
+    cursorTo(this.#err, 0);
+    clearLine(this.#err, 0);
+  }
+}
+
+/** JSON has no infinities: they are written as text. */
+const finite = (_: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+
+/** 85 ms, 1.23 s, 12 s, 3 min. */
+export function duration(ms: number): string {
+  if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  if (ms < 10_000) return `${(ms / 1000).toFixed(2)} s`;
+  return ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`;
+}
+
+/** Rows of cells under each other; the first column to the left, the others to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

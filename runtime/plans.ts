@@ -1,0 +1,117 @@
+// The plans of a call that is looked at and not run: of its tensors, or of its sizes alone. What
+// explain, draw and the reports of the command line see. No attention is computed here.
+
+import type { ChosenSetsData } from '../dsl/chosen.ts';
+import { type Definition, lifted } from '../dsl/definition.ts';
+import type { ParameterValues } from '../dsl/given.ts';
+import type { HeadPatterns } from '../dsl/heads.ts';
+import type { Pattern } from '../dsl/pattern.ts';
+import type { UnitPlan } from '../dsl/plan/unit.ts';
+import type { LaunchShape } from '../dsl/shape.ts';
+import { type CallOptions, partsOf } from './attend.ts';
+import type { AttentionInputs } from './inputs.ts';
+import { estimateSets } from './cpu/estimate/index.ts';
+import { Planner, unitsOfJob } from './cpu/job.ts';
+import type { RowSource } from './cpu/rows.ts';
+import type { FloatType } from './dtype.ts';
+import { checkAllInputs, checkChosen, graphsPerHead } from './inputs.ts';
+import { jobOf } from './launch.ts';
+import { type Tensor, tensor } from './tensor.ts';
+
+/** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
+export interface CallSizes {
+  readonly shape: LaunchShape;
+  /** fp32 unless stated. */
+  readonly dtype?: FloatType;
+  readonly chosen?: ChosenSetsData | undefined;
+  readonly [captured: string]: Tensor | ChosenSetsData | LaunchShape | FloatType | undefined;
+}
+
+/** One distinct pattern of a call, planned for its heads. */
+export interface PlannedPart {
+  readonly definition: Definition;
+  readonly heads: readonly number[];
+  readonly sets: ChosenSetsData;
+  /** One per batch entry and head of `heads`, batches outermost. */
+  readonly plans: readonly UnitPlan[];
+}
+
+export interface PlannedCall {
+  readonly shape: LaunchShape;
+  readonly dtype: FloatType;
+  readonly parts: readonly PlannedPart[];
+}
+
+const isSizes = (inputs: AttentionInputs | CallSizes): inputs is CallSizes => !('q' in inputs);
+
+/**
+ * Checks a call and plans all its units; an estimate runs where tensors are given without `chosen`.
+ * Throws what `compile` and a call of it throw; ShapeError T011 for sizes alone and an estimate.
+ */
+export async function planCall(
+  pattern: Pattern | HeadPatterns,
+  inputs: AttentionInputs | CallSizes,
+  params: ParameterValues | Readonly<Record<string, unknown>> = {},
+  { onProgress, signal }: CallOptions = {},
+): Promise<PlannedCall> {
+  const { chosen } = inputs;
+  const tensors = isSizes(inputs) ? standIns(inputs) : inputs;
+  const heads = isSizes(inputs) ? inputs.shape.heads : (inputs.q.shape[1] ?? 0);
+  const parts = partsOf(pattern, heads);
+  for (const { definition } of parts) lifted(definition);
+  const call = checkAllInputs(
+    parts.map(({ definition }) => definition),
+    tensors,
+    params,
+  );
+  const shape = isSizes(inputs) ? inputs.shape : call.shape;
+  const dtype = call.q.dtype as FloatType;
+  const yieldNow = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  };
+  const planned: PlannedPart[] = [];
+  for (const [i, { definition, heads: headList }] of parts.entries()) {
+    const given = call.given[i]!;
+    let sets: ChosenSetsData = {};
+    if (definition.estimates.length > 0) {
+      const graphs = graphsPerHead(definition, given.params, shape);
+      if (chosen || isSizes(inputs)) {
+        sets = pick(chosen ?? {}, Object.keys(graphs[0] ?? {}));
+        checkChosen(definition.name, graphs[0] ?? {}, sets, shape);
+      } else {
+        const only = parts.length === 1 ? undefined : headList;
+        sets = await estimateSets({
+          graphs,
+          q: call.q,
+          k: call.k,
+          shape,
+          only,
+          onProgress: onProgress && ((share) => onProgress(share, 'estimate')),
+          yieldNow,
+        });
+      }
+    }
+    const rows = (dim: number): RowSource => ({ data: none, dtype, strides: [], dim });
+    const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];
+    const buffers = { q, k: q, v, out: v, lse: none };
+    const job = jobOf({ definition, shape, given, sets, headList, buffers });
+    const planner = new Planner(job);
+    const plans = Array.from({ length: unitsOfJob(job) }, (_, unit) => planner.plan(unit));
+    planned.push({ definition, heads: headList, sets, plans });
+  }
+  return { shape, dtype, parts: planned };
+}
+
+const none = new Float32Array(0);
+
+const pick = (sets: ChosenSetsData, names: readonly string[]): ChosenSetsData =>
+  Object.fromEntries(Object.entries(sets).filter(([name]) => names.includes(name)));
+
+/** Tensors of the call's sizes but one dimension, so that the usual checks run on any length. */
+function standIns({ shape, dtype = 'fp32', ...captured }: CallSizes): AttentionInputs {
+  const { batch, heads, kvHeads, qLen, kLen } = shape;
+  const q = tensor.zeros([batch, heads, qLen, 1], { dtype });
+  const k = tensor.zeros([batch, kvHeads, kLen, 1], { dtype });
+  return { ...(captured as Readonly<Record<string, Tensor>>), q, k, v: k };
+}

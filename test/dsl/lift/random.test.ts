@@ -1,0 +1,127 @@
+// Random masks, minified: the form of the source and that of the minified text are one function, and
+// a small edit of the source is noticed whenever it changes a result.
+
+import { transformSync } from 'esbuild';
+import fc from 'fast-check';
+import { afterAll, expect, test } from 'vitest';
+import { render } from '../../../dsl/diagnostic.ts';
+import { evaluate } from '../../../dsl/evaluate.ts';
+import type { Expression } from '../../../dsl/expression.ts';
+import { points } from '../../../dsl/lift/flips.ts';
+import { diagnose } from '../../../dsl/lift/index.ts';
+import { environment } from '../../../dsl/lift/points.ts';
+import { type Arrow, declarations } from './builder.ts';
+import { Project } from './project.ts';
+
+const project = new Project({});
+afterAll(() => project.remove());
+
+/** Expressions of a size: large ones for what is equal, small ones where an edit has to show. */
+const parts = (depthSize: 'xsmall' | 'small') =>
+  fc.letrec<{ number: string; boolean: string }>((tie) => {
+    const binary = (operators: string[], part: fc.Arbitrary<string>) =>
+      fc.tuple(part, fc.constantFrom(...operators), part).map(([a, o, b]) => `(${a} ${o} ${b})`);
+    return {
+      number: fc.oneof(
+        { depthSize, withCrossShrink: true },
+        fc.constantFrom('q', 'k', 'row', 'head', 'window', 'sinks', 'block', 'SINKS'),
+        fc.integer({ min: 0, max: 300 }).map(String),
+        binary(['+', '-', '*'], tie('number')),
+        binary(['&', '|', '^', '>>'], tie('number')),
+        tie('number').map((a) => `Math.floor(${a} / block)`),
+        tie('number').map((a) => `(${a} % 7)`),
+        fc.tuple(tie('number'), tie('number')).map(([a, b]) => `Math.max(${a}, ${b})`),
+        fc
+          .tuple(tie('boolean'), tie('number'), tie('number'))
+          .map((c) => `(${c[0]} ? ${c[1]} : ${c[2]})`),
+        tie('number').map((a) => `doc.at(head, ${a})`),
+        tie('number').map((a) => `(-${a.replace(/^-/, '')})`),
+      ),
+      boolean: fc.oneof(
+        { depthSize, withCrossShrink: true },
+        binary(['<', '<=', '>', '>=', '===', '!=='], tie('number')),
+        binary(['&&', '||'], tie('boolean')),
+        tie('boolean').map((a) => `!(${a})`),
+        tie('number').map((a) => `columns.has(${a})`),
+        fc
+          .tuple(tie('boolean'), tie('boolean'), tie('boolean'))
+          .map((c) => `(${c[0]} ? ${c[1]} : ${c[2]})`),
+        fc.constantFrom('true', 'false'),
+      ),
+    };
+  });
+
+const { number, boolean } = parts('small');
+const small = parts('xsmall').boolean;
+
+const body = fc.oneof(
+  boolean,
+  fc.tuple(number, boolean, boolean, boolean).map(
+    ([x, a, b, c]) => `{
+      const x = ${x};
+      if (${a}) return ${b};
+      if (x < q) {
+        if (${b}) return false;
+        if (${c}) return true;
+      } else return !(${a});
+      return x === k || ${c};
+    }`,
+  ),
+);
+const head = '({ q, k, row, head }, { window, sinks, block, doc, columns }) => ';
+const before = 'const SINKS = 4;\n';
+
+/** The function as a minifier leaves it. */
+function minified(text: string): Arrow {
+  const { code } = transformSync(`${before}export const f = ${text};`, {
+    loader: 'js',
+    minify: true,
+    format: 'cjs',
+  });
+  const module = { exports: {} as { f: Arrow } };
+  new Function('module', code)(module);
+  return module.exports.f;
+}
+
+const runs = Number(process.env.RUNS ?? 100);
+
+test('a minified mask is the mask that was written', () => {
+  fc.assert(
+    fc.property(body, (text) => {
+      const { findings } = diagnose(
+        project.standing(head + text, minified(head + text), before, 'spec.js'),
+      );
+      expect(findings.map(render)).toEqual([]);
+    }),
+    { numRuns: runs },
+  );
+});
+
+/** The form of what the file says. */
+function formOf(text: string): Expression | undefined {
+  return diagnose(project.standing(head + text, minified(head + text), before, 'spec.js'))
+    .expression;
+}
+
+test('an edit that changes a result is noticed', () => {
+  fc.assert(
+    fc.property(small, fc.nat(), fc.boolean(), (text, at, isUp) => {
+      const places = [...text.matchAll(/\b\d+\b/g)];
+      fc.pre(places.length > 0);
+      const place = places[at % places.length]!;
+      const other = String(Math.max(1, Number(place[0]) + (isUp ? 1 : -1)));
+      const edited = text.slice(0, place.index) + other + text.slice(place.index + place[0].length);
+      const [a, b] = [formOf(text), formOf(edited)];
+      fc.pre(a !== undefined && b !== undefined);
+      const differs = points([a!, b!], declarations, 'thorough').some((point) => {
+        const env = environment(point);
+        return evaluate(a!, env) !== evaluate(b!, env);
+      });
+      const { findings } = diagnose(
+        project.standing(head + edited, minified(head + text), before, 'spec.js'),
+      );
+      if (differs) expect(findings.length, `${text} -> ${edited}`).toBeGreaterThan(0);
+    }),
+    { numRuns: runs },
+  );
+});

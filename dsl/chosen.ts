@@ -27,7 +27,7 @@ export class BitSet {
   /** Members of the row before each word, [rows, stride + 1]; made when a range is first asked for. */
   #counts: Uint32Array | undefined;
   /** The runs of a set of one axis, which every query tile asks for. */
-  #runs: readonly number[] | undefined;
+  #runs: Int32Array | undefined;
 
   /** An empty set, or a view of existing bits. Memory is shared, so that workers see it. */
   constructor(domain: SetDomain, bits?: Uint32Array) {
@@ -119,7 +119,7 @@ export class BitSet {
    * Maximal runs `[from, to)` of columns, flat: from, to, from, to ...; a column counts when `any` (or
    * `every`) row of [r0, r1] has it. Rows outside the domain have nothing.
    */
-  runs(r0 = 0, r1: number = r0, over: 'any' | 'every' = 'any'): readonly number[] {
+  runs(r0 = 0, r1: number = r0, over: 'any' | 'every' = 'any'): Int32Array {
     if (this.domain.arity === 1 && r0 === 0 && r1 === 0) {
       this.#runs ??= this.#scan(0, 0, over);
       return this.#runs;
@@ -127,11 +127,11 @@ export class BitSet {
     return this.#scan(r0, r1, over);
   }
 
-  #scan(r0: number, r1: number, over: 'any' | 'every'): readonly number[] {
+  #scan(r0: number, r1: number, over: 'any' | 'every'): Int32Array {
     const { rowFrom, rows, columns } = this.domain;
     const [a, b] = [Math.max(r0, rowFrom) - rowFrom, Math.min(r1, rowFrom + rows - 1) - rowFrom];
     const result: number[] = [];
-    if (a > b) return result;
+    if (a > b) return new Int32Array(0);
     let start = -1;
     for (let w = 0; w < this.stride; w += 1) {
       let word = this.bits[a * this.stride + w]! | 0;
@@ -151,7 +151,7 @@ export class BitSet {
       }
     }
     if (start >= 0) result.push(start, columns);
-    return result;
+    return Int32Array.from(result);
   }
 
   #forget(): void {

@@ -1,17 +1,15 @@
 // A pattern for every head: a list, not a merged mask; heads of one pattern run together.
 
-import type { Pattern } from './pattern.ts';
+import type { AnyPattern } from './pattern.ts';
 
 /** One pattern per head: one launch per distinct pattern over its list of heads. */
 export interface HeadPatterns {
-  readonly byHead: readonly Pattern[];
+  readonly byHead: readonly AnyPattern[];
 }
 
 /** Gives each query head its own pattern, in the order of the heads. */
-export function byHead(
-  patterns: readonly Pattern<never, never>[] | readonly Pattern[],
-): HeadPatterns {
-  return Object.freeze({ byHead: Object.freeze([...(patterns as readonly Pattern[])]) });
+export function byHead(patterns: readonly AnyPattern[]): HeadPatterns {
+  return Object.freeze({ byHead: Object.freeze([...patterns]) });
 }
 
 export const isHeadPatterns = (value: unknown): value is HeadPatterns =>

@@ -64,6 +64,12 @@ export interface PatternEstimated<G extends Given, S extends ChosenSets> {
   mask(predicate: (pair: Pair, given: InMask<G, S>) => boolean): Pattern<G, S>;
 }
 
+/** A finished pattern whose parameters and sets are known at run time only, as in a list of patterns. */
+export interface AnyPattern {
+  readonly name: string;
+  readonly definition: Definition;
+}
+
 /** A finished pattern; every method returns a new one. */
 export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets> {
   readonly definition: Definition;

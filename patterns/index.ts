@@ -1,6 +1,7 @@
 // All built-in patterns, and the table by name that the command line uses.
 
-import type { Pattern } from '../dsl/index.ts';
+import type { AnyPattern } from '../dsl/index.ts';
+import { registerLifted } from '../dsl/lift/stored.ts';
 import { aShape } from './a-shape.ts';
 import { alibiSoftcap } from './alibi-softcap.ts';
 import { blockSparse } from './block-sparse.ts';
@@ -9,6 +10,7 @@ import { dilated } from './dilated.ts';
 import { documents } from './documents.ts';
 import { flashPrefill } from './flash-prefill.ts';
 import { flexPrefill } from './flex-prefill.ts';
+import { lifted } from './lifted.ts';
 import { nsaSelection } from './nsa-selection.ts';
 import { prefixLm } from './prefix-lm.ts';
 import { slidingWindow } from './sliding-window.ts';
@@ -33,7 +35,9 @@ export {
   xAttention,
 };
 
-const all = [
+registerLifted(lifted);
+
+const all: readonly AnyPattern[] = [
   causal,
   slidingWindow,
   aShape,
@@ -51,6 +55,4 @@ const all = [
 ];
 
 /** Every built-in pattern by its name. */
-export const patterns: ReadonlyMap<string, Pattern> = new Map(
-  all.map((one) => [one.name, one as unknown as Pattern]),
-);
+export const patterns: ReadonlyMap<string, AnyPattern> = new Map(all.map((one) => [one.name, one]));

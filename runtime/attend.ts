@@ -13,7 +13,7 @@ import {
 import type { ChosenSets } from '../dsl/estimate/values.ts';
 import type { Given, ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
-import type { Pattern } from '../dsl/pattern.ts';
+import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
 import { estimateSets } from './cpu/estimate/index.ts';
 import type { RowSource } from './cpu/rows.ts';
 import { type Device, openDevice } from './device.ts';
@@ -81,10 +81,7 @@ export interface Part {
   readonly heads: readonly number[];
 }
 
-export function partsOf(
-  pattern: { readonly definition: Definition } | HeadPatterns,
-  heads: number,
-): Part[] {
+export function partsOf(pattern: AnyPattern | HeadPatterns, heads: number): Part[] {
   if (!isHeadPatterns(pattern))
     return [{ definition: pattern.definition, heads: Array.from({ length: heads }, (_, i) => i) }];
   if (pattern.byHead.length !== heads) {
@@ -113,8 +110,9 @@ export async function compile(
   pattern: HeadPatterns,
   options: CompileOptions,
 ): Promise<Attend<Given, readonly ChosenSetsData[]>>;
+export async function compile(pattern: AnyPattern, options: CompileOptions): Promise<Attend>;
 export async function compile(
-  pattern: { readonly definition: Definition } | HeadPatterns,
+  pattern: AnyPattern | HeadPatterns,
   options: CompileOptions,
 ): Promise<unknown> {
   const parts = partsOf(pattern, options.heads);

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const dist = join(root, 'dist');
@@ -46,17 +46,28 @@ function makeExecutable(cli) {
   chmodSync(cli, 0o755);
 }
 
-/** Lifts the shipped patterns once, so that using them needs no parser. */
-function prelift() {
-  const script = join(dist, 'runtime', 'prelift.js');
-  const needs = [join(dist, 'patterns', 'index.js'), join(dist, 'dsl', 'lift', 'index.js'), script];
-  if (needs.every((file) => existsSync(file))) run('prelift', [script]);
-  else console.log('build: no patterns to lift');
+/** Lifts the built-in patterns once, from the compiled code, so that using them needs no parser. */
+async function prelift() {
+  const load = (file) => import(pathToFileURL(join(dist, file)));
+  const { patterns } = await load('patterns/index.js');
+  const { lifted } = await load('dsl/definition.js');
+  const { liftKey, storable } = await load('dsl/lift/stored.js');
+  const table = {};
+  for (const [pattern, { definition }] of patterns) {
+    const { declarations, mask, score } = lifted(definition);
+    const add = (step, { fn }, form) => {
+      table[liftKey({ step, pattern, fn, site: undefined, declarations })] = storable(form);
+    };
+    add('mask', definition.mask.arrow, mask);
+    if (score) add('score', definition.score, score);
+  }
+  const code = `// Written by the build.\nexport const lifted = ${JSON.stringify(table)};\n`;
+  writeFileSync(join(dist, 'patterns', 'lifted.js'), code);
 }
 
 rmSync(dist, { recursive: true, force: true });
 const absent = compile();
 const cli = join(dist, 'cli.js');
 if (existsSync(cli)) makeExecutable(cli);
-prelift();
+await prelift();
 console.log(`build: dist/ is complete${absent.length ? `, without ${absent.join(', ')}` : ''}`);

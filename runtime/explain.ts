@@ -3,13 +3,13 @@
 
 import { isFixed, type ParameterValues } from '../dsl/given.ts';
 import type { HeadPatterns } from '../dsl/heads.ts';
-import type { Pattern } from '../dsl/pattern.ts';
+import type { AnyPattern } from '../dsl/pattern.ts';
 import { explainText, type LaunchSummary, summariseLaunch } from '../dsl/plan/explain.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
 import type { CallOptions } from './attend.ts';
-import type { AttentionInputs } from './inputs.ts';
 import { bytesPerElement, type FloatType } from './dtype.ts';
-import { type CallSizes, type PlannedCall, planCall } from './plans.ts';
+import type { AttentionInputs } from './inputs.ts';
+import { type AnySets, type CallSizes, type PlannedCall, planCall } from './plans.ts';
 
 /** One distinct pattern of the call. */
 export interface ExplainedPart {
@@ -38,8 +38,8 @@ export interface ExplainOptions extends CallOptions {
  * estimated. Throws what the call itself would throw.
  */
 export async function explain(
-  pattern: Pattern | HeadPatterns,
-  inputs: AttentionInputs | CallSizes,
+  pattern: AnyPattern | HeadPatterns,
+  inputs: AttentionInputs<AnySets> | CallSizes,
   params: ParameterValues = {},
   options: ExplainOptions = {},
 ): Promise<Explanation> {
@@ -61,6 +61,6 @@ export function explainPlans(
       launch: summariseLaunch(plans, { ...options, rowBytes }),
     };
   });
-  const toString = () => parts.map((part) => explainText({ ...part, dtype })).join('\n\n');
-  return { shape, dtype, parts, toString };
+  const text = () => parts.map((part) => explainText({ ...part, dtype })).join('\n\n');
+  return { shape, dtype, parts, toString: text };
 }

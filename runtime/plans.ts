@@ -4,27 +4,29 @@
 import type { ChosenSetsData } from '../dsl/chosen.ts';
 import { type Definition, lifted } from '../dsl/definition.ts';
 import type { ParameterValues } from '../dsl/given.ts';
-import type { HeadPatterns } from '../dsl/heads.ts';
-import type { Pattern } from '../dsl/pattern.ts';
+import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
+import type { AnyPattern } from '../dsl/pattern.ts';
 import type { UnitPlan } from '../dsl/plan/unit.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
 import { type CallOptions, partsOf } from './attend.ts';
-import type { AttentionInputs } from './inputs.ts';
 import { estimateSets } from './cpu/estimate/index.ts';
 import { Planner, unitsOfJob } from './cpu/job.ts';
 import type { RowSource } from './cpu/rows.ts';
 import type { FloatType } from './dtype.ts';
-import { checkAllInputs, checkChosen, graphsPerHead } from './inputs.ts';
+import { type AttentionInputs, checkAllInputs, checkChosen, graphsPerHead } from './inputs.ts';
 import { jobOf } from './launch.ts';
 import { type Tensor, tensor } from './tensor.ts';
+
+/** The sets of a call; for byHead a list, one entry per distinct pattern in the order of first appearance. */
+export type AnySets = ChosenSetsData | readonly ChosenSetsData[];
 
 /** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
 export interface CallSizes {
   readonly shape: LaunchShape;
   /** fp32 unless stated. */
   readonly dtype?: FloatType;
-  readonly chosen?: ChosenSetsData | undefined;
-  readonly [captured: string]: Tensor | ChosenSetsData | LaunchShape | FloatType | undefined;
+  readonly chosen?: AnySets | undefined;
+  readonly [captured: string]: Tensor | AnySets | LaunchShape | FloatType | undefined;
 }
 
 /** One distinct pattern of a call, planned for its heads. */
@@ -40,21 +42,25 @@ export interface PlannedCall {
   readonly shape: LaunchShape;
   readonly dtype: FloatType;
   readonly parts: readonly PlannedPart[];
+  /** The sets of all parts, as a call takes them. */
+  readonly chosen: AnySets;
 }
 
-const isSizes = (inputs: AttentionInputs | CallSizes): inputs is CallSizes => !('q' in inputs);
+const isSizes = (inputs: AttentionInputs<AnySets> | CallSizes): inputs is CallSizes =>
+  !('q' in inputs);
 
 /**
  * Checks a call and plans all its units; an estimate runs where tensors are given without `chosen`.
  * Throws what `compile` and a call of it throw; ShapeError T011 for sizes alone and an estimate.
  */
 export async function planCall(
-  pattern: Pattern | HeadPatterns,
-  inputs: AttentionInputs | CallSizes,
+  pattern: AnyPattern | HeadPatterns,
+  inputs: AttentionInputs<AnySets> | CallSizes,
   params: ParameterValues | Readonly<Record<string, unknown>> = {},
   { onProgress, signal }: CallOptions = {},
 ): Promise<PlannedCall> {
   const { chosen } = inputs;
+  const isPerHead = isHeadPatterns(pattern);
   const tensors = isSizes(inputs) ? standIns(inputs) : inputs;
   const heads = isSizes(inputs) ? inputs.shape.heads : (inputs.q.shape[1] ?? 0);
   const parts = partsOf(pattern, heads);
@@ -77,10 +83,11 @@ export async function planCall(
     if (definition.estimates.length > 0) {
       const graphs = graphsPerHead(definition, given.params, shape);
       if (chosen || isSizes(inputs)) {
-        sets = pick(chosen ?? {}, Object.keys(graphs[0] ?? {}));
-        checkChosen(definition.name, graphs[0] ?? {}, sets, shape);
+        sets = ((isPerHead ? (chosen as readonly ChosenSetsData[])?.[i] : chosen) ??
+          {}) as ChosenSetsData;
+        checkChosen(definition.name, graphs[0]!, sets, shape);
       } else {
-        const only = parts.length === 1 ? undefined : headList;
+        const only = isPerHead ? headList : undefined;
         sets = await estimateSets({
           graphs,
           q: call.q,
@@ -100,13 +107,11 @@ export async function planCall(
     const plans = Array.from({ length: unitsOfJob(job) }, (_, unit) => planner.plan(unit));
     planned.push({ definition, heads: headList, sets, plans });
   }
-  return { shape, dtype, parts: planned };
+  const sets = planned.map((part) => part.sets);
+  return { shape, dtype, parts: planned, chosen: isPerHead ? sets : sets[0]! };
 }
 
 const none = new Float32Array(0);
-
-const pick = (sets: ChosenSetsData, names: readonly string[]): ChosenSetsData =>
-  Object.fromEntries(Object.entries(sets).filter(([name]) => names.includes(name)));
 
 /** Tensors of the call's sizes but one dimension, so that the usual checks run on any length. */
 function standIns({ shape, dtype = 'fp32', ...captured }: CallSizes): AttentionInputs {

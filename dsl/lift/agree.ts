@@ -6,7 +6,7 @@ import { type Diagnostic, diagnostic, type Span } from '../diagnostic.ts';
 import { evaluate } from '../evaluate.ts';
 import { canonical, children, type Expression, walk } from '../expression.ts';
 import { points } from './flips.ts';
-import { isSameLogic } from './normal.ts';
+import { isSameFunction } from './normal.ts';
 import { environment, sameResult } from './points.ts';
 import { isHole } from './value.ts';
 
@@ -21,7 +21,7 @@ export function compareForms(
 ): Agreement {
   if (canonical(source) === canonical(running)) return 'same';
   for (const node of walk(running)) if (isHole(node)) return 'open';
-  if (isSameLogic(source, running)) return 'same';
+  if (isSameFunction(source, running)) return 'same';
   for (const point of points([source, running], declarations, 'thorough')) {
     const env = environment(point);
     if (!sameResult(evaluate(source, env), evaluate(running, env))) {
@@ -56,7 +56,7 @@ function smallestDifference(a: Expression, b: Expression): readonly [Expression,
   if (shape(a) !== shape(b)) return [a, b];
   const different = children(a)
     .map((child, i) => [child, children(b)[i]!] as const)
-    .filter(([x, y]) => !isSameLogic(x, y));
+    .filter(([x, y]) => !isSameFunction(x, y));
   const [only, another] = different;
   return only && !another ? smallestDifference(...only) : [a, b];
 }

@@ -86,7 +86,8 @@ export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSum
   const scale = chosen.length === 0 ? 0 : plan.tiles / chosen.length;
   const tests = new Map(plan.passes.map((pass) => [pass, pairTest(plan, pass.mask)] as const));
   const rows = rowProof(plan);
-  let [full, partial, columnSteps, standIns, standInSteps, steps] = [0, 0, 0, 0, 0, 0];
+  let [full, partial, columnSteps, standIns, standInSteps] = [0, 0, 0, 0, 0];
+  let [plain, masked] = [0, 0]; // steps without and with a mask
   let [visited, visitedCausal, allowed, empty] = [0, 0, 0, 0];
   for (const tile of chosen) {
     const { q0, q1 } = boxOfTile(plan, tile);
@@ -97,7 +98,8 @@ export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSum
         pools += 1;
         continue;
       }
-      steps += visit.full ? 1 : partialStep;
+      if (visit.full) plain += 1;
+      else masked += 1;
       const isTile = visit.kind === 'tile';
       if (!isTile) columnSteps += 1;
       else if (visit.full) full += 1;
@@ -110,9 +112,9 @@ export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSum
     }
     standIns += pools;
     standInSteps += Math.ceil(pools / plan.kTile);
-    steps += Math.ceil(pools / plan.kTile) * partialStep;
     if (!rows) empty += emptyRows(plan, q0, q1, visits);
   }
+  const steps = plain + (masked + standInSteps) * partialStep;
   const times = (count: number): number => Math.round(count * scale);
   const { qLen, kLen } = shape;
   const offset = queryOffset(shape);
@@ -201,14 +203,15 @@ export function causalPairs(q0: number, q1: number, from: number, to: number): n
 function denseSteps(plan: UnitPlan): { all: number; causal: number; causalCost: number } {
   const { kTile, tiles } = plan;
   const { kLen } = plan.binding.shape;
-  let [causal, causalCost] = [0, 0];
+  let [causal, plain] = [0, 0];
   for (let tile = 0; tile < tiles; tile += 1) {
     const { q0, q1 } = boxOfTile(plan, tile);
     const touched = Math.max(0, Math.ceil((q1 + 1) / kTile));
     const whole = Math.max(0, Math.floor((Math.min(q0, kLen) + 1) / kTile));
     causal += touched;
-    causalCost += whole + (touched - whole) * partialStep;
+    plain += whole;
   }
+  const causalCost = plain + (causal - plain) * partialStep;
   return { all: tiles * Math.ceil(kLen / kTile), causal, causalCost };
 }
 

@@ -242,6 +242,7 @@ export function workspaceOf(plan: UnitPlan, rowBytes: number): Readonly<Record<s
     const { bits, counts } = BitSet.bytes(set.domain);
     add('set bits', bits);
     add('set counts', counts);
+    if (set.domain.arity === 1) add('set runs', set.runs().byteLength);
   }
   for (const captured of Object.values(plan.binding.captured)) add('zone maps', captured.bytes);
   for (const pass of plan.passes) {

@@ -5,7 +5,13 @@ import { statSync } from 'node:fs';
 import { register } from 'node:module';
 import { relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type Diagnostic, diagnostic, LiftError, PatternError, type Span } from '../../dsl/diagnostic.ts';
+import {
+  type Diagnostic,
+  diagnostic,
+  LiftError,
+  PatternError,
+  type Span,
+} from '../../dsl/diagnostic.ts';
 import { parseFrame } from '../../dsl/lift/callsite.ts';
 import { openFile } from '../../dsl/lift/files.ts';
 import { loadParser } from '../../dsl/lift/syntax.ts';
@@ -71,7 +77,8 @@ export const shown = (path: string): string => {
 function syntaxError(path: string, error: unknown): Diagnostic | undefined {
   loadParser();
   const { message = '', stack = '' } = error instanceof Error ? error : {};
-  const named = `${message}\n${stack}`.match(/(file:\/\/)?\/[^\n]*?\.[cm]?[jt]sx?(?=[:\s?]|$)/gm) ?? [];
+  const named =
+    `${message}\n${stack}`.match(/(file:\/\/)?\/[^\n]*?\.[cm]?[jt]sx?(?=[:\s?]|$)/gm) ?? [];
   const files = named.map((name) => (name.startsWith('file:') ? fileURLToPath(name) : name));
   for (const file of new Set([path, ...files])) {
     const found = openFile(file)?.error;

@@ -5,38 +5,41 @@ import { resolve } from 'node:path';
 import type { Definition } from '../../dsl/definition.ts';
 import { diagnostic, PatternError } from '../../dsl/diagnostic.ts';
 import { type HeadPatterns, isHeadPatterns } from '../../dsl/heads.ts';
-import type { Pattern } from '../../dsl/pattern.ts';
+import type { AnyPattern } from '../../dsl/pattern.ts';
 import { importModule, type OwnModules, shown } from './modules.ts';
 import { suggestion } from './nearest.ts';
 
 /** What the command line is given by its entry: this folder may not import the patterns. */
 export interface Setting {
-  readonly patterns: ReadonlyMap<string, Pattern>;
+  readonly patterns: ReadonlyMap<string, AnyPattern>;
   readonly modules: OwnModules;
 }
 
 /** A pattern, or one per head, that a verb was told to use. */
 export interface Target {
   readonly name: string;
-  readonly pattern: Pattern | HeadPatterns;
+  readonly pattern: AnyPattern | HeadPatterns;
   /** The distinct patterns, in the order of their first head. */
   readonly definitions: readonly Definition[];
 }
 
 /** A pattern by its structure: one of another copy of warploom has another class. */
-export function isPattern(value: unknown): value is Pattern {
+export function isPattern(value: unknown): value is AnyPattern {
   if (typeof value !== 'object' || value === null || !('definition' in value)) return false;
   const { definition } = value;
   return (
-    typeof definition === 'object' && definition !== null && 'mask' in definition && 'given' in definition
+    typeof definition === 'object' &&
+    definition !== null &&
+    'mask' in definition &&
+    'given' in definition
   );
 }
 
-const isTarget = (value: unknown): value is Pattern | HeadPatterns =>
+const isTarget = (value: unknown): value is AnyPattern | HeadPatterns =>
   isPattern(value) || (isHeadPatterns(value) && value.byHead.every(isPattern));
 
 /** The distinct definitions of a pattern, or of one per head. */
-export function definitionsOf(pattern: Pattern | HeadPatterns): Definition[] {
+export function definitionsOf(pattern: AnyPattern | HeadPatterns): Definition[] {
   const all = isHeadPatterns(pattern) ? pattern.byHead : [pattern];
   return [...new Set(all.map(({ definition }) => definition))];
 }
@@ -44,8 +47,8 @@ export function definitionsOf(pattern: Pattern | HeadPatterns): Definition[] {
 /** The exports of a module that are patterns, by name. */
 export function patternsIn(
   module: Readonly<Record<string, unknown>>,
-): [name: string, pattern: Pattern | HeadPatterns][] {
-  return Object.entries(module).filter((entry): entry is [string, Pattern | HeadPatterns] =>
+): [name: string, pattern: AnyPattern | HeadPatterns][] {
+  return Object.entries(module).filter((entry): entry is [string, AnyPattern | HeadPatterns] =>
     isTarget(entry[1]),
   );
 }
@@ -62,13 +65,19 @@ export async function findTarget(spec: string, setting: Setting): Promise<Target
   if (!isFile) {
     const names = [...setting.patterns.keys()];
     const near = suggestion(spec, names);
-    throw missing(`there is no pattern '${spec}'`, near ?? `there is ${names.join(', ')}; or name a file: path/to/file.ts#export`);
+    throw missing(
+      `there is no pattern '${spec}'`,
+      near ?? `there is ${names.join(', ')}; or name a file: path/to/file.ts#export`,
+    );
   }
   const module = await importModule(resolve(path), setting.modules);
   const pattern = choose(module, shown(resolve(path)), name);
   const [first, ...others] = definitionsOf(pattern);
   if (!first) throw missing(`'${spec}' has no heads`, 'give byHead one pattern per query head');
-  const title = others.length === 0 ? first.name : `${name ?? 'byHead'} (${[first, ...others].map((one) => one.name).join(', ')})`;
+  const title =
+    others.length === 0
+      ? first.name
+      : `${name ?? 'byHead'} (${[first, ...others].map((one) => one.name).join(', ')})`;
   return { name: title, pattern, definitions: [first, ...others] };
 }
 
@@ -76,26 +85,39 @@ function choose(
   module: Readonly<Record<string, unknown>>,
   file: string,
   name: string | undefined,
-): Pattern | HeadPatterns {
+): AnyPattern | HeadPatterns {
   const found = patternsIn(module);
   const names = found.map(([one]) => one);
   const list = `it exports ${names.join(', ')}`;
   if (name === undefined) {
     const [only, ...others] = found;
     if (only && others.length === 0) return only[1];
-    if (!only) throw missing(`'${file}' exports no pattern`, 'export one: export const mine = pattern(...).mask(...)');
-    throw missing(`'${file}' exports ${found.length} patterns`, `name one: ${file}#${names[0]}; ${list}`);
+    if (!only)
+      throw missing(
+        `'${file}' exports no pattern`,
+        'export one: export const mine = pattern(...).mask(...)',
+      );
+    throw missing(
+      `'${file}' exports ${found.length} patterns`,
+      `name one: ${file}#${names[0]}; ${list}`,
+    );
   }
   const value = Object.hasOwn(module, name) ? module[name] : undefined;
   if (isTarget(value)) return value;
   const what = Object.hasOwn(module, name)
     ? `'${name}' of '${file}' is not a pattern${hasMask(value) ? ' yet: it has no mask' : ''}`
     : `'${file}' exports no '${name}'`;
-  throw missing(what, suggestion(name, names) ?? (names.length > 0 ? list : 'it exports no pattern'));
+  throw missing(
+    what,
+    suggestion(name, names) ?? (names.length > 0 ? list : 'it exports no pattern'),
+  );
 }
 
 const hasMask = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && 'mask' in value && typeof value.mask === 'function';
+  typeof value === 'object' &&
+  value !== null &&
+  'mask' in value &&
+  typeof value.mask === 'function';
 
 const missing = (what: string, help: string): PatternError =>
   new PatternError([diagnostic('R001', what, { help })]);

@@ -2,12 +2,12 @@
 // lift, of plans and of tiles; everything else is measured against it. Slow on purpose.
 
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
-import { type Definition, restSize } from '../../dsl/definition.ts';
+import { restSize } from '../../dsl/definition.ts';
 import { diagnostic, PlanError, ShapeError, throwIfAny } from '../../dsl/diagnostic.ts';
 import type { ChosenSets } from '../../dsl/estimate/values.ts';
 import { type Given, type ParameterValues, parametersOf } from '../../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../../dsl/heads.ts';
-import type { Pattern } from '../../dsl/pattern.ts';
+import type { AnyPattern, Pattern } from '../../dsl/pattern.ts';
 import { type LaunchShape, type Unit, unitsOf } from '../../dsl/shape.ts';
 import type { FloatType } from '../dtype.ts';
 import { roundTo } from '../half.ts';
@@ -59,13 +59,19 @@ export function reference(
   options?: ReferenceOptions,
 ): ReferenceResult<readonly ChosenSetsData[]>;
 export function reference(
-  pattern: { readonly definition: Definition } | HeadPatterns,
+  pattern: AnyPattern,
+  inputs: AttentionInputs,
+  params?: ParameterValues,
+  options?: ReferenceOptions,
+): ReferenceResult;
+export function reference(
+  pattern: AnyPattern | HeadPatterns,
   inputs: CallInputs,
   params: Readonly<Record<string, unknown>> = {},
   options: ReferenceOptions = {},
 ): ReferenceResult<ChosenSetsData | readonly ChosenSetsData[]> {
   const perHead = isHeadPatterns(pattern) ? pattern.byHead : undefined;
-  const patterns = [...new Set(perHead ?? [pattern as { definition: Definition }])];
+  const patterns = [...new Set(perHead ?? [pattern as AnyPattern])];
   const definitions = patterns.map(({ definition }) => definition);
   throwIfAny(
     definitions.flatMap(({ findings }) => findings),

@@ -1,0 +1,135 @@
+// A plan as a grid of cells, each with the shares of its area that a kind of visit covers: what both
+// pictures (svg.ts, terminal.ts) are painted from. Long sequences are sampled, never enumerated.
+
+import { pairTest, spread } from '../plan/summary.ts';
+import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
+import { type Visit, visitsOf } from '../plan/walk.ts';
+import { queryOffset } from '../shape.ts';
+
+/** What covers a place: in a partial tile an allowed or a masked pair; nowhere visited is none of them. */
+export const kinds = ['full', 'partial', 'masked', 'column', 'rest'] as const;
+export type Kind = (typeof kinds)[number];
+
+export interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+  /** Positions along one side of a cell; cells are square. */
+  readonly scale: number;
+  /** Shares of 0 to 1, [rows, columns]. */
+  readonly shares: Readonly<Record<Kind, Float32Array>>;
+}
+
+/** Visits to walk for one picture; past it a few query tiles stand for each row of cells. */
+const mostVisits = 2 ** 19;
+
+/** Paints a plan on at most `cells` x `cells` cells, never smaller than one pair. */
+export function rasterise(plan: UnitPlan, cells: number): Grid {
+  const { shape } = plan.binding;
+  const scale = Math.max(1, Math.max(shape.qLen, shape.kLen) / cells);
+  const [rows, columns] = [Math.ceil(shape.qLen / scale), Math.ceil(shape.kLen / scale)];
+  const shares = Object.fromEntries(
+    kinds.map((kind) => [kind, new Float32Array(rows * columns)]),
+  ) as Record<Kind, Float32Array>;
+  const walked = new Float32Array(rows);
+  const offset = queryOffset(shape);
+  const tests = new Map(plan.passes.map((pass) => [pass, pairTest(plan, pass.mask)] as const));
+
+  /** Adds keys [from, to) of rows [r0, r1) to a kind. */
+  const add = (kind: Kind, r0: number, r1: number, from: number, to: number): void => {
+    eachCell(r0, r1, scale, (row, high) =>
+      eachCell(from, to, scale, (column, wide) => {
+        shares[kind][row * columns + column]! += high * wide;
+      }),
+    );
+  };
+  /** Allowed and masked pairs, judged at up to 3 x 3 points of each cell. */
+  const addPartial = (visit: Visit & { kind: 'tile' }, r0: number, r1: number): void => {
+    const test = tests.get(visit.pass)!;
+    eachCell(r0, r1, scale, (row, high, top) =>
+      eachCell(visit.from, visit.to, scale, (column, wide, left) => {
+        let allowed = 0;
+        const [down, across] = [pointsIn(top, high), pointsIn(left, wide)];
+        for (const r of down) for (const k of across) if (test(r + offset, k)) allowed += 1;
+        const share = allowed / (down.length * across.length);
+        shares.partial[row * columns + column]! += high * wide * share;
+        shares.masked[row * columns + column]! += high * wide * (1 - share);
+      }),
+    );
+  };
+
+  for (const tile of tilesFor(plan, rows)) {
+    const { q0, q1 } = boxOfTile(plan, tile);
+    const [r0, r1] = [q0 - offset, q1 - offset + 1];
+    eachCell(r0, r1, scale, (row, high) => {
+      walked[row]! += high;
+    });
+    for (const visit of visitsOf(plan, tile)) {
+      if (visit.kind === 'rest') {
+        const { size } = visit.pass;
+        add('rest', r0, r1, visit.pool * size, Math.min(shape.kLen, (visit.pool + 1) * size));
+      } else if (visit.kind === 'columns') {
+        const test = tests.get(visit.pass)!;
+        for (const key of visit.keys) {
+          for (const [a, b] of rowsOf(visit.full ? undefined : test, key, q0, q1))
+            add('column', a - offset, b - offset, key, key + 1);
+        }
+      } else if (visit.full) add('full', r0, r1, visit.from, visit.to);
+      else addPartial(visit, r0, r1);
+    }
+  }
+  for (const part of Object.values(shares)) {
+    for (let row = 0; row < rows; row += 1) {
+      for (let column = 0; column < columns; column += 1) {
+        const wide = Math.min(scale, shape.kLen - column * scale);
+        part[row * columns + column]! /= Math.max(1e-9, walked[row]! * wide);
+      }
+    }
+  }
+  return { rows, columns, scale, shares };
+}
+
+/** Runs of queries in [q0, q1], as [from, to), that may see one key; without a test all of them. */
+export function rowsOf(
+  test: ((q: number, k: number) => boolean) | undefined,
+  key: number,
+  q0: number,
+  q1: number,
+): [number, number][] {
+  if (!test) return [[q0, q1 + 1]];
+  const runs: [number, number][] = [];
+  for (let q = q0; q <= q1; q += 1) {
+    if (!test(q, key)) continue;
+    const last = runs.at(-1);
+    if (last && last[1] === q) last[1] = q + 1;
+    else runs.push([q, q + 1]);
+  }
+  return runs;
+}
+
+/** The cells that `[from, to)` touches, with the length inside each and where that begins. */
+function eachCell(
+  from: number,
+  to: number,
+  scale: number,
+  visit: (cell: number, length: number, start: number) => void,
+): void {
+  for (let cell = Math.floor(from / scale); cell * scale < to; cell += 1) {
+    const start = Math.max(from, cell * scale);
+    const length = Math.min(to, (cell + 1) * scale) - start;
+    if (length > 1e-9) visit(cell, length, start);
+  }
+}
+
+/** Up to three positions spread over `[start, start + length)`. */
+function pointsIn(start: number, length: number): number[] {
+  const count = Math.min(3, Math.max(1, Math.floor(length)));
+  return Array.from({ length: count }, (_, i) => Math.floor(start + ((i + 0.5) * length) / count));
+}
+
+/** All query tiles, or evenly spaced ones: at least one for every row of cells. */
+function tilesFor(plan: UnitPlan, rows: number): number[] {
+  const probes = spread(plan.tiles, 8);
+  const visits = probes.reduce((sum, tile) => sum + visitsOf(plan, tile).length, 0);
+  const mean = Math.max(1, visits / Math.max(1, probes.length));
+  return spread(plan.tiles, Math.max(rows, Math.floor(mostVisits / mean)));
+}

@@ -1,0 +1,243 @@
+// The plan of one head as an SVG picture: queries down, keys to the right. Tiles stand where they are
+// computed, packed columns and stand-ins where their keys are; in partial tiles the allowed pairs show.
+
+import { grouped, percent } from '../plan/explain.ts';
+import { type SummaryOptions, summarise } from '../plan/summary.ts';
+import type { UnitPlan } from '../plan/unit.ts';
+import { queryOffset } from '../shape.ts';
+import { type Kind, rasterise } from './grid.ts';
+import { hatch, legendOf, styleOf, type Theme, textAt } from './parts.ts';
+import { joinDown, type Region, regionsOf } from './regions.ts';
+
+export interface SvgOptions extends SummaryOptions {
+  /** The pattern's name, for the title. */
+  readonly title: string;
+  /** Side of the plot in pixels at most; 512 unless stated. */
+  readonly size?: number;
+  /** 'auto' follows the reader's colour scheme. */
+  readonly theme?: Theme;
+}
+
+const margin = { left: 62, top: 84, right: 18, bottom: 12 };
+const font = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif";
+/** Shapes in one picture; a plan with more is painted as a grid of cells. */
+const mostShapes = 8000;
+
+/** Draws one unit. */
+export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
+  const { size = 512, theme = 'auto', title } = options;
+  const summary = summarise(plan, options);
+  const { qLen, kLen } = plan.binding.shape;
+  const longest = Math.max(1, qLen, kLen);
+  // Whole pixels for a pair where they fit, so that short sequences stay crisp.
+  const pixels = longest <= size ? Math.floor(size / longest) : size / longest;
+  const [width, height] = [Math.max(1, kLen * pixels), Math.max(1, qLen * pixels)];
+  const { left, top, right, bottom } = margin;
+  const inner = Math.max(width, 400);
+  const legend = legendOf(summary, inner);
+  const legendTop = top + height + 18;
+  const total = [left + inner + right, Math.ceil(legendTop + legend.height + bottom)] as const;
+  const values = Object.entries(summary.params)
+    .map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`)
+    .join(' · ');
+  const whole = summary.against === 'causal' ? 'of the causal pairs' : 'of all pairs';
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${total.join(' ')}" width="${total[0]}" height="${total[1]}" role="img" font-family="${font}" font-size="11">`,
+    textAt(0, 0, `${title}: what each query tile visits`, { tag: 'title' }),
+    `<style>${styleOf(theme)}</style>${hatch}`,
+    textAt(left, 24, title, { kind: 'ink', rest: ' font-size="16" font-weight="600"' }),
+    textAt(left, 42, values, { kind: 'faint' }),
+    textAt(left + inner, 24, `${percent(summary.density)} visited`, {
+      kind: 'ink',
+      rest: ' font-size="13" font-weight="600" text-anchor="end"',
+    }),
+    textAt(left + inner, 42, whole, { kind: 'faint', rest: ' text-anchor="end"' }),
+    `<g transform="translate(${left} ${top})">`,
+    ...plot(plan, pixels, width, height),
+    ...axes(plan, pixels, width, height),
+    '</g>',
+    `<g transform="translate(${left} ${legendTop})">`,
+    ...legend.items,
+    '</g>',
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+const round = (x: number): string => String(Math.round(x * 100) / 100);
+
+/** One rectangle of a path, in pixels. */
+const rectangle = (x: number, y: number, width: number, height: number): string =>
+  `M${round(x)} ${round(y)}h${round(width)}v${round(height)}h${round(-width)}z`;
+
+const path = (kind: string, d: string, more = ''): string =>
+  d === '' ? '' : `<path class="${kind}"${more} d="${d}"/>`;
+
+function plot(plan: UnitPlan, pixels: number, width: number, height: number): string[] {
+  const crisp = ' shape-rendering="crispEdges"';
+  const parts = [path('paper', rectangle(0, 0, width, height), crisp)];
+  const diagonal = diagonalOf(plan, pixels, width, height);
+  if (diagonal) parts.push(path('future', `${diagonal}V0H${/M(\S+)/.exec(diagonal)![1]}z`));
+  const join = Math.min(plan.qTile, plan.kTile) * pixels < 6;
+  const regions = regionsOf(plan, { most: mostShapes, join });
+  const visited = regions ? vector(plan, regions, pixels, join) : painted(plan, pixels);
+  parts.push(
+    ...visited.map(([kind, d, more]) => (kind === 'rest' ? standIns(d) : path(kind, d, more))),
+  );
+  if (diagonal) parts.push(path('guide', diagonal, ' fill="none" stroke-dasharray="2 3"'));
+  parts.push(path('edge', rectangle(-0.5, -0.5, width + 1, height + 1), ' fill="none"'));
+  return parts.filter(Boolean);
+}
+
+/** From where k = q enters the plot to where it leaves: the last key that a query sees when causal. */
+function diagonalOf(plan: UnitPlan, pixels: number, width: number, height: number): string {
+  const offset = queryOffset(plan.binding.shape) * pixels;
+  if (width <= 1 || height <= 1) return '';
+  // Row r sees keys up to r + offset; the line runs along the right ends of those rows.
+  return `M${round(Math.max(0, offset))} ${round(Math.max(0, -offset))}L${round(width)} ${round(height)}`;
+}
+
+type Layer = readonly [kind: Kind | 'line', d: string, more: string];
+
+const standIns = (d: string): string =>
+  d === '' ? '' : `${path('rest', d, ' fill-opacity=".16"')}${path('hatched', d)}`;
+
+/** Every region as its own shape; where there is room a hairline keeps tiles apart. */
+function vector(
+  plan: UnitPlan,
+  regions: readonly Region[],
+  pixels: number,
+  joined: boolean,
+): Layer[] {
+  const crisp = ' shape-rendering="crispEdges"';
+  const of = (...wanted: readonly Region['kind'][]): string =>
+    regions
+      .filter(({ kind }) => wanted.includes(kind))
+      .map(({ kind, r0, r1, from, to }) => {
+        // A single column among thousands would vanish.
+        const wide = Math.max((to - from) * pixels, kind === 'column' ? 1 : 0);
+        return rectangle(from * pixels, r0 * pixels, wide, (r1 - r0) * pixels);
+      })
+      .join('');
+  return [
+    ['rest', of('rest'), ''],
+    ['masked', of('partial'), crisp],
+    ['partial', allowed(plan, pixels), crisp],
+    ['full', of('full'), crisp],
+    ['line', joined ? '' : of('full', 'partial'), ''],
+    ['column', of('column'), crisp],
+  ];
+}
+
+/** The allowed pairs of partial tiles, pair by pair in short sequences, cell by cell in longer ones. */
+function allowed(plan: UnitPlan, pixels: number): string {
+  const { shares, rows, columns, scale } = rasterise(plan, 512);
+  const regions: Region[] = [];
+  for (let row = 0; row < rows; row += 1) {
+    for (let column = 0; column < columns; column += 1) {
+      if (shares.partial[row * columns + column]! < 0.5) continue;
+      const from = column;
+      while (column + 1 < columns && shares.partial[row * columns + column + 1]! >= 0.5)
+        column += 1;
+      regions.push({ kind: 'partial', r0: row, r1: row + 1, from, to: column + 1 });
+    }
+  }
+  const cell = scale * pixels;
+  return joinDown(regions)
+    .map(({ r0, r1, from, to }) =>
+      rectangle(from * cell, r0 * cell, (to - from) * cell, (r1 - r0) * cell),
+    )
+    .join('');
+}
+
+/** A long plan as cells, as strong as the share of them that is visited. */
+function painted(plan: UnitPlan, pixels: number): Layer[] {
+  for (let cells = 512; ; cells /= 2) {
+    const { shares, rows, columns, scale } = rasterise(plan, cells);
+    const layers = new Map<string, string[]>();
+    let shapes = 0;
+    for (const kind of ['rest', 'masked', 'partial', 'full', 'column'] as const) {
+      const levels = Uint8Array.from(shares[kind], (share) => levelOf(kind, share));
+      for (let row = 0; row < rows; row += 1) {
+        for (let column = 0; column < columns; ) {
+          const level = levels[row * columns + column]!;
+          const from = column;
+          while (column < columns && levels[row * columns + column] === level) column += 1;
+          if (level === 0) continue;
+          const cell = scale * pixels;
+          const key = `${kind} ${level}`;
+          const d = rectangle(from * cell, row * cell, (column - from) * cell, cell);
+          layers.set(key, [...(layers.get(key) ?? []), d]);
+          shapes += 1;
+        }
+      }
+    }
+    if (shapes > 3 * mostShapes && cells > 64) continue;
+    return [...layers].map(([key, shapesOfKey]): Layer => {
+      const [kind, level] = key.split(' ') as [Kind, string];
+      const opacity = level === '4' ? '' : ` fill-opacity="${Number(level) / 4}"`;
+      return [kind, shapesOfKey.join(''), ` shape-rendering="crispEdges"${opacity}`];
+    });
+  }
+}
+
+/** Quarters of strength; columns are narrow and show from the first. */
+function levelOf(kind: Kind, share: number): number {
+  if (share < 0.004) return 0;
+  return Math.min(
+    4,
+    Math.max(kind === 'masked' ? 0 : 1, Math.round((kind === 'column' ? 6 : 4) * share)),
+  );
+}
+
+/** Ticks and names of both axes: positions of keys above, of queries at the left. */
+function axes(plan: UnitPlan, pixels: number, width: number, height: number): string[] {
+  const { qLen, kLen } = plan.binding.shape;
+  const offset = queryOffset(plan.binding.shape);
+  const step = tickStep(Math.max(qLen, kLen), Math.max(width, height));
+  const ticks = (from: number, to: number): number[] =>
+    Array.from(
+      { length: Math.max(0, Math.floor((to - from) / step) + 2) },
+      (_, i) => (Math.ceil(from / step) + i) * step,
+    ).filter((at) => at >= from && at <= to);
+  const parts: string[] = [];
+  let marksPath = '';
+  for (const k of ticks(0, kLen)) {
+    marksPath += `M${round(k * pixels)} -4v3`;
+    parts.push(
+      textAt(k * pixels, -8, tickText(k), { kind: 'faint', rest: ' text-anchor="middle"' }),
+    );
+  }
+  for (const q of ticks(offset, offset + qLen)) {
+    marksPath += `M-4 ${round((q - offset) * pixels)}h3`;
+    parts.push(
+      textAt(-8, (q - offset) * pixels + 3.5, tickText(q), {
+        kind: 'faint',
+        rest: ' text-anchor="end"',
+      }),
+    );
+  }
+  parts.push(path('edge', marksPath, ' fill="none"'));
+  parts.push(
+    textAt(width / 2, -23, 'key position', { kind: 'faint', rest: ' text-anchor="middle"' }),
+  );
+  parts.push(
+    textAt(-48, height / 2, 'query position', {
+      kind: 'faint',
+      rest: ` text-anchor="middle" transform="rotate(-90 -48 ${round(height / 2)})"`,
+    }),
+  );
+  return parts;
+}
+
+/** A round step, of binary numbers for binary lengths, that gives about one tick per 100 pixels. */
+function tickStep(length: number, size: number): number {
+  const rough = Math.max(1, length / Math.max(1, size / 100));
+  const power = 2 ** Math.floor(Math.log2(rough));
+  if (length % power === 0 && length >= 8) return power;
+  const ten = 10 ** Math.floor(Math.log10(rough));
+  return Math.max(1, [10, 5, 2, 1].map((n) => n * ten).find((n) => n <= rough) ?? ten);
+}
+
+const tickText = (n: number): string =>
+  Math.abs(n) >= 8192 && n % 1024 === 0 ? `${grouped(n / 1024)}K` : grouped(n);

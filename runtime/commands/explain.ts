@@ -1,0 +1,41 @@
+// `warploom explain`: what a call would visit, cost, keep and specialise, without running attention.
+
+import { explain as explainCall } from '../explain.ts';
+import { exit } from './failure.ts';
+import { addInputOptions, type InputFlags, sizesOrInputs } from './inputs.ts';
+import type { PatternVerb } from './verb.ts';
+
+interface ExplainFlags extends InputFlags {
+  readonly exact?: boolean;
+  readonly json?: boolean;
+}
+
+export const explain: PatternVerb<ExplainFlags> = {
+  name: 'explain',
+  summary:
+    'tell what a pattern visits, costs, keeps in memory and is specialised for; 4096 keys unless stated',
+  examples: [
+    'a-shape --length 131072',
+    'vertical-slash --input head.safetensors --verticals 500',
+    'mine.ts#mine --random 1,32,8,8192,128 --json',
+  ],
+  addOptions(command) {
+    addInputOptions(command, { length: true });
+    command
+      .option('--exact', 'count the allowed pairs too, pair by pair')
+      .option('--json', 'print one object for a program');
+  },
+  async act(target, params, flags, { terminal, signal }) {
+    const inputs = await sizesOrInputs(flags, target.definitions, 4096);
+    const progress = terminal.progress('estimating');
+    const options = { onProgress: progress.update, signal, exact: flags.exact === true };
+    const explanation = await explainCall(target.pattern, inputs, params as never, options);
+    progress.done();
+    if (flags.json) terminal.printJson({ pattern: target.name, ...explanation });
+    else terminal.print(String(explanation));
+    const isWrong = explanation.parts.some(({ launch }) =>
+      launch.groups.some(({ proof }) => proof.counterexample !== undefined),
+    );
+    return isWrong ? exit.wrong : exit.fine;
+  },
+};

@@ -1,0 +1,228 @@
+// The tensors of a call from the command line: files, or random numbers of stated sizes. Whether they
+// fit the pattern is checked where every call is (runtime/inputs.ts).
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Definition } from '../../dsl/definition.ts';
+import { type Diagnostic, diagnostic, ShapeError, throwIfAny } from '../../dsl/diagnostic.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import type { FloatType, Layout } from '../dtype.ts';
+import { openSafetensors } from '../files/safetensors.ts';
+import type { AttentionInputs } from '../inputs.ts';
+import type { CallSizes } from '../plans.ts';
+import { type Tensor, tensor } from '../tensor.ts';
+import { UsageError } from './failure.ts';
+import { tensorsOf } from './parameters.ts';
+import { splitName } from './target.ts';
+
+/** What the options below give. */
+export interface InputFlags {
+  readonly q?: string;
+  readonly k?: string;
+  readonly v?: string;
+  readonly input?: string;
+  readonly random?: LaunchShape;
+  readonly length?: number;
+  readonly layout: Layout;
+  readonly seed: number;
+  readonly dtype: FloatType;
+  readonly tensor?: readonly (readonly [name: string, file: string])[];
+}
+
+/** Adds the options that say where q, k, v and captured tensors come from. */
+export function addInputOptions(command: Command, { length }: { length: boolean }): Command {
+  const files = ['q', 'k', 'v', 'input'];
+  const add = (option: Option) => command.addOption(option.helpGroup('Tensors:'));
+  for (const name of ['q', 'k', 'v']) {
+    add(new Option(`--${name} <file>`, `${name} from a .npy or .safetensors file: FILE[#name]`));
+  }
+  add(
+    new Option('--input <file>', 'q, k, v and captured tensors by their names in a .safetensors file')
+      .conflicts(['q', 'k', 'v']), // biome-ignore format: one option
+  );
+  add(
+    new Option('--random <sizes>', 'normal random: batch,heads,kvHeads,length,dim[,qLength]')
+      .argParser(sizesFrom)
+      .conflicts(files),
+  );
+  if (length) {
+    add(
+      new Option('--length <n>', 'short for --random 1,1,1,<n>,64')
+        .argParser(sizeFrom)
+        .conflicts([...files, 'random']),
+    );
+  }
+  add(
+    new Option('--tensor <name=file>', 'a captured tensor, repeatable: doc=FILE[#name]').argParser(
+      namedFile,
+    ),
+  );
+  add(
+    new Option('--layout <order>', 'axes of the files: batch, head, sequence, dim')
+      .choices(['bhsd', 'bshd'])
+      .default('bhsd'),
+  );
+  add(new Option('--seed <n>', 'of the random tensors').argParser(sizeFrom).default(0));
+  return add(
+    new Option('--dtype <type>', 'of the random tensors')
+      .choices(['fp32', 'fp16', 'bf16'])
+      .default('fp32'),
+  );
+}
+
+/** A whole number from 0. */
+export function sizeFrom(text: string): number {
+  const size = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(size)) {
+    throw new InvalidArgumentError('Give a whole number from 0.');
+  }
+  return size;
+}
+
+function sizesFrom(text: string): LaunchShape {
+  const parts = text.split(',');
+  const [batch, heads, kvHeads, kLen, dim, qLen = kLen] = parts.map(sizeFrom);
+  if (parts.length < 5 || parts.length > 6) {
+    throw new InvalidArgumentError('Give batch,heads,kvHeads,length,dim and perhaps qLength.');
+  }
+  const [headDim, valueDim] = [dim!, dim!];
+  return {
+    batch: batch!,
+    heads: heads!,
+    kvHeads: kvHeads!,
+    qLen: qLen!,
+    kLen: kLen!,
+    headDim,
+    valueDim,
+  };
+}
+
+function namedFile(
+  text: string,
+  others: readonly (readonly [string, string])[] = [],
+): (readonly [string, string])[] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('Give name=FILE[#name].');
+  return [...others, [text.slice(0, at), text.slice(at + 1)]];
+}
+
+/** The sizes of random tensors, where the flags ask for them. */
+export function randomShape({ random, length }: InputFlags): LaunchShape | undefined {
+  if (random || length === undefined) return random;
+  const [batch, heads, kvHeads] = [1, 1, 1];
+  return { batch, heads, kvHeads, qLen: length, kLen: length, headDim: 64, valueDim: 64 };
+}
+
+/**
+ * All tensors of the call. Throws UsageError where the flags name none, ShapeError T004 for a captured
+ * tensor that is not given, and what loading throws.
+ */
+export async function loadInputs(
+  flags: InputFlags,
+  definitions: readonly Definition[],
+): Promise<AttentionInputs> {
+  const { q, k, v, input } = flags;
+  const shape = randomShape(flags);
+  const captured = await loadCaptured(flags, definitions);
+  if (shape) return { ...captured, ...randomTensors(shape, flags) };
+  const files = input === undefined ? { q, k, v } : inOneFile(input, ['q', 'k', 'v']);
+  const missing = Object.entries(files).filter(([, file]) => file === undefined);
+  if (missing.length === 3) {
+    throw new UsageError(
+      'no tensors',
+      'try --random 1,8,8,4096,64, or --input FILE, or --q, --k and --v',
+    );
+  }
+  if (missing.length > 0) {
+    const names = missing.map(([name]) => `--${name}`).join(' and ');
+    throw new UsageError(
+      `${names} missing`,
+      'give --q, --k and --v, or all in one file: --input FILE',
+    );
+  }
+  const load = (file: string) => loadTensor(file, flags.layout);
+  const [first, second, third] = await Promise.all([
+    load(files.q!),
+    load(files.k!),
+    load(files.v!),
+  ]);
+  return { ...captured, q: first, k: second, v: third };
+}
+
+const inOneFile = <N extends string>(file: string, names: readonly N[]): Record<N, string> =>
+  Object.fromEntries(names.map((name) => [name, `${file}#${name}`])) as Record<N, string>;
+
+const loadTensor = (file: string, layout?: Layout): Promise<Tensor> => {
+  const { path, name } = splitName(file);
+  return tensor.load(path, { ...(name !== undefined && { name }), ...(layout && { layout }) });
+};
+
+/**
+ * What explain and draw need: sizes alone where nothing is estimated, else the tensors. Throws as
+ * `loadInputs`; without any flag, `usual` keys of one head are taken.
+ */
+export async function sizesOrInputs(
+  flags: InputFlags,
+  definitions: readonly Definition[],
+  usual: number,
+): Promise<AttentionInputs | CallSizes> {
+  const { q, k, v, input } = flags;
+  const isBare = [q, k, v, input, flags.random, flags.length].every((flag) => flag === undefined);
+  const all = isBare ? { ...flags, length: usual } : flags;
+  const shape = randomShape(all);
+  if (!shape || definitions.some(({ estimates }) => estimates.length > 0)) {
+    return loadInputs(all, definitions);
+  }
+  return { ...(await loadCaptured(all, definitions)), shape, dtype: all.dtype };
+}
+
+function randomTensors(
+  { batch, heads, kvHeads, qLen, kLen, headDim, valueDim }: LaunchShape,
+  { seed, dtype }: InputFlags,
+): { q: Tensor; k: Tensor; v: Tensor } {
+  // Three seeds of its own for each seed of the command.
+  const make = (shape: number[], i: number) => tensor.random(shape, { seed: 3 * seed + i, dtype });
+  return {
+    q: make([batch, heads, qLen, headDim], 0),
+    k: make([batch, kvHeads, kLen, headDim], 1),
+    v: make([batch, kvHeads, kLen, valueDim], 2),
+  };
+}
+
+async function loadCaptured(
+  flags: InputFlags,
+  definitions: readonly Definition[],
+): Promise<Record<string, Tensor>> {
+  const files = new Map<string, string>();
+  if (flags.input !== undefined) {
+    const held = await namesIn(flags.input);
+    for (const [name] of tensorsOf(definitions)) {
+      if (held.includes(name)) files.set(name, `${flags.input}#${name}`);
+    }
+  }
+  for (const [name, file] of flags.tensor ?? []) files.set(name, file);
+  const findings: Diagnostic[] = [];
+  for (const [name, { dtype, dims }] of tensorsOf(definitions)) {
+    if (files.has(name)) continue;
+    const axes = dims.map((dim) => `'${dim}'`).join(', ');
+    findings.push(
+      diagnostic('T004', `the captured tensor '${name}' is missing: ${dtype}(${axes})`, {
+        help: `give --tensor ${name}=FILE[#name]`,
+      }),
+    );
+  }
+  throwIfAny(findings, ShapeError);
+  const loaded = [...files].map(async ([name, file]) => [name, await loadTensor(file)] as const);
+  return Object.fromEntries(await Promise.all(loaded));
+}
+
+async function namesIn(path: string): Promise<readonly string[]> {
+  if (!path.toLowerCase().endsWith('.safetensors')) {
+    throw new UsageError(
+      `--input takes a .safetensors file, not '${path}'`,
+      'give .npy files as --q, --k and --v',
+    );
+  }
+  const file = await openSafetensors(path);
+  await file.close();
+  return file.names;
+}

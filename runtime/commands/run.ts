@@ -1,0 +1,272 @@
+// `warploom run`: one call of a pattern, what it visited and how long it took; checked and kept if asked.
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ChosenSetsData } from '../../dsl/chosen.ts';
+import { isHeadPatterns } from '../../dsl/heads.ts';
+import type { Pattern } from '../../dsl/pattern.ts';
+import { grouped, percent, unitNames } from '../../dsl/plan/explain.ts';
+import { type AttendResult, compile } from '../attend.ts';
+import { type Device, deviceKinds, openDevice } from '../device.ts';
+import { type Explanation, explainPlans } from '../explain.ts';
+import { writeSafetensors } from '../files/safetensors.ts';
+import type { AttentionInputs } from '../inputs.ts';
+import { type PlannedCall, planCall } from '../plans.ts';
+import { exit } from './failure.ts';
+import { addInputOptions, type InputFlags, loadInputs, sizeFrom } from './inputs.ts';
+import { type Check, checkOutput } from './oracle.ts';
+import type { Values } from './parameters.ts';
+import type { Target } from './target.ts';
+import { duration, table } from './terminal.ts';
+import type { Context, PatternVerb } from './verb.ts';
+
+interface RunFlags extends InputFlags {
+  readonly device?: string;
+  readonly threads?: number;
+  readonly check?: boolean;
+  readonly checkRows?: number;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+export const run: PatternVerb<RunFlags> = {
+  name: 'run',
+  summary:
+    'run a pattern on tensors: what each head visits, how long it takes, whether it is right',
+  examples: [
+    'a-shape --random 1,8,8,4096,64 --window 1024 --check',
+    'mine.ts#mine --input head.safetensors --out result.safetensors',
+    'documents --q q.npy --k k.npy --v v.npy --tensor doc=doc.npy --json',
+  ],
+  addOptions(command: Command) {
+    addInputOptions(command, { length: false });
+    command
+      .addOption(new Option('--device <name>', 'where to run').choices([...deviceKinds]))
+      .option(
+        '--threads <n>',
+        'worker threads; 0 works without any (default: one per core)',
+        sizeFrom,
+      )
+      .option('--check', 'compare with the float64 oracle; exit code 1 outside the bound')
+      .option('--check-rows <n>', 'check only so many query rows of each head', rowsFrom)
+      .option('--out <file>', 'write out and lse to a .safetensors file')
+      .option('--json', 'print one object for a program');
+  },
+  async act(target, params, flags, context) {
+    const { terminal } = context;
+    const inputs = await loadInputs(flags, target.definitions);
+    const { threads } = flags;
+    const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
+    try {
+      const made = await attendTo({ target, inputs, params, device, context });
+      const { planned, result } = made;
+      const plans = explainPlans(planned, { proveTiles: 0 });
+      const isChecked = flags.check === true || flags.checkRows !== undefined;
+      const check = isChecked
+        ? await checkOf({ target, inputs, params }, made, flags, context)
+        : undefined;
+      if (flags.out !== undefined) {
+        await writeSafetensors(
+          flags.out,
+          { out: result.out, lse: result.lse },
+          { pattern: target.name },
+        );
+      }
+      const report: Report = {
+        target,
+        params,
+        inputs,
+        device,
+        ...made,
+        plans,
+        check,
+        file: flags.out,
+      };
+      if (flags.json) terminal.printJson(dataOf(report));
+      else terminal.print(textOf(report));
+      return check && !check.isWithin ? exit.wrong : exit.fine;
+    } finally {
+      await device.dispose();
+    }
+  },
+};
+
+function rowsFrom(text: string): number {
+  const rows = sizeFrom(text);
+  if (rows === 0) throw new InvalidArgumentError('Give a whole number from 1.');
+  return rows;
+}
+
+interface Made {
+  readonly planned: PlannedCall;
+  readonly result: AttendResult;
+  /** Milliseconds of the estimate with the plans, and of attention. */
+  readonly ms: { readonly estimate: number; readonly attention: number };
+}
+
+interface Request {
+  readonly target: Target;
+  readonly inputs: AttentionInputs;
+  readonly params: Values;
+  readonly device: Device;
+  readonly context: Context;
+}
+
+/** The sets first, then attention on them, so that each has its own time and the plans are those that ran. */
+async function attendTo({ target, inputs, params, device, context }: Request): Promise<Made> {
+  const { terminal, signal } = context;
+  const start = performance.now();
+  const estimating = terminal.progress('estimating');
+  const options = { onProgress: estimating.update, signal };
+  const planned = await planCall(target.pattern, inputs, params, options);
+  estimating.done();
+  const { heads, kvHeads, headDim, valueDim } = planned.shape;
+  const { dtype } = planned;
+  const attend = await compile(target.pattern as Pattern, {
+    heads,
+    kvHeads,
+    headDim,
+    valueDim,
+    dtype,
+    device,
+  });
+  const middle = performance.now();
+  const attending = terminal.progress('attending');
+  const call = { onProgress: attending.update, signal };
+  const result = await attend(
+    { ...inputs, chosen: planned.chosen as ChosenSetsData },
+    params,
+    call,
+  );
+  attending.done();
+  const ms = { estimate: middle - start, attention: performance.now() - middle };
+  return { planned, result, ms };
+}
+
+async function checkOf(
+  call: Pick<Request, 'target' | 'inputs' | 'params'>,
+  { planned, result }: Made,
+  { checkRows: rows }: RunFlags,
+  { terminal }: Context,
+): Promise<Check> {
+  const checking = terminal.progress('checking');
+  const output = { out: await result.out.read(), lse: await result.lse.read() };
+  const check = await checkOutput(
+    output,
+    { ...call, planned },
+    { ...(rows !== undefined && { rows }), onProgress: checking.update },
+  );
+  checking.done();
+  return check;
+}
+
+interface Report extends Made {
+  readonly target: Target;
+  readonly inputs: AttentionInputs;
+  readonly params: Values;
+  readonly device: Device;
+  readonly plans: Explanation;
+  readonly check: Check | undefined;
+  readonly file: string | undefined;
+}
+
+function textOf({ target, device, planned, plans, ms, check, file }: Report): string {
+  const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = planned.shape;
+  const lines = plans.parts.map(({ pattern, launch }) => {
+    const values = Object.entries(launch.groups[0]?.summary.params ?? {});
+    const same = values.filter(([name, value]) =>
+      launch.groups.every(({ summary }) => summary.params[name] === value),
+    );
+    const shown = same.map(([name, value]) => `${name} ${value}`).join(', ');
+    return shown ? `${pattern}  (${shown})` : pattern;
+  });
+  const dims = headDim === valueDim ? `${headDim}` : `${headDim}/${valueDim}`;
+  const sizes = `batch ${batch}, heads ${heads}/${kvHeads}, ${grouped(qLen)} queries x ${grouped(kLen)} keys, dim ${dims}`;
+  const place = `${device.kind}, ${device.threads} threads, ${device.products} products`;
+  lines.push(`${sizes}, ${planned.dtype}; ${place}`, '', tableOf(plans, batch, heads), '');
+  const isDynamic = target.definitions.some(({ estimates }) => estimates.length > 0);
+  const prepared = `${isDynamic ? 'estimate and plans' : 'plans'} ${duration(ms.estimate)}`;
+  const each = duration(ms.attention / Math.max(1, batch * heads));
+  lines.push(`${prepared}, attention ${duration(ms.attention)} (${each} a head)`);
+  if (check) lines.push(checkText(check, qLen));
+  if (file !== undefined) lines.push(`wrote out and lse to ${file}`);
+  return lines.join('\n');
+}
+
+function tableOf({ parts }: Explanation, batch: number, heads: number): string {
+  const several = parts.length > 1;
+  const hasSteps = parts.some(({ launch }) =>
+    launch.groups.some(({ summary }) => summary.columnSteps + summary.standInSteps > 0),
+  );
+  const title = [
+    'heads',
+    ...(several ? ['pattern'] : []),
+    'density',
+    'tiles visited',
+    'full',
+    'partial',
+    ...(hasSteps ? ['column steps', 'stand-ins'] : []),
+  ];
+  const rows = parts.flatMap(({ pattern, launch }) =>
+    launch.groups.map(({ units, summary }) => [
+      unitNames(units, heads, batch).replace(/^heads? /, ''),
+      ...(several ? [pattern] : []),
+      percent(summary.density),
+      grouped(summary.tiles.visited),
+      grouped(summary.tiles.full),
+      grouped(summary.tiles.partial),
+      ...(hasSteps ? [grouped(summary.columnSteps), grouped(summary.standIns)] : []),
+    ]),
+  );
+  return table([title, ...rows]);
+}
+
+function checkText({ rows, error, bound, isWithin }: Check, qLen: number): string {
+  const part = (name: 'out' | 'lse') =>
+    `${name} off by ${error[name].toExponential(1)} (bound ${bound[name].toExponential(1)})`;
+  const which = rows < qLen ? `${grouped(rows)} of ${grouped(qLen)} rows` : 'all rows';
+  return `oracle, ${which}: ${part('out')}, ${part('lse')}: ${isWithin ? 'within' : 'OUTSIDE'} the bound`;
+}
+
+/** What a program reads: one entry per batch entry and head. */
+function dataOf({
+  target,
+  params,
+  inputs,
+  device,
+  planned,
+  plans,
+  result,
+  ms,
+  check,
+  file,
+}: Report) {
+  const { heads } = planned.shape;
+  const units = plans.parts.flatMap(({ pattern, launch }) =>
+    launch.groups.flatMap(({ units: members, summary }) =>
+      members.map((unit) => ({
+        batch: Math.floor(unit / heads),
+        head: unit % heads,
+        pattern,
+        params: summary.params,
+        density: summary.density,
+        tiles: summary.tiles,
+        columnSteps: summary.columnSteps,
+        standIns: summary.standIns,
+      })),
+    ),
+  );
+  units.sort((a, b) => a.batch - b.batch || a.head - b.head);
+  return {
+    pattern: target.name,
+    byHead: isHeadPatterns(target.pattern),
+    params,
+    shape: planned.shape,
+    dtype: planned.dtype,
+    layout: inputs.q.layout,
+    device: { kind: device.kind, threads: device.threads, products: device.products },
+    heads: units,
+    ms: { ...ms, perHead: ms.attention / Math.max(1, units.length) },
+    ...(check && { check }),
+    ...(file !== undefined && { file, tensors: { out: result.out.shape, lse: result.lse.shape } }),
+  };
+}

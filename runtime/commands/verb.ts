@@ -1,0 +1,103 @@
+// What the verbs have in common, and how one that is about a pattern gets the pattern's parameters as
+// its own options: the pattern is found first, the command line parsed in full second.
+
+import { Command } from 'commander';
+import type { Values } from './parameters.ts';
+import { parameterOptions, tensorsOf, valuesOf } from './parameters.ts';
+import { findTarget, type Setting, type Target } from './target.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What a verb works with. */
+export interface Context extends Setting {
+  readonly terminal: Terminal;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+export interface Verb {
+  readonly name: string;
+  readonly summary: string;
+  readonly examples: readonly string[];
+}
+
+/** A verb without a pattern; `act` returns the exit code. */
+export interface PlainVerb<Flags> extends Verb {
+  /** The operands, as commander spells them: `<files...>`. */
+  readonly operands?: string;
+  addOptions(command: Command): void;
+  act(operands: readonly string[], flags: Flags, context: Context): Promise<number>;
+}
+
+/** A verb about a pattern; `act` returns the exit code. */
+export interface PatternVerb<Flags> extends Verb {
+  addOptions(command: Command): void;
+  act(target: Target, params: Values, flags: Flags, context: Context): Promise<number>;
+}
+
+/** A command that throws instead of ending the process, and speaks through the terminal. */
+export function quietCommand(name: string, { terminal }: Context): Command {
+  return new Command(name).exitOverride().configureOutput({
+    writeOut: (text) => terminal.print(text.trimEnd()),
+    writeErr: (text) => terminal.say(text.trimEnd()),
+    outputError: (text, write) => write(text.replace(/^error: /, 'warploom: ')),
+    getOutHelpWidth: () => Math.min(100, terminal.columns),
+  });
+}
+
+function begin({ name, summary, examples }: Verb, context: Context): Command {
+  const lines = examples.map((line) => `  $ warploom ${name} ${line}`.trimEnd());
+  return quietCommand(name, context)
+    .description(summary)
+    .addHelpText('after', `\nExamples:\n${lines.join('\n')}`)
+    .showHelpAfterError(`  = help: warploom ${name} --help`);
+}
+
+export function plainCommand<Flags>(
+  verb: PlainVerb<Flags>,
+  context: Context,
+  done: (code: number) => void,
+): Command {
+  const command = begin(verb, context);
+  if (verb.operands) command.argument(verb.operands);
+  verb.addOptions(command);
+  return command.action(async (...given: unknown[]) => {
+    const operands = verb.operands ? (given[0] as string[]) : [];
+    done(await verb.act(operands, command.opts() as Flags, context));
+  });
+}
+
+/** `words` are what follows the verb: a pattern among them becomes part of the command. */
+export async function patternCommand<Flags>(
+  verb: PatternVerb<Flags>,
+  words: readonly string[] | undefined,
+  context: Context,
+  done: (code: number) => void,
+): Promise<Command> {
+  const start = () => {
+    const command = begin(verb, context).argument(
+      '<pattern>',
+      "a built-in's name, or path/to/file.ts#export; before its parameters",
+    );
+    verb.addOptions(command);
+    return command;
+  };
+  const command = start();
+  // What comes before the first word that only the pattern can explain.
+  const [spec] = words ? start().parseOptions([...words]).operands : [];
+  if (spec === undefined) return command.action(() => done(0));
+
+  const target = await findTarget(spec, context);
+  const taken = new Set(command.options.map(({ long }) => long ?? ''));
+  const options = parameterOptions(target.definitions, taken);
+  for (const { option } of options) command.addOption(option);
+  const tensors = tensorsOf(target.definitions).map(
+    ([name, { dtype, dims }]) => `  --tensor ${name}=FILE  ${dtype} [${dims.join(', ')}]`,
+  );
+  if (tensors.length > 0) {
+    command.addHelpText('after', `\nTensors of ${target.name}:\n${tensors.join('\n')}`);
+  }
+  return command.action(async () => {
+    const flags = command.opts();
+    done(await verb.act(target, valuesOf(options, flags), flags as Flags, context));
+  });
+}

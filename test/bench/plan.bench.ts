@@ -1,0 +1,35 @@
+// How long planning and walking one head of 1M x 1M tokens takes: npx tsx test/bench/plan.bench.ts
+
+import { planUnit, workspaceOf } from '../../dsl/plan/unit.ts';
+import { visitsOf } from '../../dsl/plan/walk.ts';
+import { millionMasks, millionRequest } from '../million.ts';
+
+const time = (run: () => void): number => {
+  const start = performance.now();
+  run();
+  return performance.now() - start;
+};
+
+for (const name of millionMasks) {
+  const plans: number[] = [];
+  let plan = planUnit(millionRequest(name));
+  for (let i = 0; i < 5; i += 1) {
+    const request = millionRequest(name);
+    plans.push(
+      time(() => {
+        plan = planUnit(request);
+        visitsOf(plan, 0);
+        visitsOf(plan, plan.tiles - 1);
+      }),
+    );
+  }
+  let visits = 0;
+  const walk = time(() => {
+    for (let tile = 0; tile < plan.tiles; tile += 16) visits += visitsOf(plan, tile).length;
+  });
+  const bytes = Object.values(workspaceOf(plan, 0)).reduce((sum, one) => sum + one, 0);
+  console.log(
+    `${name.padEnd(15)} plan ${Math.min(...plans).toFixed(1)} ms (first ${plans[0]!.toFixed(1)});`,
+    `walk of every 16th query tile ${walk.toFixed(0)} ms, ${visits} visits; ${(bytes / 1024).toFixed(0)} KB`,
+  );
+}

@@ -1,0 +1,48 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import { planUnit, workspaceOf } from '../../../dsl/plan/unit.ts';
+import { visitsOf } from '../../../dsl/plan/walk.ts';
+import { millionMasks, millionRequest } from '../../million.ts';
+
+// Collected first, so that what earlier tests left does not shrink the count in between.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Best of a few: the machine that runs the tests does other things too. */
+function quickest(name: string): number {
+  const times = Array.from({ length: 5 }, () => {
+    const request = millionRequest(name);
+    const start = performance.now();
+    const plan = planUnit(request);
+    visitsOf(plan, 0);
+    visitsOf(plan, plan.tiles - 1);
+    return performance.now() - start;
+  });
+  return Math.min(...times);
+}
+
+describe('1M x 1M tokens', () => {
+  it.each(millionMasks)('%s is planned in under 50 ms', (name) => {
+    expect(quickest(name)).toBeLessThan(50);
+  });
+
+  it.each(millionMasks)('the plan of %s keeps the memory that explain states', (name) => {
+    const request = millionRequest(name);
+    collect();
+    const before = process.memoryUsage().arrayBuffers;
+    const plan = planUnit(request);
+    visitsOf(plan, plan.tiles - 1);
+    const { 'set bits': bits = 0, ...made } = workspaceOf(plan, 0);
+    collect();
+    const grown = process.memoryUsage().arrayBuffers - before;
+    const stated = Object.values(made).reduce((sum, bytes) => sum + bytes, 0);
+    const given = Object.values(request.binding.sets).reduce(
+      (sum, set) => sum + set.bits.byteLength,
+      0,
+    );
+    expect(bits).toBe(given);
+    // Typed arrays of a few bytes live in V8's heap and are not counted.
+    expect(Math.abs(grown - stated)).toBeLessThan(1024);
+  });
+});

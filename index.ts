@@ -17,4 +17,4 @@ export { openSafetensors, writeSafetensors } from './runtime/files/safetensors.t
 export type { AttentionInputs } from './runtime/inputs.ts';
 export { type HeadRecall, recall } from './runtime/recall.ts';
 export { type ReferenceResult, reference } from './runtime/reference/attention.ts';
-export { Tensor, tensor } from './runtime/tensor.ts';
+export { type FloatTensor, Tensor, tensor } from './runtime/tensor.ts';

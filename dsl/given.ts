@@ -198,15 +198,13 @@ function parseNumber(
     return declareParam(entry).kind === 'float' ? Math.fround(result.data) : result.data;
   }
   const why = result.success ? 'it is not finite' : (result.error.issues[0]?.message ?? 'refused');
+  // What was given, or a default that its own schema refuses.
+  const seen = first.success ? first.data : value;
   const shown =
-    value === undefined
-      ? 'missing'
-      : typeof value === 'number'
-        ? String(value)
-        : JSON.stringify(value);
+    seen === undefined ? 'missing' : typeof seen === 'number' ? String(seen) : JSON.stringify(seen);
   findings.push(
     diagnostic('T006', `parameter '${name}' is ${shown}: ${why}`, {
-      help: value === undefined ? `give a value for '${name}'` : `see the schema of '${name}'`,
+      help: seen === undefined ? `give a value for '${name}'` : `see the schema of '${name}'`,
     }),
   );
   return undefined;

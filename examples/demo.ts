@@ -108,7 +108,7 @@ try {
   for (const name of heads) {
     const inputs = await load(name);
     const exact = await dense(inputs);
-    const exactOut = (await exact.out.read()) as Float32Array;
+    const exactOut = await exact.out.read();
     const values = (await inputs.v.read()) as Float32Array;
     const bound = errorBound('fp16', 4096, 64, {
       value: values.reduce((most, x) => Math.max(most, Math.abs(x)), 0),
@@ -122,7 +122,7 @@ try {
       const [plan] = (await planCall(pattern, { ...inputs, chosen }, params)).parts[0]!.plans;
       const { density, tiles } = summarise(plan!);
       const [kept] = await recall(lse, exact.lse);
-      const sparse = (await out.read()) as Float32Array;
+      const sparse = await out.read();
       const error = await errorOf(pattern, { ...inputs, chosen }, params, sparse);
       if (error > bound.out)
         throw new Error(`${pattern.name} on ${name}: error ${error} is above ${bound.out}`);

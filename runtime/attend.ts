@@ -26,7 +26,7 @@ import {
   graphsPerHead,
 } from './inputs.ts';
 import { jobOf } from './launch.ts';
-import { Tensor } from './tensor.ts';
+import { type FloatTensor, Tensor } from './tensor.ts';
 
 export interface CompileOptions {
   /** Query heads, KV heads (default: as many), and the dimensions of a head. */
@@ -42,9 +42,9 @@ export interface CompileOptions {
 
 export interface AttendResult<Sets = ChosenSetsData> {
   /** Shape [batch, heads, qLen, valueDim], in the dtype and layout of q; 0 for rows without a key. */
-  readonly out: Tensor;
+  readonly out: FloatTensor;
   /** Natural-log sum of the exponentials of each row's logits, fp32, shape [batch, heads, qLen]; -Infinity for rows without a key. */
-  readonly lse: Tensor;
+  readonly lse: FloatTensor;
   /** The sets that were used; with `byHead` a list, one entry per distinct pattern in the order of first appearance. */
   readonly chosen: Sets;
 }
@@ -193,7 +193,11 @@ class Compiled {
       if (bad) throw notANumber(bad);
       chosen.push(sets);
     }
-    return { out, lse, chosen: this.#isPerHead ? chosen : chosen[0]! };
+    return {
+      out: out as FloatTensor,
+      lse: lse as FloatTensor,
+      chosen: this.#isPerHead ? chosen : chosen[0]!,
+    };
   }
 
   #check(inputs: AnyInputs, params: AnyParams): CheckedCall {
@@ -216,7 +220,6 @@ class Compiled {
     options: CallOptions,
   ): Promise<ChosenSetsData> {
     const { definition, heads } = this.#parts[i]!;
-    if (definition.estimates.length === 0) return {};
     const { q, k, shape, given } = call;
     const graphs = graphsPerHead(definition, given[i]!.params, shape);
     const passed = this.#isPerHead
@@ -226,6 +229,7 @@ class Compiled {
       checkChosen(definition.name, graphs[0]!, passed as ChosenSetsData, shape);
       return passed as ChosenSetsData;
     }
+    if (definition.estimates.length === 0) return {};
     const { onProgress, signal } = options;
     return estimateSets({
       graphs,
@@ -287,7 +291,7 @@ function notANumber({
 }): ShapeError {
   return new ShapeError([
     diagnostic('T010', `the output of batch ${batch}, head ${head}, row ${row} is not a number`, {
-      help: 'an allowed key or value is NaN or infinite, or the score function returned NaN',
+      help: 'its query, or a key or value it may see, is NaN or infinite, or the score is',
     }),
   ]);
 }

@@ -340,5 +340,11 @@ async function load(path: string, options: string | LoadOptions = {}): Promise<T
   return new Tensor({ data, dtype, shape: layout === 'bshd' ? swapMiddle(shape) : shape, layout });
 }
 
+/** A tensor that is known to hold floats, as the results of attention do. */
+export interface FloatTensor extends Tensor {
+  readonly dtype: FloatType;
+  read(): Promise<Float32Array>;
+}
+
 /** Makes tensors: from numbers when called, else `zeros`, `full`, `random` and `load`. */
 export const tensor = Object.assign(create, { zeros, full, random, load });

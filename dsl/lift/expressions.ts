@@ -233,6 +233,11 @@ function assigned(context: Context, node: Ts.Node): Value {
 }
 
 function refuse(context: Context, node: Ts.Expression): Value {
+  if (node.kind === ts.SyntaxKind.ThisKeyword) {
+    return context.fail('L004', "a field of 'this' can change", node, {
+      help: `declare it: pattern('${context.pattern}', { window: count }), then (pair, { window })`,
+    });
+  }
   const [what, help] = reason(node);
   return context.fail('L001', `${what} has no meaning on a device`, node, { help });
 }
@@ -252,12 +257,6 @@ function reason(node: Ts.Expression): readonly [string, string] {
   if (ts.isRegularExpressionLiteral(node)) return ['a regular expression', 'compare numbers'];
   if (ts.isNewExpression(node)) return ["'new'", 'use numbers'];
   if (ts.isTypeOfExpression(node)) return ["'typeof'", 'the kinds are declared: compare values'];
-  if (node.kind === ts.SyntaxKind.ThisKeyword) {
-    return [
-      "'this'",
-      'declare the value: pattern(name, { window: count }), then (pair, { window })',
-    ];
-  }
   if (node.kind === ts.SyntaxKind.NullKeyword || ts.isVoidExpression(node)) {
     return ['a missing value', 'give a number or boolean'];
   }

@@ -2,16 +2,23 @@
 // spans, names and constants. The parser is loaded when the first function is lifted, not before.
 
 import type { Liftable } from '../declarations.ts';
-import { type Diagnostic, diagnostic, LiftError, type Note, throwIfAny } from '../diagnostic.ts';
-import type { Expression } from '../expression.ts';
+import {
+  type Diagnostic,
+  diagnostic,
+  invariant,
+  LiftError,
+  type Note,
+  throwIfAny,
+} from '../diagnostic.ts';
+import { type Expression, walk } from '../expression.ts';
 import { compareForms } from './agree.ts';
 import { type Located, locate, parseFunction } from './locate.ts';
 import { type Lowered, lowerFunction, newContext } from './lower.ts';
 import { fileRoot, lonelyRoot, runningRoot } from './names.ts';
 import { findLifted } from './stored.ts';
 import { type FunctionNode, loadParser, spanOf, type Ts, textOf } from './syntax.ts';
-import { type Context, Scope } from './value.ts';
-import { verify } from './verify.ts';
+import { type Context, isHole, Scope } from './value.ts';
+import { type Check, verify } from './verify.ts';
 
 export { captureSite } from './callsite.ts';
 export { liftKey, registerLifted, type StoredTable, storable } from './stored.ts';
@@ -54,8 +61,8 @@ function liftFromSource(request: Liftable, { context, node, scope }: Found, text
   const source = lowerFunction(context, node, scope);
   const running = textOf(node) === text ? source : lowerRunning(request, node, text);
   if (source.findings.length > 0) {
-    const doubt = running && running !== source && running.findings.length === 0;
-    return { findings: doubt ? source.findings.map(withDoubt) : source.findings };
+    const isDoubtful = running && running !== source && running.findings.length === 0;
+    return { findings: isDoubtful ? source.findings.map(withDoubt) : source.findings };
   }
   const { expression } = source;
   const isOpen = !running || running.findings.length > 0;
@@ -64,7 +71,7 @@ function liftFromSource(request: Liftable, { context, node, scope }: Found, text
     : isOpen ? 'open'
     : compareForms(expression, running.expression, request.declarations); // biome-ignore format: a table
   if (typeof agreement === 'object') return { findings: [agreement] };
-  const finding = verify({
+  const finding = check({
     request,
     expression,
     others: running && running !== source ? [running.expression] : [],
@@ -72,6 +79,14 @@ function liftFromSource(request: Liftable, { context, node, scope }: Found, text
     span: spanOf(node),
   });
   return finding ? { findings: [finding] } : { expression, findings: [] };
+}
+
+/** Runs function and form side by side; no form leaves with a placeholder in it. */
+function check(what: Check): Diagnostic | undefined {
+  for (const node of walk(what.expression)) {
+    invariant(!isHole(node), 'a lifted form with a hole and no finding');
+  }
+  return verify(what);
 }
 
 const doubt: Note = {
@@ -104,7 +119,7 @@ function liftFromText(request: Liftable, located: Located, text: string) {
   const context = newContext(request);
   const { expression, findings } = lowerFunction(context, node, new Scope(lonelyRoot()));
   if (findings.length > 0) return { findings: findings.map((one) => explain(one, located, why)) };
-  const finding = verify({ request, expression, others: [], effort: 'usual', span: spanOf(node) });
+  const finding = check({ request, expression, others: [], effort: 'usual', span: spanOf(node) });
   return finding ? { findings: [finding] } : { expression, findings: [] };
 }
 

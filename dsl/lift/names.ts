@@ -5,7 +5,7 @@ import type { Diagnostic, Note } from '../diagnostic.ts';
 import { isRelative, openImport } from './files.ts';
 import { globalValue } from './globals.ts';
 import { hintFor, member } from './members.ts';
-import { constantValue, enumValue, respan } from './objects.ts';
+import { constantValue, enumOf, enumValue, respan } from './objects.ts';
 import {
   type Declaration,
   enclosingFunction,
@@ -152,6 +152,8 @@ function variableValue(context: Context, variable: Ts.VariableDeclaration, use: 
   const name = use.getText();
   const isConst = (parent.flags & ts.NodeFlags.Const) !== 0;
   if (!initializer || !ts.isVariableDeclarationList(parent)) {
+    const compiled = enumOf(variable, rootAt(variable));
+    if (compiled) return compiled;
     if (enclosingFunction(variable)) return enclosed(context, variable, use);
     if (!isConst) return changing(context, variable, use);
     return context.fail('L003', `'${name}' is declared here without a value`, use, {

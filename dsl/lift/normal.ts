@@ -15,7 +15,7 @@ import {
 } from '../expression.ts';
 
 /** More cases than this are left to points. */
-const caseLimit = 2000;
+const caseLimit = 400;
 
 /**
  * Are the two one function? A yes is certain; after a no they may be equal all the same, as

@@ -121,23 +121,34 @@ function enumObject(what: string, scope: Scope): Value {
   };
 }
 
-/**
- * What esbuild makes of an enum: `((Kind) => { Kind[Kind["Text"] = 0] = "Text"; return Kind; })(Kind || {})`.
- */
-function compiledEnum(node: Ts.Expression, outer: Scope): Value | undefined {
+/** What compilers make of `enum Kind`: a function, called at once, of `Kind[Kind["Text"] = 0] = "Text"`. */
+function compiledEnum(node: Ts.Node, outer: Scope): Value | undefined {
   if (!ts.isCallExpression(node)) return undefined;
   const fn = strip(node.expression);
   if (!isFunction(fn) || !fn.body || !ts.isBlock(fn.body)) return undefined;
   const scope = outer.inner();
   for (const statement of fn.body.statements) {
     if (ts.isReturnStatement(statement)) continue;
-    if (!ts.isExpressionStatement(statement)) return undefined;
     const [, name, value] =
       /^\w+\[\w+\["(\w+)"\] = (-?\d+)\] = "\w+";?$/.exec(statement.getText()) ?? [];
     if (name === undefined) return undefined;
     scope.names.set(name, scalar(int(Number(value), spanOf(statement))));
   }
   return scope.names.size > 0 ? enumObject('the enum', scope) : undefined;
+}
+
+/** tsc declares `var Kind;` and fills it in the next statement: `(function (Kind) {...})(Kind || ...)`. */
+export function enumOf(variable: Ts.VariableDeclaration, outer: Scope): Value | undefined {
+  const statement = variable.parent.parent;
+  if (isTyped(variable) || !ts.isVariableStatement(statement)) return undefined;
+  if (!ts.isSourceFile(statement.parent) && !ts.isBlock(statement.parent)) return undefined;
+  const { statements } = statement.parent;
+  const next = statements[statements.indexOf(statement) + 1];
+  if (!next || !ts.isExpressionStatement(next) || !ts.isCallExpression(next.expression)) {
+    return undefined;
+  }
+  const fills = next.expression.arguments[0]?.getText().startsWith(`${variable.name.getText()} ||`);
+  return fills ? compiledEnum(next.expression, outer) : undefined;
 }
 
 /** A constant is shown where it is used, not where it was declared. */

@@ -163,7 +163,7 @@ function exportOf(statement: Ts.Statement, name: string, parsed: Parsed): Export
     if (name !== 'default' || statement.isExportEquals) return undefined;
     return { is: 'expression', expression: statement.expression };
   }
-  if (!hasModifier(statement, ts.SyntaxKind.ExportKeyword)) return commonExport(statement, name);
+  if (!hasModifier(statement, ts.SyntaxKind.ExportKeyword)) return undefined;
   if (hasModifier(statement, ts.SyntaxKind.DefaultKeyword)) {
     return name === 'default' && ts.isFunctionDeclaration(statement)
       ? { is: 'declaration', declaration: statement }
@@ -172,23 +172,6 @@ function exportOf(statement: Ts.Statement, name: string, parsed: Parsed): Export
   const names = new Map<string, Declaration>();
   collectStatement(statement, names);
   return names.has(name) ? local(parsed, name) : undefined;
-}
-
-/** CommonJS, as compilers write it: `exports.SINKS = 4;` */
-function commonExport(statement: Ts.Statement, name: string): Export | undefined {
-  if (!ts.isExpressionStatement(statement) || !ts.isBinaryExpression(statement.expression)) {
-    return undefined;
-  }
-  const { left, operatorToken, right } = statement.expression;
-  const matches =
-    operatorToken.kind === ts.SyntaxKind.EqualsToken &&
-    ts.isPropertyAccessExpression(left) &&
-    left.name.text === name &&
-    /^(module\.)?exports$/.test(left.expression.getText());
-  // `exports.SINKS = void 0` comes first in the output of tsc and announces the name.
-  return matches && !ts.isVoidExpression(right) && !ts.isBinaryExpression(right)
-    ? { is: 'expression', expression: right }
-    : undefined;
 }
 
 function local(parsed: Parsed, name: string): Export | undefined {

@@ -20,7 +20,7 @@ export interface Grid {
 }
 
 /** Visits to walk for one picture; past it a few query tiles stand for each row of cells. */
-const mostVisits = 2 ** 19;
+const mostVisits = 2 ** 16;
 
 /** Paints a plan on at most `cells` x `cells` cells, never smaller than one pair. */
 export function rasterise(plan: UnitPlan, cells: number): Grid {
@@ -86,6 +86,30 @@ export function rasterise(plan: UnitPlan, cells: number): Grid {
     }
   }
   return { rows, columns, scale, shares };
+}
+
+/** The same picture on cells of twice the side. */
+export function coarser(grid: Grid): Grid {
+  const [rows, columns] = [Math.ceil(grid.rows / 2), Math.ceil(grid.columns / 2)];
+  const half = (fine: Float32Array): Float32Array => {
+    const coarse = new Float32Array(rows * columns);
+    for (let row = 0; row < rows; row += 1) {
+      for (let column = 0; column < columns; column += 1) {
+        const [down, across] = [2 * row, 2 * column];
+        let [sum, cells] = [0, 0];
+        for (let r = down; r < Math.min(down + 2, grid.rows); r += 1) {
+          for (let c = across; c < Math.min(across + 2, grid.columns); c += 1) {
+            sum += fine[r * grid.columns + c]!;
+            cells += 1;
+          }
+        }
+        coarse[row * columns + column] = sum / cells;
+      }
+    }
+    return coarse;
+  };
+  const shares = Object.fromEntries(kinds.map((kind) => [kind, half(grid.shares[kind])]));
+  return { rows, columns, scale: 2 * grid.scale, shares: shares as Record<Kind, Float32Array> };
 }
 
 /** Runs of queries in [q0, q1], as [from, to), that may see one key; without a test all of them. */

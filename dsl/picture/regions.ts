@@ -17,14 +17,15 @@ export interface Region {
 }
 
 /**
- * All regions of a plan; undefined when there are more than `most`. With `join`, tiles of one kind that
+ * All regions of a plan; undefined when there are more than `most`, or more query tiles than can be told
+ * apart. With `join`, tiles of one kind that
  * touch become one region, along the keys and down the queries.
  */
 export function regionsOf(
   plan: UnitPlan,
   { most, join }: { most: number; join: boolean },
 ): readonly Region[] | undefined {
-  if (plan.tiles > most) return undefined;
+  if (plan.tiles > 512) return undefined;
   const offset = queryOffset(plan.binding.shape);
   const { kLen } = plan.binding.shape;
   const regions: Region[] = [];
@@ -52,8 +53,8 @@ export function regionsOf(
       }
     }
     walked += own.length;
-    // Walking is what takes time: ten times as many visits as shapes may be joined, no more.
-    if (walked > 10 * most) return undefined;
+    // Walking is what takes time: five times as many visits as shapes may be joined, no more.
+    if (walked > 5 * most) return undefined;
     own.sort((a, b) => a.from - b.from);
     regions.push(...(join ? joinAlong(own) : own));
   }

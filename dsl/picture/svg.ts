@@ -1,11 +1,11 @@
 // The plan of one head as an SVG picture: queries down, keys to the right. Tiles stand where they are
 // computed, packed columns and stand-ins where their keys are; in partial tiles the allowed pairs show.
 
-import { grouped, percent } from '../plan/explain.ts';
+import { percent } from '../plan/explain.ts';
 import { type SummaryOptions, summarise } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
 import { queryOffset } from '../shape.ts';
-import { type Kind, rasterise } from './grid.ts';
+import { coarser, type Grid, type Kind, rasterise } from './grid.ts';
 import { hatch, legendOf, styleOf, type Theme, textAt } from './parts.ts';
 import { joinDown, type Region, regionsOf } from './regions.ts';
 
@@ -22,11 +22,13 @@ const margin = { left: 62, top: 84, right: 18, bottom: 12 };
 const font = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif";
 /** Shapes in one picture; a plan with more is painted as a grid of cells. */
 const mostShapes = 8000;
+/** Rectangles of such a grid, about 14 bytes each; with more the cells grow. */
+const mostCells = 16_000;
 
 /** Draws one unit. */
 export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
   const { size = 512, theme = 'auto', title } = options;
-  const summary = summarise(plan, options);
+  const summary = summarise(plan, { mostVisits: 2 ** 16, ...options });
   const { qLen, kLen } = plan.binding.shape;
   const longest = Math.max(1, qLen, kLen);
   // Whole pixels for a pair where they fit, so that short sequences stay crisp.
@@ -64,7 +66,7 @@ export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
   ].join('\n');
 }
 
-const round = (x: number): string => String(Math.round(x * 100) / 100);
+const round = (x: number, parts = 100): string => String(Math.round(x * parts) / parts);
 
 /** One rectangle of a path, in pixels. */
 const rectangle = (x: number, y: number, width: number, height: number): string =>
@@ -152,42 +154,57 @@ function allowed(plan: UnitPlan, pixels: number): string {
 
 /** A long plan as cells, as strong as the share of them that is visited. */
 function painted(plan: UnitPlan, pixels: number): Layer[] {
-  for (let cells = 512; ; cells /= 2) {
-    const { shares, rows, columns, scale } = rasterise(plan, cells);
-    const layers = new Map<string, string[]>();
-    let shapes = 0;
-    for (const kind of ['rest', 'masked', 'partial', 'full', 'column'] as const) {
-      const levels = Uint8Array.from(shares[kind], (share) => levelOf(kind, share));
-      for (let row = 0; row < rows; row += 1) {
-        for (let column = 0; column < columns; ) {
-          const level = levels[row * columns + column]!;
-          const from = column;
-          while (column < columns && levels[row * columns + column] === level) column += 1;
-          if (level === 0) continue;
-          const cell = scale * pixels;
-          const key = `${kind} ${level}`;
-          const d = rectangle(from * cell, row * cell, (column - from) * cell, cell);
-          layers.set(key, [...(layers.get(key) ?? []), d]);
-          shapes += 1;
-        }
-      }
-    }
-    if (shapes > 3 * mostShapes && cells > 64) continue;
-    return [...layers].map(([key, shapesOfKey]): Layer => {
-      const [kind, level] = key.split(' ') as [Kind, string];
-      const opacity = level === '4' ? '' : ` fill-opacity="${Number(level) / 4}"`;
-      return [kind, shapesOfKey.join(''), ` shape-rendering="crispEdges"${opacity}`];
-    });
+  let grid = rasterise(plan, 512);
+  let cells = cellRegions(grid);
+  while (count(cells) > mostCells && grid.rows > 64) {
+    grid = coarser(grid);
+    cells = cellRegions(grid);
   }
+  const place = ` shape-rendering="crispEdges" transform="scale(${round(grid.scale * pixels, 1e6)})"`;
+  return [...cells].map(([key, regions]): Layer => {
+    const [kind, level] = key.split(' ') as [Kind, string];
+    const opacity = Number(level) === levels ? '' : ` fill-opacity="${Number(level) / levels}"`;
+    const shapes = regions.map(
+      ({ r0, r1, from, to }) => `M${from} ${r0}h${to - from}v${r1 - r0}H${from}z`,
+    );
+    return [kind, shapes.join(''), `${place}${opacity}`];
+  });
 }
 
-/** Quarters of strength; columns are narrow and show from the first. */
+/** Steps of strength in a painted plan. */
+const levels = 8;
+
+const count = (cells: ReadonlyMap<string, readonly Region[]>): number =>
+  [...cells.values()].reduce((sum, regions) => sum + regions.length, 0);
+
+/** Rectangles of equal strength, by kind and level, in cells. */
+function cellRegions({ shares, rows, columns }: Grid): Map<string, Region[]> {
+  const layers = new Map<string, Region[]>();
+  for (const kind of ['rest', 'column', 'masked', 'partial', 'full'] as const) {
+    const strength = Uint8Array.from(shares[kind], (share) => levelOf(kind, share));
+    for (let row = 0; row < rows; row += 1) {
+      const end = (row + 1) * columns;
+      for (let at = row * columns; at < end; ) {
+        const level = strength[at]!;
+        const start = at;
+        while (at < end && strength[at] === level) at += 1;
+        if (level === 0) continue;
+        const key = `${kind} ${level}`;
+        if (!layers.has(key)) layers.set(key, []);
+        const [from, to] = [start - row * columns, at - row * columns];
+        layers.get(key)!.push({ kind: 'full', r0: row, r1: row + 1, from, to });
+      }
+    }
+  }
+  for (const [key, regions] of layers) layers.set(key, joinDown(regions));
+  return layers;
+}
+
+/** Strength rises faster than the share, so that little is seen too; most of all for narrow columns. */
 function levelOf(kind: Kind, share: number): number {
-  if (share < 0.004) return 0;
-  return Math.min(
-    4,
-    Math.max(kind === 'masked' ? 0 : 1, Math.round((kind === 'column' ? 6 : 4) * share)),
-  );
+  if (share < 1e-3) return 0;
+  const seen = kind === 'column' ? 1.5 * Math.sqrt(share) : share ** 0.7;
+  return Math.min(levels, Math.max(kind === 'masked' ? 0 : 1, Math.round(levels * seen)));
 }
 
 /** Ticks and names of both axes: positions of keys above, of queries at the left. */
@@ -240,4 +257,4 @@ function tickStep(length: number, size: number): number {
 }
 
 const tickText = (n: number): string =>
-  Math.abs(n) >= 8192 && n % 1024 === 0 ? `${grouped(n / 1024)}K` : grouped(n);
+  Math.abs(n) >= 8192 && n % 1024 === 0 ? `${n / 1024}K` : String(n);

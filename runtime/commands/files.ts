@@ -1,8 +1,18 @@
-// File names with wildcards, for shells that leave them alone (and `**`, which most do). Reads folders,
-// never files.
+// Names of files: wildcards, for shells that leave them alone (and `**`, which most do), and whether a
+// result can be written where it was asked for. Looks at folders, opens no file.
 
-import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, readdirSync, type Stats, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { diagnostic, FileError } from '../../dsl/diagnostic.ts';
+
+/** What stands at a path; undefined for nothing, and for what may not be looked at. */
+export function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
 
 const isWild = (pattern: string): boolean => /[*?{[]/.test(pattern);
 
@@ -16,7 +26,7 @@ const isModule = (path: string): boolean =>
  */
 export function expand(words: readonly string[]): string[] {
   const files = words.flatMap((word) => {
-    const stat = statSync(word, { throwIfNoEntry: false });
+    const stat = statOf(word);
     if (stat?.isDirectory()) return walk(word);
     if (stat || !isWild(word)) return [word];
     const parts = word.split('/');
@@ -29,7 +39,7 @@ export function expand(words: readonly string[]): string[] {
 }
 
 function walk(folder: string): string[] {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
+  if (!statOf(folder)?.isDirectory()) return [];
   const entries = readdirSync(folder, { withFileTypes: true });
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   return entries.flatMap((entry) => {
@@ -53,4 +63,23 @@ export function matcher(pattern: string): RegExp {
     return part.startsWith('[') ? part : `\\${part}`;
   });
   return new RegExp(`^${text}$`);
+}
+
+/** A long run must not end at a folder that is not there. Throws FileError F005. */
+export function checkPlace(path: string): void {
+  const refuse = (why: string, help: string): never => {
+    throw new FileError([diagnostic('F005', `'${path}' cannot be written: ${why}`, { help })]);
+  };
+  const folder = dirname(path);
+  if (statOf(path)?.isDirectory()) {
+    refuse('it is a directory', 'name an ordinary file');
+  }
+  if (!statOf(folder)?.isDirectory()) {
+    refuse(`there is no directory '${folder}'`, 'make the directory first: mkdir -p');
+  }
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch {
+    refuse('permission is denied', 'write to another directory, or change its permissions');
+  }
 }

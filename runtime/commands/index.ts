@@ -60,13 +60,12 @@ async function programFor(
   const program = quietCommand('warploom', context)
     .description('sparse attention from a predicate over (query, key)')
     .version(version(), '-V, --version')
-    .showHelpAfterError('  = help: warploom --help')
     .addHelpText('after', `\nBuilt-in patterns:\n${list([...context.patterns.keys()])}`);
-  const words_ = (name: string) => (name === verb ? rest : undefined);
-  program.addCommand(await patternCommand(run, words_('run'), context, done));
+  const wordsOf = (name: string) => (name === verb ? rest : undefined);
+  program.addCommand(await patternCommand(run, wordsOf('run'), context, done));
   program.addCommand(plainCommand(check, context, done));
-  program.addCommand(await patternCommand(draw, words_('draw'), context, done));
-  program.addCommand(await patternCommand(explain, words_('explain'), context, done));
+  program.addCommand(await patternCommand(draw, wordsOf('draw'), context, done));
+  program.addCommand(await patternCommand(explain, wordsOf('explain'), context, done));
   program.addCommand(plainCommand(doctor, context, done));
   if (words.length === 0) {
     throw new UsageError('no verb', 'warploom --help lists what it can do');

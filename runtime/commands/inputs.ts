@@ -73,7 +73,7 @@ export function addInputOptions(command: Command, { length }: { length: boolean 
 export function sizeFrom(text: string): number {
   const size = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(size)) {
-    throw new InvalidArgumentError('Give a whole number from 0.');
+    throw new InvalidArgumentError('Give a whole number from 0');
   }
   return size;
 }

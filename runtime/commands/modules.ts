@@ -1,7 +1,6 @@
 // Modules of the user, imported with whatever Node needs for TypeScript; what goes wrong is one
 // diagnostic in the user's own file. What they export is the matter of target.ts.
 
-import { statSync } from 'node:fs';
 import { register } from 'node:module';
 import { relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -16,6 +15,7 @@ import { parseFrame } from '../../dsl/lift/callsite.ts';
 import { openFile } from '../../dsl/lift/files.ts';
 import { loadParser } from '../../dsl/lift/syntax.ts';
 import { diagnosticsOf } from './failure.ts';
+import { statOf } from './files.ts';
 
 /** Specifiers that a user's file imports, and the URLs of this package's modules that they mean. */
 export type OwnModules = Readonly<Record<string, string>>;
@@ -51,9 +51,9 @@ export async function importModule(
   path: string,
   own: OwnModules,
 ): Promise<Readonly<Record<string, unknown>>> {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+  if (!statOf(path)?.isFile()) {
     const help = 'name a file: path/to/file.ts#export';
-    throw new PatternError([diagnostic('R001', `there is no file '${path}'`, { help })]);
+    throw new PatternError([diagnostic('R001', `there is no file '${shown(path)}'`, { help })]);
   }
   prepared ??= prepare(own);
   await prepared;
@@ -94,10 +94,12 @@ function syntaxError(path: string, error: unknown): Diagnostic | undefined {
 /** The module throws while it is loaded, or imports what is not there. */
 function importFailure(path: string, error: unknown): Diagnostic {
   const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
-  const [line = ''] = message.split('\n');
+  const [line = ''] = message.replace(/\.$/, '').split('\n');
   const isMissing = /^Cannot find (package|module)|does not provide an export/.test(line);
-  const what = line.replace(/^C/, 'c').replace(/\.$/, '');
-  return diagnostic('R001', `'${shown(path)}' cannot be loaded: ${what}`, {
+  const what = isMissing
+    ? `'${shown(path)}' cannot be loaded: ${line.replace(/^C/, 'c')}`
+    : `'${shown(path)}' throws while it is loaded: ${line}`;
+  return diagnostic('R001', what, {
     span: spanOf(stack),
     help: isMissing
       ? 'check the import; packages are looked for from the folder of the file'

@@ -12,6 +12,7 @@ import { writeSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import { type PlannedCall, planCall } from '../plans.ts';
 import { exit } from './failure.ts';
+import { checkPlace } from './files.ts';
 import { addInputOptions, type InputFlags, loadInputs, sizeFrom } from './inputs.ts';
 import { type Check, checkOutput } from './oracle.ts';
 import type { Values } from './parameters.ts';
@@ -53,6 +54,7 @@ export const run: PatternVerb<RunFlags> = {
   },
   async act(target, params, flags, context) {
     const { terminal } = context;
+    if (flags.out !== undefined) checkPlace(flags.out);
     const inputs = await loadInputs(flags, target.definitions);
     const { threads } = flags;
     const device = await openDevice(flags.device, threads === undefined ? {} : { threads });

@@ -15,12 +15,16 @@ const redrawMs = 100;
 /** Between the lines of a stderr that is no terminal, such as a log. */
 const logMs = 10_000;
 
+/** A stream, which a terminal may stand behind. */
+type Stream = NodeJS.WritableStream &
+  Partial<Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'hasColors'>>;
+
 export class Terminal {
-  readonly #out: NodeJS.WriteStream;
-  readonly #err: NodeJS.WriteStream;
+  readonly #out: Stream;
+  readonly #err: Stream;
   #line = false;
 
-  constructor(out: NodeJS.WriteStream = process.stdout, err: NodeJS.WriteStream = process.stderr) {
+  constructor(out: Stream = process.stdout, err: Stream = process.stderr) {
     this.#out = out;
     this.#err = err;
     // The reader of a pipe has seen enough, as `head` does: no reason for words.
@@ -37,6 +41,11 @@ export class Terminal {
 
   get columns(): number {
     return this.#out.columns ?? 80;
+  }
+
+  /** 24-bit colours; NO_COLOR and the like are heard. */
+  get hasColours(): boolean {
+    return this.#out.hasColors?.(2 ** 24) ?? false;
   }
 
   /** A result, ended by a newline. */
@@ -79,7 +88,7 @@ export class Terminal {
 
   /** Everything written has left this process. */
   async flush(): Promise<void> {
-    const drained = (stream: NodeJS.WriteStream) =>
+    const drained = (stream: Stream) =>
       new Promise<void>((resolve) => stream.write('', () => resolve()));
     await Promise.all([drained(this.#out), drained(this.#err)]);
   }

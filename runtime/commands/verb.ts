@@ -2,8 +2,8 @@
 // its own options: the pattern is found first, the command line parsed in full second.
 
 import { Command } from 'commander';
-import type { Values } from './parameters.ts';
-import { parameterOptions, tensorsOf, valuesOf } from './parameters.ts';
+import { exit, UsageError } from './failure.ts';
+import { parameterOptions, tensorsOf, type Values, valuesOf } from './parameters.ts';
 import { findTarget, type Setting, type Target } from './target.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -39,17 +39,25 @@ export function quietCommand(name: string, { terminal }: Context): Command {
   return new Command(name).exitOverride().configureOutput({
     writeOut: (text) => terminal.print(text.trimEnd()),
     writeErr: (text) => terminal.say(text.trimEnd()),
-    outputError: (text, write) => write(text.replace(/^error: /, 'warploom: ')),
+    outputError: (text, write) => write(complaint(text, name)),
     getOutHelpWidth: () => Math.min(100, terminal.columns),
   });
+}
+
+/** Commander's words in our form: one line, and one hint. */
+function complaint(text: string, verb: string): string {
+  const [what = '', guess] = text.trim().split('\n');
+  const near = /^\(Did you mean (?:one of )?(.*)\?\)$/.exec(guess ?? '')?.[1];
+  const help = verb === 'warploom' ? 'warploom --help' : `warploom ${verb} --help`;
+  const hint = near === undefined ? help : `did you mean ${near}`;
+  return `${what.replace(/^error: /, 'warploom: ').replace(/\.$/, '')}\n  = help: ${hint}`;
 }
 
 function begin({ name, summary, examples }: Verb, context: Context): Command {
   const lines = examples.map((line) => `  $ warploom ${name} ${line}`.trimEnd());
   return quietCommand(name, context)
     .description(summary)
-    .addHelpText('after', `\nExamples:\n${lines.join('\n')}`)
-    .showHelpAfterError(`  = help: warploom ${name} --help`);
+    .addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }
 
 export function plainCommand<Flags>(
@@ -83,8 +91,14 @@ export async function patternCommand<Flags>(
   };
   const command = start();
   // What comes before the first word that only the pattern can explain.
-  const [spec] = words ? start().parseOptions([...words]).operands : [];
-  if (spec === undefined) return command.action(() => done(0));
+  const { operands = [], unknown = [] } = words ? start().parseOptions([...words]) : {};
+  const [spec] = operands;
+  if (spec === undefined) {
+    const asked = unknown.find((word) => word !== '-h' && word !== '--help');
+    if (asked === undefined) return command.action(() => done(exit.fine));
+    const hint = `warploom ${verb.name} PATTERN ${asked} ...`;
+    throw new UsageError(`name the pattern before '${asked}'`, hint);
+  }
 
   const target = await findTarget(spec, context);
   const taken = new Set(command.options.map(({ long }) => long ?? ''));

@@ -22,6 +22,10 @@ const down = (n: number): boolean => n < 1 || down(n - 1);
 const once = (n: number): boolean => n < 1;
 const reachable = (reach: number): Liftable => mask(({ q, k }) => q - k < reach);
 const limits = { near: 4 };
+class Near {
+  near = 4;
+  bad = () => mask(({ k }) => k < this.near);
+}
 const fixedLimits = { near: 4 } as const;
 const SINKS = 4;
 
@@ -63,6 +67,7 @@ const table: Partial<
     ],
   ],
   L004: [
+    [() => new Near().bad(), () => mask(({ k }, { window }) => k < window)],
     [() => mask(({ k }) => k < counter), () => mask(({ k }) => k < SINKS)],
     [() => mask(({ k }) => k < limits.near), () => mask(({ k }) => k < fixedLimits.near)],
   ],
@@ -270,8 +275,8 @@ test('every code of lifting is here', () => {
   expect(lifting.filter((code) => !(code in table))).toEqual([]);
 });
 
-const firstOf = (code: keyof typeof allCodes): string =>
-  text(table[code]![0]![0]())
+const firstOf = (code: keyof typeof allCodes, i = 0): string =>
+  text(table[code]![i]![0]())
     .replaceAll(/--> .*\//g, '--> .../')
     .replaceAll(/:\d+:\d+$/gm, ':L:C')
     .replaceAll(/^\d+ \|/gm, 'N |');
@@ -286,7 +291,7 @@ test('an assignment', () =>
     = help: give a new const its value: const near = c ? a : b"
 `));
 test('a changing variable', () =>
-  expect(firstOf('L004')).toMatchInlineSnapshot(`
+  expect(firstOf('L004', 1)).toMatchInlineSnapshot(`
   "error[L004]: 'counter' can change, so the source does not say its value
     --> .../lift.test.ts:L:C
      |
@@ -348,20 +353,20 @@ test('a divisor', () =>
 `));
 test('a broken import', () =>
   expect(firstOf('L021')).toMatchInlineSnapshot(`
-  "error[L021]: './broken.ts' cannot be parsed, so the value of 'SINKS' is not known
-   --> .../spec.ts:L:C
-    |
-  N | mask(({ k }) => k < SINKS);
-    |                     ^^^^^
-    = note: imported here
-   --> .../spec.ts:L:C
-    |
-  N | import { SINKS } from './broken.ts';
-    |          ^^^^^
-    = note: Expression expected.
-   --> .../broken.ts:L:C
-    |
-  N | export const SINKS = ;
-    |                      ^
-    = help: a relative import of a .ts or .js file can be followed"
-`));
+    "error[L021]: './broken.ts' cannot be parsed, so the value of 'SINKS' is not known
+     --> .../spec.ts:L:C
+      |
+    N | mask(({ k }) => k < SINKS);
+      |                     ^^^^^
+      = note: imported here
+     --> .../spec.ts:L:C
+      |
+    N | import { SINKS } from './broken.ts';
+      |          ^^^^^
+      = note: expression expected
+     --> .../broken.ts:L:C
+      |
+    N | export const SINKS = ;
+      |                      ^
+      = help: a relative import of a .ts or .js file can be followed"
+  `));

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { Liftable } from '../../../dsl/declarations.ts';
 import { type Arrow, request } from './builder.ts';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
+export const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** The imports of a fixture that lifts: builder functions, and `show`, which prints what they give. */
 export const prelude = `

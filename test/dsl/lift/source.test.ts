@@ -5,7 +5,7 @@ import { afterAll, expect, test } from 'vitest';
 import { parseFrame } from '../../../dsl/lift/callsite.ts';
 import { diagnose, lift } from '../../../dsl/lift/index.ts';
 import { type Arrow, mask, request, text } from './builder.ts';
-import { Project, prelude, shown } from './project.ts';
+import { Project, prelude, root, shown } from './project.ts';
 
 const project = new Project({});
 afterAll(() => project.remove());
@@ -143,37 +143,84 @@ test('lift throws everything that is wrong at once', () => {
 });
 
 test('a compiled package without source maps lifts from its JavaScript', () => {
+  // As tsc writes it: `var` and a function for the enum, no `as const`, no types.
   project.write(
-    'src/sizes.ts',
-    `export enum Kind { A = 3, B }\nexport const SIZES = { sinks: 4 } as const;\nexport const near = (d: number): boolean => d < 9;\n`,
+    'deps/node_modules/pkg/sizes.js',
+    `export var Kind;
+(function (Kind) {
+    Kind[Kind["A"] = 3] = "A";
+    Kind[Kind["B"] = 4] = "B";
+})(Kind || (Kind = {}));
+export const SIZES = { sinks: 4, deep: { far: 9 } };
+export var near = (d) => d < SIZES.deep.far;
+`,
   );
+  project.write('deps/node_modules/pkg/package.json', '{ "type": "module" }');
   project.write(
-    'src/index.ts',
+    'deps/node_modules/pkg/index.js',
     `${prelude}
-import { Kind, near, SIZES } from './sizes.ts';
-show({ it: mask(({ q, k }: any) => k < SIZES.sinks || near(q - k) || k === Kind.B) });`,
+import { Kind, near, SIZES } from './sizes.js';
+show({ it: mask(({ q, k }) => k < SIZES.sinks || near(q - k) || k === Kind.B) });`,
   );
-  for (const format of ['esm']) {
-    project.tool(
-      'esbuild',
-      'src/sizes.ts',
-      'src/index.ts',
-      `--format=${format}`,
-      '--outdir=pkg/dist',
-      '--log-level=error',
-    );
-    project.write('pkg/package.json', JSON.stringify({ type: 'module' }));
-    const index = project.path('pkg/dist/index.js');
-    project.write(
-      'pkg/dist/index.js',
-      project.read('pkg/dist/index.js').replaceAll('./sizes.ts', './sizes.js'),
-    );
-    const { it } = shown(project.tool('tsx', index));
-    expect(it).toEqual({
-      form: 'or(or(lt($k,int:4),lt(sub:int($q,$k),int:9)),eq($k,int:4))',
-      from: 'index.js',
-      codes: [],
-      whats: [],
-    });
+  const { it } = shown(project.tool('tsx', project.path('deps/node_modules/pkg/index.js')));
+  expect(it).toEqual({
+    form: 'or(or(lt($k,int:4),lt(sub:int($q,$k),int:9)),eq($k,int:4))',
+    from: 'index.js',
+    codes: [],
+    whats: [],
+  });
+});
+
+test('counters of istanbul coverage are looked through', () => {
+  const counted = new Function(
+    'cov_1a',
+    'return ({ q, k }) => { cov_1a().f[0]++; cov_1a().s[0]++; return (cov_1a().b[0][0]++, k <= q) && (cov_1a().b[0][1]++, q - k < 4); }',
+  )(() => ({ f: [0], s: [0], b: [[0, 0]] })) as Arrow;
+  const { expression, findings } = edited('({ q, k }) => k <= q && q - k < 4', counted);
+  expect(findings).toEqual([]);
+  expect(expression?.span?.source.path).toMatch(/spec\.ts$/);
+});
+
+test('a file that cannot be read or has no call there leaves the text of the function', () => {
+  for (const line of [1, 99]) {
+    project.write('other.ts', '// nothing\nconst x = 1;\n');
+    const site = { file: project.path(line === 1 ? 'other.ts' : 'gone.ts'), line, column: 1 };
+    const { expression } = diagnose(request('mask', ({ q, k }) => k <= q, site));
+    expect(expression?.span?.source.path).toBe('<function>');
   }
+});
+
+test('stored forms are found by their key, survive JSON, and need no parser', () => {
+  project.write(
+    'stored.ts',
+    `${prelude}
+import { createRequire } from 'node:module';
+import { lift, liftKey, registerLifted, storable } from '${root}dsl/lift/index.ts';
+const it = mask(({ q, k }, { slope }) => k <= q && slope < Infinity);
+const other = { ...it, declarations: { ...it.declarations, sets: {} } };
+const left = { op: 'const', kind: 'float', value: -Infinity };
+const form = { op: 'compare', kind: 'bool', name: 'lt', args: [left, { ...left, value: -0 }] };
+registerLifted(JSON.parse(JSON.stringify({ [liftKey(it)]: storable(form) })));
+const found = canonical(lift(it));
+const loaded = Object.keys(createRequire(import.meta.url).cache).some((path) => path.includes('ts-morph'));
+console.log(JSON.stringify({ found, loaded, same: liftKey(it) === liftKey(other) }));`,
+  );
+  expect(JSON.parse(project.tool('tsx', 'stored.ts'))).toEqual({
+    found: 'lt(float:-Infinity,float:-0)',
+    loaded: false,
+    same: false,
+  });
+});
+
+test('where the stack cannot be limited there is no call site', () => {
+  const output = project.node(
+    '--input-type=module',
+    '--import=tsx',
+    '-e',
+    `Object.defineProperty(Error, 'stackTraceLimit', { value: 10, writable: false });
+     const { captureSite } = await import('${root}dsl/lift/index.ts');
+     const own = () => captureSite(own);
+     console.log(own());`,
+  );
+  expect(output.trim()).toBe('undefined');
 });

@@ -1,0 +1,120 @@
+// Laws 3 and 6 as properties of the built-in patterns, with random parameters, scalar or one per head.
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import type { ChosenNode } from '../../../dsl/estimate/node.ts';
+import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
+import type { AnyPattern } from '../../../dsl/pattern.ts';
+import type { BitSet } from '../../../dsl/chosen.ts';
+import { patterns } from '../../../patterns/index.ts';
+import { compile } from '../../../runtime/attend.ts';
+import { errorBound } from '../../../runtime/bound.ts';
+import { estimateSets } from '../../../runtime/cpu/estimate/index.ts';
+import type { Device } from '../../../runtime/device.ts';
+import { checkInputs, graphsPerHead } from '../../../runtime/inputs.ts';
+import { planCall } from '../../../runtime/plans.ts';
+import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
+import { arbitraryCalls, type CallOptions, type CallSample, tensorsOfCall } from '../../../runtime/testing/calls.ts';
+import { disagreementsOfSets } from '../../sets.ts';
+import { checkCoverage } from './coverage.ts';
+
+const mass = [0.05, 0.5, 0.9, 1];
+
+/** Fixed numbers small enough for small shapes, and budgets that leave something out. */
+const stated: Readonly<Record<string, NonNullable<CallOptions['params']>>> = {
+  'vertical-slash': { probe: [64, 16, 5], grain: [64, 16, 8], verticals: [0, 5, 31, 40], slashes: [0, 9, 101, 110] },
+  'block-sparse': { block: [64, 16, 5], blocksPerRow: [0, 1, 2, 3, 100] },
+  'x-attention': { block: [16, 32], stride: [4, 8], mass },
+  'flex-prefill': { block: [16, 32, 128], mass, tau: [0, 0.1, 1] },
+  'flash-prefill': { block: [128, 16, 32], tile: [32, 16, 8], share: [0, 0.1, 0.5, 1], tail: [0, 5, 20] },
+  'nsa-selection': { block: [64, 16, 5], blocksPerQuery: [0, 1, 2, 5], window: [0, 3, 16] },
+  'alibi-softcap': { cap: [50, 5, 0.5] },
+};
+
+export interface BuiltInCall {
+  readonly name: string;
+  readonly call: CallSample;
+}
+
+const definitionOf = (name: string) => patterns.get(name)!;
+
+/** Random calls of all built-in patterns (or those named). */
+export const builtInCalls = (
+  names: readonly string[] = [...patterns.keys()],
+  sizes: CallOptions = { longest: 100, tile: 32 },
+): fc.Arbitrary<BuiltInCall> =>
+  fc.oneof(
+    ...names.map((name) =>
+      arbitraryCalls(definitionOf(name).definition, { ...sizes, params: stated[name] }).map(
+        (call): BuiltInCall => ({ name, call }),
+      ),
+    ),
+  );
+
+/** Law 3, exactly: a visited tile has an allowed pair, a full one is full, a partial one is neither. */
+export const builtInsClassifyExactly = (names?: readonly string[]) =>
+  fc.asyncProperty(builtInCalls(names), async ({ name, call }) => {
+    const { definition } = definitionOf(name);
+    const planned = await planCall({ name, definition }, tensorsOfCall(definition, call), call.params);
+    for (const plan of planned.parts[0]!.plans) {
+      for (const { visit, allowed, all } of checkCoverage(plan, plan.mask)) {
+        if (visit.kind !== 'tile') continue;
+        const where = `keys ${visit.from} to ${visit.to}`;
+        assert.ok(allowed > 0, `${where} are visited for nothing`);
+        assert.equal(visit.full, allowed === all, `${where}: ${allowed} of ${all} pairs are allowed`);
+      }
+    }
+  });
+
+/** The selections under the dilations, by name, and how far each is dilated. */
+function undilated(graph: EstimateGraph): { graph: EstimateGraph; by: Record<string, number> } {
+  const by: Record<string, number> = {};
+  const bare: Record<string, ChosenNode> = {};
+  for (const [name, node] of Object.entries(graph)) {
+    bare[name] = node.op === 'dilate' ? node.of : node;
+    by[name] = node.op === 'dilate' ? node.size : 1;
+  }
+  return { graph: bare, by };
+}
+
+/** The union of [m, m + size) over the members m. */
+function dilated(set: BitSet, size: number): number[] {
+  const result = new Set<number>();
+  for (const member of set.members())
+    for (let at = member; at < Math.min(member + size, set.domain.columns); at += 1) result.add(at);
+  return [...result].sort((a, b) => a - b);
+}
+
+/** Law 6: selections agree but for rounding, and attention agrees given equal sets. */
+export async function checkBuiltIn(device: Device, { name, call }: BuiltInCall): Promise<void> {
+  const pattern: AnyPattern = definitionOf(name);
+  const { definition } = pattern;
+  const { heads, kvHeads, headDim, valueDim, kLen } = call.shape;
+  const { dtype, params } = call;
+  const attend = await compile(pattern, { heads, kvHeads, headDim, valueDim, dtype, device });
+  const inputs = tensorsOfCall(definition, call);
+  const result = await attend(inputs, params);
+  if (definition.estimates.length > 0) {
+    const { q, k, shape, params: bound } = checkInputs(definition, inputs, params);
+    const graphs = graphsPerHead(definition, bound, shape);
+    const bare = graphs.map((graph) => undilated(graph));
+    const graphsOnce = new Map(graphs.map((graph, i) => [graph, bare[i]!.graph]));
+    const bareGraphs = graphs.map((graph) => graphsOnce.get(graph)!);
+    const sets = await estimateSets({ graphs: bareGraphs, q, k, shape });
+    const eps = errorBound('fp32', kLen, headDim, { value: 1, logit: 8 * call.scale ** 2 * Math.sqrt(headDim) });
+    assert.deepEqual(disagreementsOfSets(bareGraphs, { q, k, shape }, sets, eps.lse), []);
+    for (const [set, { units, perGroup }] of Object.entries(sets)) {
+      for (const [unit, own] of units.entries()) {
+        const head = perGroup ? (unit % kvHeads) * (heads / kvHeads) : unit % heads;
+        const size = bare[head]!.by[set]!;
+        if (size === 1) assert.deepEqual(result.chosen[set]!.units[unit]!.bits, own.bits);
+        else assert.deepEqual([...result.chosen[set]!.units[unit]!.members()], dilated(own, size));
+      }
+    }
+  }
+  const { disagreements } = await compareWithOracle(pattern, inputs, params, result);
+  assert.equal(showDisagreements(disagreements), '');
+}
+
+export const builtInsAgree = (device: Device, names?: readonly string[], sizes?: CallOptions) =>
+  fc.asyncProperty(builtInCalls(names, sizes), (call) => checkBuiltIn(device, call));

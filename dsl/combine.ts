@@ -8,7 +8,12 @@ import { declareParam, defaultOf, type Given, isFixed, isTensorInput } from './g
 function facts(entry: Given[string]): string {
   if (isTensorInput(entry)) return `${entry.dtype}(${entry.dims.join(',')})`;
   const { kind, lo, hi } = declareParam(entry);
-  return `${kind} ${lo}..${hi} default ${defaultOf(entry)}${isFixed(entry) ? ' fixed' : ''}`;
+  const [from, to] = [lo, hi].map((bound) =>
+    Math.abs(bound) < Number.MAX_SAFE_INTEGER ? bound : '',
+  );
+  const [value, isConstant] = [defaultOf(entry), isFixed(entry)];
+  const given = value === undefined ? 'without a default' : `with default ${value}`;
+  return `${isConstant ? 'fixed ' : ''}${kind} ${from}..${to} ${given}`;
 }
 
 /** The definition of `left and right` or `left or right`. Conflicts are kept as findings. */

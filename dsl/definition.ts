@@ -201,6 +201,13 @@ function inspectOnce(definition: Definition): {
       const numbers = sampleNumbers(given);
       for (const [set, node] of Object.entries(traceSets(definition, numbers))) {
         sets[set] = { arity: axesOfChosen(node).length };
+        if (Object.hasOwn(given, set)) {
+          findings.push(
+            diagnostic('S005', `'${set}' of '${name}' is both given and a set of the estimate`, {
+              help: 'rename one of them',
+            }),
+          );
+        }
       }
       findings.push(...checkFixed(definition, numbers));
     } catch (error) {

@@ -58,8 +58,12 @@ interface Printed {
 
 type Rename = (name: string) => string;
 
-/** The expression as one line of TypeScript: `k <= q && (k < sinks || q - k < window)`. */
-export const printExpression = (node: Expression): string => print(node, (name) => name).text;
+/**
+ * The expression as one line of TypeScript: `k <= q && (k < sinks || q - k < window)`. `rename` gives
+ * parameters, tensors and sets other names.
+ */
+export const printExpression = (node: Expression, rename: Rename = (name) => name): string =>
+  print(node, rename).text;
 
 /**
  * The expression as a whole arrow, `({ q, k }, { window }) => q - k < window`, that takes a pair and

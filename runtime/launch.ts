@@ -31,7 +31,7 @@ const withoutSpans = (node: Expression): Expression =>
   rebuild(node, ({ span: _, ...rest }) => rest as Expression);
 
 /**
- * The job of a launch. Throws ShapeError T009 when an integer may leave int32, PlanError S003 or S004
+ * The job of a launch. Throws ShapeError T009 when an integer may leave int32, PlanError S003
  * when a stated schedule does not do what the mask says.
  */
 export function jobOf({ definition, shape, given, sets, headList, buffers }: LaunchRequest): Job {

@@ -1,6 +1,6 @@
 // The small parts of an SVG picture: its colours, texts and legend. What is drawn where is svg.ts.
 
-import { grouped, percent } from '../plan/explain.ts';
+import { countText, grouped, percent } from '../plan/explain.ts';
 import type { UnitSummary } from '../plan/summary.ts';
 
 export type Theme = 'auto' | 'light' | 'dark';
@@ -67,25 +67,26 @@ const square = (kind: string, x = 0, width = box): string =>
 /** What the colours mean, with counts, in as many columns as fit `width` pixels. */
 export function legendOf(summary: UnitSummary, width: number): { items: string[]; height: number } {
   const { tiles, columnSteps, standIns, standInSteps, passes, walked, queryTiles } = summary;
-  const about = walked < queryTiles ? 'about ' : '';
+  const sampled = walked < queryTiles;
+  const count = (n: number): string => (sampled ? '~' : '') + countText(n, sampled);
   const entries: Entry[] = [];
   if (tiles.full > 0)
-    entries.push({ swatch: square('full'), text: `${about}${grouped(tiles.full)} full tiles` });
+    entries.push({ swatch: square('full'), text: `${count(tiles.full)} full tiles` });
   if (tiles.partial > 0)
     entries.push({
       swatch: `${square('masked')}<path class="partial" d="M0 0v${box}h${box}z"/>`,
-      text: `${about}${grouped(tiles.partial)} partial tiles: allowed, masked`,
+      text: `${count(tiles.partial)} partial tiles: allowed, masked`,
     });
   const columns = passes.find(({ kind }) => kind === 'columns')?.size ?? 0;
   if (columnSteps > 0)
     entries.push({
       swatch: `${square('paper')}${square('column', 2, 2.5)}${square('column', 7, 2.5)}`,
-      text: `${grouped(columns)} packed columns, ${about}${grouped(columnSteps)} steps`,
+      text: `${grouped(columns)} packed columns, ${count(columnSteps)} steps`,
     });
   if (standIns > 0)
     entries.push({
       swatch: `<rect class="rest" fill-opacity=".16" width="${box}" height="${box}" rx="1.5"/><rect class="hatched" width="${box}" height="${box}" rx="1.5"/>`,
-      text: `${about}${grouped(standIns)} stand-ins, ${grouped(standInSteps)} steps`,
+      text: `${count(standIns)} stand-ins, ${count(standInSteps)} steps`,
     });
   entries.push({
     swatch: square('paper'),

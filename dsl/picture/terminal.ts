@@ -1,7 +1,7 @@
 // The plan of one head as text: half blocks in 24-bit colour, or shades without colour. Queries down,
 // keys to the right, about 64 characters wide. What a screen can show is for the caller to know.
 
-import { grouped, percent } from '../plan/explain.ts';
+import { countText, grouped, percent } from '../plan/explain.ts';
 import { type SummaryOptions, summarise, type UnitSummary } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
 import { queryOffset } from '../shape.ts';
@@ -137,18 +137,19 @@ function legendLines(
   { tiles, columnSteps, standIns, passes, walked, queryTiles }: UnitSummary,
   colour: boolean,
 ): string[] {
-  const about = walked < queryTiles ? 'about ' : '';
+  const sampled = walked < queryTiles;
+  const count = (n: number): string => (sampled ? '~' : '') + countText(n, sampled);
   const mark = (winner: Winner): string =>
     colour ? `${ansi(`38;2;${colourOf(winner)}`)}█${reset}` : markOf(winner);
   const parts = [
-    `${mark({ kind: 'tile', strength: 1 })} ${about}${grouped(tiles.full)} full tiles`,
-    `${mark({ kind: 'tile', strength: 0.4 })} ${about}${grouped(tiles.partial)} partial`,
+    `${mark({ kind: 'tile', strength: 1 })} ${count(tiles.full)} full tiles`,
+    `${mark({ kind: 'tile', strength: 0.4 })} ${count(tiles.partial)} partial`,
   ];
   if (columnSteps > 0) {
     const keys = passes.find(({ kind }) => kind === 'columns')?.size ?? 0;
     parts.push(`${mark({ kind: 'column', strength: 1 })} ${grouped(keys)} packed columns`);
   }
   if (standIns > 0)
-    parts.push(`${mark({ kind: 'rest', strength: 1 })} ${about}${grouped(standIns)} stand-ins`);
+    parts.push(`${mark({ kind: 'rest', strength: 1 })} ${count(standIns)} stand-ins`);
   return [parts.join('   ')];
 }

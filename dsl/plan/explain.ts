@@ -209,7 +209,7 @@ function groupLines({ summary, proof, provedTiles }: UnitGroup): [string, string
   const base = against === 'causal' ? tiles.causal : tiles.all;
   const sampled = walked < queryTiles;
   const about = sampled ? 'about ' : '';
-  const count = (n: number): string => grouped(sampled ? Number(n.toPrecision(3)) : Math.round(n));
+  const count = (n: number): string => countText(n, sampled);
   const grid =
     against === 'causal'
       ? `${grouped(tiles.causal)} causal (${grouped(tiles.all)} in all)`
@@ -293,6 +293,10 @@ function runsText(numbers: readonly number[]): string {
 
 /** 2097152 as '2 097 152'. */
 export const grouped = (n: number): string => String(n).replace(/\B(?=(\d{3})+$)/g, ' ');
+
+/** A count, or three figures of one that was scaled up from a sample. */
+export const countText = (n: number, sampled: boolean): string =>
+  grouped(sampled ? Number(n.toPrecision(3)) : Math.round(n));
 
 /** A share as a percentage of two or three figures; never 0 % for something, nor 100 % for less than all. */
 export function percent(share: number): string {

@@ -192,8 +192,16 @@ export function hullOf(mask: Expression): Expression {
   return rebuild(mask, (node) => (node.op === 'has' ? bool(true) : fold(node)));
 }
 
+/** The hull without the mask. Conjuncts that ask no set are the same in both: `A and not (the rest)`. */
 function restPass(mask: Expression, size: number, kLen: number): RestPass {
-  const dropped = fold(and(hullOf(mask), fold(not(mask))));
+  const parts = flatten(mask, 'and');
+  const plain = parts.filter((part) => !mentions(part, 'has'));
+  const asking = chain(
+    'and',
+    parts.filter((part) => mentions(part, 'has')),
+  );
+  const lost = fold(and(hullOf(asking), fold(not(asking))));
+  const dropped = fold(and(chain('and', plain), lost));
   return {
     kind: 'rest',
     size,

@@ -4,11 +4,13 @@
 
 import { createRequire } from 'node:module';
 import type { Command } from 'commander';
+import { PatternError } from '../../dsl/diagnostic.ts';
 import { check } from './check.ts';
 import { doctor } from './doctor.ts';
 import { draw } from './draw.ts';
 import { explain } from './explain.ts';
 import { exit, failureOf, UsageError } from './failure.ts';
+import { strayError } from './modules.ts';
 import { run } from './run.ts';
 import type { Setting } from './target.ts';
 import { Terminal } from './terminal.ts';
@@ -29,10 +31,22 @@ export async function main(words: readonly string[], setting: Setting): Promise<
       process.exit(code);
     });
   }
+  const end = async (code: number): Promise<never> => {
+    await terminal.flush();
+    return process.exit(code);
+  };
+  // What a module of the user leaves behind, such as a promise that nobody awaits.
+  for (const name of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(name, (error: unknown) => {
+      const stray = strayError(error);
+      const { text, code } = failureOf(stray ? new PatternError([stray]) : error);
+      if (text !== undefined) terminal.say(text);
+      void end(code);
+    });
+  }
   const code = await perform(words, { ...setting, terminal, signal: stopping.signal });
-  await terminal.flush();
   // A module of the user may keep timers or sockets; the verb is done.
-  process.exit(code);
+  return end(code);
 }
 
 /** Performs one command line and returns its exit code. */

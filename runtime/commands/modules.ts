@@ -31,8 +31,10 @@ export async function resolve(specifier, context, next) {
   const url = own[specifier];
   if (url !== undefined) return { url, format: 'module', shortCircuit: true };
   const found = await next(specifier, context);
-  const isTyped = /\\.tsx?(\\?|$)/.test(found.url) && !found.url.includes('/node_modules/');
-  return isTyped && found.format === 'commonjs' ? { ...found, format: 'module' } : found;
+  // tsx marks what it takes for CommonJS by a query, at times an escaped one.
+  const [path] = found.url.split(/\\?|%3F/);
+  const isOwn = /\\.tsx?$/.test(path) && !path.includes('/node_modules/');
+  return isOwn && found.format === 'commonjs' ? { ...found, url: path, format: 'module' } : found;
 }`;
 
 let prepared: Promise<void> | undefined;
@@ -107,8 +109,21 @@ function importFailure(path: string, error: unknown): Diagnostic {
   });
 }
 
+/** An error that nobody awaited, as a diagnostic where a file of the user threw it. */
+export function strayError(error: unknown): Diagnostic | undefined {
+  const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+  const span = spanOf(stack);
+  if (!span || span.source.path.startsWith(ourFolder)) return undefined;
+  const what = `'${shown(span.source.path)}' throws: ${message.split('\n')[0]}`;
+  return diagnostic('R001', what, { span, help: 'catch it, or await what rejects' });
+}
+
+/** Of this package: its root in the repository, dist/ in the package. */
+const ourFolder = fileURLToPath(new URL('../..', import.meta.url));
+
 /** The first frame in a file of the user. */
 function spanOf(stack: string): Span | undefined {
+  loadParser();
   for (const frame of stack.split('\n').filter((line) => /^\s+at /.test(line))) {
     const site = parseFrame(frame);
     if (!site || site.file.includes('/node_modules/')) continue;

@@ -40,7 +40,7 @@ export class Terminal {
   }
 
   get columns(): number {
-    return this.#out.columns ?? 80;
+    return this.#out.columns || 80;
   }
 
   /** 24-bit colours; NO_COLOR and the like are heard. */

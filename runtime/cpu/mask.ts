@@ -2,7 +2,9 @@
 // The definition is dsl/evaluate.ts; law 1 holds the two together.
 
 import type { Binding } from '../../dsl/analysis/binding.ts';
+import type { SetDomain } from '../../dsl/chosen.ts';
 import type { Expression } from '../../dsl/expression.ts';
+import { printExpression } from '../../dsl/print.ts';
 
 /**
  * Rewrites scores [rows, stride] in place: -Infinity where the mask is false, the transformed logit
@@ -18,95 +20,24 @@ export type TileFunction = (
   keyAt: Int32Array | undefined,
 ) => void;
 
-const operators: Partial<Record<string, string>> = {
-  add: '+',
-  sub: '-',
-  mul: '*',
-  div: '/',
-  rem: '%',
-  pow: '**',
-  bitand: '&',
-  bitor: '|',
-  bitxor: '^',
-  shl: '<<',
-  shr: '>>',
-  ushr: '>>>',
-  lt: '<',
-  le: '<=',
-  eq: '===',
-  ne: '!==',
-};
-
-/** The text of a specialised expression over the names q, k, s and the tables of `tile`. */
-function text(node: Expression, names: Map<string, string>): string {
-  const part = (i: number): string =>
-    text((node as { args: readonly Expression[] }).args[i]!, names);
-  const table = (kind: string, name: string): string => {
-    const key = `${kind} ${name}`;
-    const known = names.get(key) ?? `${kind}${names.size}`;
-    names.set(key, known);
-    return known;
-  };
-  switch (node.op) {
-    case 'const':
-      return Object.is(node.value, -0) ? '(-0)' : `(${String(node.value)})`;
-    case 'index':
-      return node.name;
-    case 'at':
-      return `${table('tensor', node.tensor)}(${node.args.map((_, i) => part(i)).join(', ')})`;
-    case 'has':
-      return `${table('set', node.set)}(${node.args.map((_, i) => part(i)).join(', ')})`;
-    case 'unary':
-      if (node.name === 'neg') return `(-${part(0)})`;
-      return node.name === 'bitnot' ? `(~${part(0)})` : `Math.${node.name}(${part(0)})`;
-    case 'binary':
-      if (node.name === 'floordiv') return `Math.floor(${part(0)} / ${part(1)})`;
-      if (node.name === 'min' || node.name === 'max')
-        return `Math.${node.name}(${part(0)}, ${part(1)})`;
-      return `(${part(0)} ${operators[node.name]} ${part(1)})`;
-    case 'compare':
-      return `(${part(0)} ${operators[node.name]} ${part(1)})`;
-    case 'and':
-      return `(${part(0)} && ${part(1)})`;
-    case 'or':
-      return `(${part(0)} || ${part(1)})`;
-    case 'not':
-      return `(!${part(0)})`;
-    case 'float':
-      return part(0);
-    case 'select':
-      return `(${part(0)} ? ${part(1)} : ${part(2)})`;
-    case 'param':
-      throw new Error(`warploom is at fault: '${node.name}' is not specialised`);
-  }
-}
-
-/** A captured tensor as a function of its indices; 0 outside. */
+/** A captured tensor as `{ at }`, over `tables[at]`; 0 outside. */
 function tensorText(name: string, at: number, shape: readonly number[]): string {
-  const args = shape.map((_, i) => `i${i}`);
-  const inside = args.map((arg, i) => `${arg} >= 0 && ${arg} < ${shape[i]}`).join(' && ');
-  const offset = args.reduce(
-    (text, arg, i) => (i === 0 ? arg : `(${text}) * ${shape[i]} + ${arg}`),
-    '0',
-  );
-  return `const ${name} = (${args.join(', ')}) => ${inside || 'true'} ? tables[${at}][${offset}] : 0;`;
+  const args = shape.map((_, axis) => `i${axis}`);
+  const inside = args.map((arg, axis) => `${arg} >= 0 && ${arg} < ${shape[axis]}`).join(' && ');
+  const offset = args.reduce((text, arg, axis) => `(${text}) * ${shape[axis]} + ${arg}`, '0');
+  const value = `${inside || 'true'} ? tables[${at}][${offset}] : 0`;
+  return `const ${name} = { at: (${args.join(', ')}) => ${value} };`;
 }
 
-/** A chosen set as a function of its members; false outside the domain. */
-function setText(
-  name: string,
-  at: number,
-  {
-    rowFrom,
-    rows,
-    columns,
-    arity,
-  }: { rowFrom: number; rows: number; columns: number; arity: number },
-): string {
+/** A chosen set as `{ has }`, over the words `tables[at]`; false outside the domain. */
+function setText(name: string, at: number, domain: SetDomain): string {
+  const { rowFrom, rows, columns, arity } = domain;
   const stride = (columns + 31) >>> 5;
-  const inside = `c >= 0 && c < ${columns}${arity === 2 ? ` && r >= ${rowFrom} && r < ${rowFrom + rows}` : ''}`;
+  const row = arity === 2 ? ` && r >= ${rowFrom} && r < ${rowFrom + rows}` : '';
   const word = arity === 2 ? `(r - ${rowFrom}) * ${stride} + (c >>> 5)` : 'c >>> 5';
-  return `const ${name} = (${arity === 2 ? 'r, c' : 'c'}) => ${inside} && ((tables[${at}][${word}] >>> (c & 31)) & 1) === 1;`;
+  const bit = `((tables[${at}][${word}] >>> (c & 31)) & 1) === 1`;
+  const args = arity === 2 ? 'r, c' : 'c';
+  return `const ${name} = { has: (${args}) => c >= 0 && c < ${columns}${row} && ${bit} };`;
 }
 
 const compiled = new Map<string, (tables: readonly unknown[]) => TileFunction>();
@@ -118,25 +49,29 @@ const compiled = new Map<string, (tables: readonly unknown[]) => TileFunction>()
 export function compileTile(
   mask: Expression | undefined,
   score: Expression | undefined,
-  binding: Binding,
+  { captured, sets }: Binding,
 ): TileFunction {
-  const names = new Map<string, string>();
-  const maskText = mask && text(mask, names);
-  const scoreText = score && text(score, names);
   const tables: unknown[] = [];
   const declarations: string[] = [];
-  for (const [key, name] of names) {
-    const own = key.slice(key.indexOf(' ') + 1);
-    if (key.startsWith('tensor')) {
-      const { data, shape } = binding.captured[own]!;
-      declarations.push(tensorText(name, tables.length, shape));
-      tables.push(data);
-    } else {
-      const { bits, domain } = binding.sets[own]!;
-      declarations.push(setText(name, tables.length, domain));
-      tables.push(bits);
-    }
-  }
+  const names = new Map<string, string>();
+  /** Declares a tensor or set when the text first mentions it; the author's name may clash with ours. */
+  const declare = (own: string): string => {
+    const known = names.get(own);
+    if (known) return known;
+    const name = `given${names.size}`;
+    names.set(own, name);
+    const tensor = captured[own];
+    const set = sets[own]!;
+    declarations.push(
+      tensor
+        ? tensorText(name, tables.length, tensor.shape)
+        : setText(name, tables.length, set.domain),
+    );
+    tables.push(tensor ? tensor.data : set.bits);
+    return name;
+  };
+  const maskText = mask && printExpression(mask, declare);
+  const scoreText = score && printExpression(score, declare);
   const body = [
     ...declarations,
     'return (scores, stride, q0, rows, k0, count, keyAt) => {',
@@ -145,7 +80,7 @@ export function compileTile(
     '    for (let j = 0; j < count; j += 1) {',
     '      const k = keyAt === undefined ? k0 + j : keyAt[j];',
     '      const o = i * stride + j;',
-    ...(maskText ? [`      if (!${maskText}) { scores[o] = -Infinity; continue; }`] : []),
+    ...(maskText ? [`      if (!(${maskText})) { scores[o] = -Infinity; continue; }`] : []),
     ...(scoreText ? ['      const s = scores[o];', `      scores[o] = ${scoreText};`] : []),
     '    }',
     '  }',

@@ -113,11 +113,21 @@ describe('E003: estimate steps that do not fit together', () => {
 
   it('says what fits', async () => {
     const make = (program: Program) => () => attend(keys(program));
-    expect(await refused('E003', make(({ q, k }) => q.dot(k).sumPerKey().topk(2)))).toMatchInlineSnapshot(`
+    expect(
+      await refused(
+        'E003',
+        make(({ q, k }) => q.dot(k).sumPerKey().topk(2)),
+      ),
+    ).toMatchInlineSnapshot(`
       "error[E003]: sumPerKey needs weights, and gets 'dot'
         = help: apply .sumPerKey to weights"
     `);
-    expect(await refused('E003', make(({ q }) => q.max().topk(1)))).toMatchInlineSnapshot(`
+    expect(
+      await refused(
+        'E003',
+        make(({ q }) => q.max().topk(1)),
+      ),
+    ).toMatchInlineSnapshot(`
       "error[E003]: the estimate of 'keys' throws: q.max is not a function
         = help: build it from q and k with the steps of the estimate language"
     `);
@@ -194,14 +204,16 @@ describe('E006: a budget outside its range', () => {
     const make = keys((inputs, { mass }) => sums(inputs, {}).cover(mass), {
       mass: z.number().default(0.5),
     });
-    expect(await refused('E006', () => attend(make, {}, { mass: 1.5 }))).toMatchInlineSnapshot(`"error[E006]: cover(1.5): the budget is a number from 0 to 1"`);
+    expect(await refused('E006', () => attend(make, {}, { mass: 1.5 }))).toMatchInlineSnapshot(
+      `"error[E006]: cover(1.5): the budget is a number from 0 to 1"`,
+    );
     await takenByBoth(make, {}, { mass: 1 });
   });
 });
 
 describe('E008: a summary that is not pools of k and v of one size', () => {
   const make = (summary: (inputs: Loose) => unknown) =>
-    (pattern('rest').mask(({ q, k }) => k <= q && q - k < 2) as Loose).rest(summary);
+    keys((inputs) => sums(inputs, {}).topk(1)).rest(summary);
 
   it.each<[string, (inputs: Loose) => unknown]>([
     ['two sizes', ({ k, v }) => ({ keys: k.pool(2), values: v.pool(3) })],
@@ -223,13 +235,16 @@ describe('E008: a summary that is not pools of k and v of one size', () => {
   });
 
   it('a pool of no keys', async () => {
-    await refused('E006', () => attend(make(({ k, v }) => ({ keys: k.pool(0), values: v.pool(0) }))));
+    await refused('E006', () =>
+      attend(make(({ k, v }) => ({ keys: k.pool(0), values: v.pool(0) }))),
+    );
   });
 });
 
 describe('E009: a score that stand-ins cannot have', () => {
   const near = pattern('near')
-    .mask(({ q, k }) => k <= q && q - k < 2)
+    .estimate(({ q, k }) => ({ columns: q.dot(k).softmax().sumPerKey().topk(1) }))
+    .mask(({ q, k }, { columns }) => k <= q && columns.has(k))
     .rest(({ k, v }) => ({ keys: k.pool(2), values: v.pool(2) }));
 
   it('a penalty on the distance', async () => {

@@ -6,15 +6,7 @@ import { count, f32, fixed, i32, pattern } from '../../dsl/index.ts';
 import { compile } from '../../runtime/attend.ts';
 import { reference } from '../../runtime/reference/attention.ts';
 import { tensor } from '../../runtime/tensor.ts';
-import {
-  attend,
-  device,
-  oracle,
-  refused,
-  refusedByBoth,
-  takenByBoth,
-  tensors,
-} from './cases.ts';
+import { attend, device, oracle, refused, refusedByBoth, takenByBoth, tensors } from './cases.ts';
 
 const { zeros } = tensor;
 const window = pattern('window', { window: count.default(4) }).mask(

@@ -1,0 +1,157 @@
+// The real process: files of a user, signals, pipes, exit codes.
+
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { folder, start, warploom } from './command.ts';
+
+const files = {
+  'mine.ts': `import { byHead, causal, count, pattern } from 'warploom';
+import { twice } from './helper';
+
+interface Wide { readonly window: number }
+const wide: Wide = { window: 3 };
+
+export const mine = pattern('mine', { window: count.default(64) })
+  .mask(({ q, k }, { window }) => k <= q && q - k < twice(window));
+export const mixed = byHead([mine, causal]);
+export default wide;
+`,
+  'helper.ts': 'export const twice = (n: number): number => 2 * n;\n',
+  'single.ts': `import { pattern } from 'warploom';
+export const only = pattern('only').mask(({ q, k }) => k <= q);
+`,
+  'again.ts': "export { only } from './single.ts';\n",
+  'wrong.ts': `import { pattern } from 'warploom';
+export const first = pattern('first').mask(({ q, k }) => k <= q + Math.random()); export const second = pattern('second')
+  .mask(({ q, k }) => k == q);
+`,
+  'syntax.ts': `import { pattern } from 'warploom';
+export const broken = pattern('broken')
+  .mask(({ q, k } => k <= q);
+`,
+  'syntax.mjs': 'export const = 3;\n',
+  'imports-syntax.ts': "export * from './syntax.ts';\n",
+  'throws.ts': `const none: { f(): void } | undefined = undefined;
+none!.f();
+`,
+  'lost.ts': "export * from 'a-package-that-is-not-there';\n",
+  'half.ts': "import { pattern } from 'warploom';\nexport const half = pattern('half');\nexport const number = 3;\n",
+  'busy.ts': "export * from './single.ts';\nsetInterval(() => {}, 1000);\n",
+}; // biome-ignore format: files
+
+let dir: string;
+beforeAll(() => {
+  dir = folder(files);
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const own = (name: string): string => join(dir, name);
+
+describe("a user's file, outside any installation", () => {
+  test('runs, with its parameters as options', async () => {
+    const words = ['--random', '1,2,1,128,8', '--window', '4', '--check'];
+    const { code, out, err } = await warploom('run', own('mine.ts#mine'), ...words);
+    expect(err).toBe('');
+    expect(out).toMatch(/^mine {2}\(window 4\)$/m);
+    expect(out).toMatch(/within the bound/);
+    expect(code).toBe(0);
+  });
+
+  test('a pattern for each head', async () => {
+    const words = ['--random', '1,2,1,128,8', '--window', '4', '--check', '--json'];
+    const { code, out } = await warploom('run', own('mine.ts#mixed'), ...words);
+    const { byHead, heads, check } = JSON.parse(out);
+    expect(byHead).toBe(true);
+    expect(heads.map(({ pattern }: { pattern: string }) => pattern)).toEqual(['mine', 'causal']);
+    expect([code, check.isWithin]).toEqual([0, true]);
+  });
+
+  test('its only pattern needs no name, and a timer of its own ends with the verb', async () => {
+    const { code, out } = await warploom('explain', own('busy.ts'), '--length', '256');
+    expect(out).toMatch(/^only$/m);
+    expect(code).toBe(0);
+  });
+
+  test('several patterns need one', async () => {
+    const { code, err } = await warploom('run', own('mine.ts'));
+    expect(err).toMatch(/R001.*exports 2 patterns\n.*mine\.ts#mine; it exports mine, mixed/);
+    expect(code).toBe(1);
+  });
+
+  test('what is no pattern', async () => {
+    expect((await warploom('run', own('half.ts#half'))).err).toMatch(/is not a pattern yet/);
+    expect((await warploom('run', own('mine.ts#min'))).err).toMatch(
+      /no 'min'\n.*did you mean 'mine'/,
+    );
+  });
+
+  test('a syntax error is one diagnostic with its place', async () => {
+    const { code, out, err } = await warploom('run', own('syntax.ts'));
+    expect([code, out]).toEqual([1, '']);
+    expect(err.replaceAll(dir, '')).toMatchInlineSnapshot(`
+      "error[L021]: '/syntax.ts' cannot be parsed: ')' expected
+       --> /syntax.ts:3:19
+        |
+      3 |   .mask(({ q, k } => k <= q);
+        |                   ^^
+        = help: mend the syntax; nothing of the file was run
+      "
+    `);
+  });
+});
+
+describe('check', () => {
+  test('every file of a folder, each pattern once, all that is wrong', async () => {
+    const { code, out, err } = await start(['check', '.'], dir).ended;
+    expect(code).toBe(1);
+    expect(out).toMatchInlineSnapshot(`
+      "12 files, 5 patterns: 6 errors
+      "
+    `);
+    for (const what of ["syntax.ts' cannot be parsed", "syntax.mjs' cannot be parsed"]) {
+      expect(err.split(what)).toHaveLength(2);
+    }
+    expect(err).toMatch(/'throws.ts' throws while it is loaded[\s\S]*throws\.ts:2:7/);
+    expect(err).toMatch(/'lost.ts' cannot be loaded: cannot find package 'a-package/);
+    expect(err).toMatch(/L006[\s\S]*wrong\.ts:2:67/);
+    expect(err).toMatch(/L002[\s\S]*wrong\.ts:3:25/);
+    expect(err).not.toMatch(/\n\s+at /);
+  });
+
+  test('the built-in patterns by a wildcard, as data', async () => {
+    const { code, out, err } = await warploom('check', 'patterns/**', '--json');
+    expect([code, err]).toEqual([0, '']);
+    const { patterns, errors, diagnostics } = JSON.parse(out);
+    expect(patterns).toHaveLength(14);
+    expect([errors, diagnostics]).toEqual([0, []]);
+  });
+});
+
+describe('how a process ends', () => {
+  test('Ctrl-C in a long run: 130, and no file', async () => {
+    const target = folder();
+    const file = join(target, 'o.safetensors');
+    const { child, ended } = start(['run', 'causal', '--random', '1,8,8,32768,64', '--out', file]);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    child.kill('SIGINT');
+    const { code, out, err } = await ended;
+    expect([code, out]).toEqual([130, '']);
+    expect(err).toMatch(/interrupted/);
+    expect(readdirSync(target)).toEqual([]);
+  });
+
+  test('a reader that has seen enough is no error', async () => {
+    const { child, ended } = start(['draw', 'a-shape', '--length', '4096']);
+    child.stdout.destroy();
+    const { err } = await ended;
+    expect(err).toBe('');
+    expect(child.exitCode).toBe(0);
+  });
+
+  test('usage errors end with 2, help and version with 0', async () => {
+    const [misuse, help] = await Promise.all([warploom('run', 'a-shape', '--windw'), warploom()]);
+    expect([misuse.code, help.code]).toEqual([2, 2]);
+    expect(await warploom('--version')).toMatchObject({ code: 0, err: '' });
+  });
+});

@@ -1,0 +1,112 @@
+// The command line misused, its help, and the verbs that only look: explain, draw, check, doctor.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { folder, say } from './command.ts';
+
+describe('misuse ends with 2, one line and a hint', () => {
+  const cases: [what: string, words: string, says: RegExp][] = [
+    ['no verb', '', /no verb\n.*warploom --help/],
+    ['an unknown verb', 'rnu', /unknown command 'rnu'\n.*did you mean run/],
+    ['an unknown option', 'run a-shape --windw 5', /unknown option '--windw'\n.*did you mean --window/],
+    ['a parameter before the pattern', 'run --window 5 a-shape', /before '--window'\n.*run PATTERN --window/],
+    ['no pattern', 'run', /missing required argument 'pattern'/],
+    ['no tensors', 'run a-shape', /no tensors\n.*--random/],
+    ['half of the tensors', 'run a-shape --q x.npy', /--k and --v missing/],
+    ['both files and random', 'run causal --random 1,1,1,8,8 --input x.safetensors', /cannot be used with/],
+    ['no number', 'run a-shape --random 1,1,1,8,8 --window wide', /'wide' is invalid/],
+    ['too few sizes', 'run causal --random 1,1,8', /batch,heads,kvHeads,length,dim/],
+    ['sizes that are none', 'run causal --random 1,1,1,-8,8', /whole number/],
+    ['an unknown layout', 'run causal --random 1,1,1,8,8 --layout sbhd', /Allowed choices are bhsd, bshd/],
+    ['.npy for --input', 'run causal --input x.npy', /takes a \.safetensors file/],
+    ['nothing to check', 'check', /no files to check/],
+  ]; // biome-ignore format: a table
+
+  test.each(cases)('%s', async (_, words, says) => {
+    const { code, out, err } = await say(...words.split(' ').filter(Boolean));
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toMatch(says);
+    expect(err.trimEnd().split('\n')).toHaveLength(2);
+    expect(err).toMatch(/^warploom: .*\n {2}= help: /);
+  });
+});
+
+test('an unknown pattern suggests the nearest, and ends with 1', async () => {
+  const { code, err } = await say('run', 'a-shap');
+  expect(code).toBe(1);
+  expect(err).toMatch(/error\[R001\]: there is no pattern 'a-shap'\n.*did you mean 'a-shape'/);
+  expect((await say('run', 'zzzzzz')).err).toMatch(/there is causal, .*path\/to\/file\.ts#export/);
+});
+
+test('help names every verb, the parameters of a pattern and its tensors', async () => {
+  const { code, out } = await say('--help');
+  expect(code).toBe(0);
+  for (const verb of ['run', 'check', 'draw', 'explain', 'doctor', 'a-shape'])
+    expect(out).toContain(verb);
+  const own = (await say('run', 'block-sparse', '--help')).out;
+  expect(own).toMatch(/--blocks-per-row <n> +integer from 0 \(default: 100\)/);
+  expect(own).toMatch(/--block <n> +integer from 1 \(default: 64; fixed/);
+  expect(own).toMatch(/Examples:/);
+  expect((await say('run', 'documents', '--help')).out).toMatch(
+    /--tensor doc=FILE {2}i32 \[batch, k\]/,
+  );
+  expect((await say('--version')).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+describe('explain', () => {
+  test('a length that no memory holds', async () => {
+    const { code, out } = await say(
+      'explain',
+      'a-shape',
+      '--random',
+      '1,32,8,1048576,128',
+      '--window',
+      '4096',
+    );
+    expect(code).toBe(0);
+    expect(out).toMatch(/32 heads over 8 of K and V, 1 048 576 queries x 1 048 576 keys/);
+    expect(out).toMatch(/every allowed pair is visited once \(proved/);
+    expect(out).toMatch(/workspace +none/);
+  });
+
+  test('as data, with sets made from random tensors', async () => {
+    const { out, err } = await say('explain', 'block-sparse', '--length', '512', '--json');
+    expect(err).toBe('');
+    const { pattern, parts } = JSON.parse(out);
+    expect(pattern).toBe('block-sparse');
+    expect(parts[0].fixed).toEqual(['block']);
+    expect(parts[0].launch.groups[0].proof.counterexample).toBeUndefined();
+    expect(parts[0].launch.workspace['set bits']).toBeGreaterThan(0);
+  });
+});
+
+describe('draw', () => {
+  test('an SVG in a file or on stdout', async () => {
+    const file = join(folder(), 'plan.svg');
+    const words = ['draw', 'a-shape', '--length', '512', '--window', '64'];
+    const { code, out, err } = await say(...words, '--out', file);
+    expect([code, out]).toEqual([0, '']);
+    expect(err).toMatch(/wrote .*plan\.svg/);
+    const svg = readFileSync(file, 'utf8');
+    expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
+    expect((await say(...words)).out).toBe(svg);
+  });
+
+  test('one head of several, and none that is not there', async () => {
+    const words = ['draw', 'sliding-window', '--random', '1,2,1,512,8', '--window', '16,400'];
+    const [a, b] = [await say(...words), await say(...words, '--head', '1')];
+    expect(a.out).not.toBe(b.out);
+    const none = await say(...words, '--head', '2');
+    expect(none.code).toBe(1);
+    expect(none.err).toMatch(/T002.*no head 2/);
+  });
+});
+
+test('doctor finds this machine well, and says so to programs too', async () => {
+  const { code, out } = await say('doctor', '--json');
+  const { ok, findings } = JSON.parse(out);
+  expect([code, ok]).toEqual([0, true]);
+  const names = findings.map(({ what }: { what: string }) => what);
+  expect(names).toEqual(expect.arrayContaining(['node', 'addon', 'self-test', 'threads']));
+});

@@ -58,6 +58,15 @@ interface Printed {
 
 type Rename = (name: string) => string;
 
+/** A number as its author wrote it: float parameters are rounded to float32, and 0.1 reads 0.1 again. */
+export function printNumber(value: number): string {
+  for (let digits = 1; digits < 9; digits += 1) {
+    const short = Number(value.toPrecision(digits));
+    if (short === value || Math.fround(short) === value) return String(short);
+  }
+  return String(value);
+}
+
 /**
  * The expression as one line of TypeScript: `k <= q && (k < sinks || q - k < window)`. `rename` gives
  * parameters, tensors and sets other names.

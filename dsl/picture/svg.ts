@@ -4,6 +4,7 @@
 import { percent } from '../plan/explain.ts';
 import { type SummaryOptions, summarise } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
+import { printNumber } from '../print.ts';
 import { queryOffset } from '../shape.ts';
 import { coarser, type Grid, type Kind, rasterise } from './grid.ts';
 import { hatch, legendOf, styleOf, type Theme, textAt } from './parts.ts';
@@ -40,7 +41,7 @@ export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
   const legendTop = top + height + 18;
   const total = [left + inner + right, Math.ceil(legendTop + legend.height + bottom)] as const;
   const values = Object.entries(summary.params)
-    .map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`)
+    .map(([name, value]) => `${name} ${printNumber(value)}`)
     .join(' · ');
   const whole = summary.against === 'causal' ? 'of the causal pairs' : 'of all pairs';
   return [

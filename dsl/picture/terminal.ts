@@ -4,6 +4,7 @@
 import { countText, grouped, percent } from '../plan/explain.ts';
 import { type SummaryOptions, summarise, type UnitSummary } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
+import { printNumber } from '../print.ts';
 import { queryOffset } from '../shape.ts';
 import { type Grid, rasterise } from './grid.ts';
 
@@ -46,7 +47,7 @@ export function drawTerminal(plan: UnitPlan, options: TerminalOptions): string {
   const keys = String(shape.kLen);
   const pad = ' '.repeat(gutter);
   const values = Object.entries(summary.params).map(
-    ([name, value]) => `${name} ${Number(value.toPrecision(6))}`,
+    ([name, value]) => `${name} ${printNumber(value)}`,
   );
   const whole =
     summary.against === 'causal' ? 'of the causal pairs visited' : 'of all pairs visited';

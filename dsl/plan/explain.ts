@@ -2,6 +2,7 @@
 // Data in, text out: nothing is planned, compiled or timed here.
 
 import { canonical } from '../expression.ts';
+import { printNumber } from '../print.ts';
 import { type Proof, prove } from './coverage.ts';
 import { type SummaryOptions, spread, summarise, type UnitSummary } from './summary.ts';
 import { type Form, type UnitPlan, workspaceOf } from './unit.ts';
@@ -183,7 +184,7 @@ export function explainText(input: ExplainInput): string {
     `tile ${qTile}x${kTile}`,
     `dim ${dims}`,
     dtype,
-    ...fixed.map((name) => `${name} ${params[name]}`),
+    ...fixed.map((name) => `${name} ${printNumber(params[name]!)}`),
   ];
   const free = ['lengths', 'batch', ...Object.keys(params).filter((name) => !fixed.includes(name))];
   lines.push(['kernel', `made for ${made.join(', ')}; serves any ${free.join(', ')}`]);
@@ -194,7 +195,7 @@ export function explainText(input: ExplainInput): string {
 }
 
 const valuesText = (params: Readonly<Record<string, number>>, names: readonly string[]): string =>
-  names.map((name) => `${name} ${params[name]}`).join(', ');
+  names.map((name) => `${name} ${printNumber(params[name]!)}`).join(', ');
 
 function groupLines({ summary, proof, provedTiles }: UnitGroup): [string, string][] {
   const { tiles, pairs, passes, rows, cost, walked, queryTiles, against } = summary;

@@ -29,8 +29,8 @@ export function nearest(name: string, known: Iterable<string>): string[] {
     .slice(0, 3);
 }
 
-/** `did you mean 'a' or 'b'`, or undefined. */
+/** `did you mean a or b`, or undefined. */
 export function suggestion(name: string, known: Iterable<string>): string | undefined {
-  const names = nearest(name, known).map((one) => `'${one}'`);
+  const names = nearest(name, known);
   return names.length === 0 ? undefined : `did you mean ${names.join(' or ')}`;
 }

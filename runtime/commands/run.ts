@@ -178,7 +178,7 @@ function textOf({ target, device, planned, plans, ms, check, file }: Report): st
     const same = values.filter(([name, value]) =>
       launch.groups.every(({ summary }) => summary.params[name] === value),
     );
-    const shown = same.map(([name, value]) => `${name} ${value}`).join(', ');
+    const shown = same.map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(', ');
     return shown ? `${pattern}  (${shown})` : pattern;
   });
   const dims = headDim === valueDim ? `${headDim}` : `${headDim}/${valueDim}`;
@@ -196,9 +196,9 @@ function textOf({ target, device, planned, plans, ms, check, file }: Report): st
 
 function tableOf({ parts }: Explanation, batch: number, heads: number): string {
   const several = parts.length > 1;
-  const hasSteps = parts.some(({ launch }) =>
-    launch.groups.some(({ summary }) => summary.columnSteps + summary.standInSteps > 0),
-  );
+  const all = parts.flatMap(({ launch }) => launch.groups.map(({ summary }) => summary));
+  const hasColumns = all.some(({ columnSteps }) => columnSteps > 0);
+  const hasStandIns = all.some(({ standIns }) => standIns > 0);
   const title = [
     'heads',
     ...(several ? ['pattern'] : []),
@@ -206,7 +206,8 @@ function tableOf({ parts }: Explanation, batch: number, heads: number): string {
     'tiles visited',
     'full',
     'partial',
-    ...(hasSteps ? ['column steps', 'stand-ins'] : []),
+    ...(hasColumns ? ['column steps'] : []),
+    ...(hasStandIns ? ['stand-ins'] : []),
   ];
   const rows = parts.flatMap(({ pattern, launch }) =>
     launch.groups.map(({ units, summary }) => [
@@ -216,7 +217,8 @@ function tableOf({ parts }: Explanation, batch: number, heads: number): string {
       grouped(summary.tiles.visited),
       grouped(summary.tiles.full),
       grouped(summary.tiles.partial),
-      ...(hasSteps ? [grouped(summary.columnSteps), grouped(summary.standIns)] : []),
+      ...(hasColumns ? [grouped(summary.columnSteps)] : []),
+      ...(hasStandIns ? [grouped(summary.standIns)] : []),
     ]),
   );
   return table([title, ...rows]);

@@ -1,7 +1,8 @@
 // The parts of the command that need no command line.
 
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { PassThrough } from 'node:stream';
+import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { count, fixed } from '../../dsl/given.ts';
 import { pattern } from '../../dsl/pattern.ts';
@@ -18,7 +19,7 @@ import {
   parameterOptions,
 } from '../../runtime/commands/parameters.ts';
 import { definitionsOf, splitName } from '../../runtime/commands/target.ts';
-import { duration, table } from '../../runtime/commands/terminal.ts';
+import { duration, Terminal, table } from '../../runtime/commands/terminal.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { planCall } from '../../runtime/plans.ts';
 import { tensor } from '../../runtime/tensor.ts';
@@ -151,4 +152,37 @@ test('times and tables', () => {
     '3.1 ms', '85 ms', '1.23 s', '12 s', '3 min',
   ]); // biome-ignore format: a list
   expect(table([['a', 'long'], ['bb', '1']])).toBe('a   long\nbb     1'); // biome-ignore format: short
+});
+
+describe('progress', () => {
+  function watch(isTTY: boolean, steps: readonly [ms: number, share: number][]): string {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const [out, err] = [new PassThrough(), Object.assign(new PassThrough(), { isTTY })];
+      const terminal = new Terminal(out, err);
+      const progress = terminal.progress('working');
+      for (const [ms, share] of steps) {
+        vi.advanceTimersByTime(ms);
+        progress.update(share);
+      }
+      progress.done();
+      terminal.printJson({});
+      expect(String(out.read())).toBe('{}\n');
+      return String(err.read() ?? '');
+    } finally {
+      vi.useRealTimers();
+    }
+  }
+
+  test('is silent for a second, and where nobody looks', () => {
+    expect(watch(true, [[400, 0.5], [500, 0.9]])).toBe(''); // biome-ignore format: short
+    expect(watch(false, [[3000, 0.5]])).toBe('');
+  });
+
+  test('rewrites one line on a screen, and adds lines to a log', () => {
+    const screen = watch(true, [[2000, 0.5], [500, 0.75]]); // biome-ignore format: short
+    expect(screen).toMatch(/^working 50 %, 2\.00 s left.+working 75 %, 833 ms left/);
+    expect(screen).not.toContain('\n');
+    expect(watch(false, [[12_000, 0.5]])).toBe('working 50 %, 12 s left\n');
+  });
 });

@@ -37,6 +37,8 @@ none!.f();
 `,
   'lost.ts': "export * from 'a-package-that-is-not-there';\n",
   'half.ts': "import { pattern } from 'warploom';\nexport const half = pattern('half');\nexport const number = 3;\n",
+  'stray.ts':
+    "Promise.reject(new Error('later'));\nawait new Promise((resolve) => setTimeout(resolve, 100));\n",
   'busy.ts': "export * from './single.ts';\nsetInterval(() => {}, 1000);\n",
 }; // biome-ignore format: files
 
@@ -82,7 +84,7 @@ describe("a user's file, outside any installation", () => {
   test('what is no pattern', async () => {
     expect((await warploom('run', own('half.ts#half'))).err).toMatch(/is not a pattern yet/);
     expect((await warploom('run', own('mine.ts#min'))).err).toMatch(
-      /no 'min'\n.*did you mean 'mine'/,
+      /no 'min'\n.*did you mean mine/,
     );
   });
 
@@ -103,6 +105,7 @@ describe("a user's file, outside any installation", () => {
 
 describe('check', () => {
   test('every file of a folder, each pattern once, all that is wrong', async () => {
+    rmSync(own('stray.ts'));
     const { code, out, err } = await start(['check', '.'], dir).ended;
     expect(code).toBe(1);
     expect(out).toMatchInlineSnapshot(`
@@ -147,6 +150,13 @@ describe('how a process ends', () => {
     const { err } = await ended;
     expect(err).toBe('');
     expect(child.exitCode).toBe(0);
+  });
+
+  test('a promise that a file leaves behind is blamed on the file', async () => {
+    const { code, err } = await warploom('check', own('stray.ts'));
+    expect(code).toBe(1);
+    expect(err).toMatch(/R001.*stray\.ts' throws: later\n.*stray\.ts:1:16/);
+    expect(err).not.toMatch(/fault of warploom/);
   });
 
   test('usage errors end with 2, help and version with 0', async () => {

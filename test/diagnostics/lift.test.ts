@@ -239,10 +239,21 @@ const table: Partial<
     ],
   ],
   L022: [
-    [
-      () => standing('({ k }) => k < 4', evil('if (Math.random() < 0.5) return true')),
-      () => standing('({ k }) => k < 4', evil('')),
-    ],
+    // Every second call differs, and then every fourth: two equal wrong answers are impure all the same.
+    ...[2, 4].map(
+      (period) =>
+        [
+          () => {
+            (globalThis as { calls?: number }).calls = 0;
+            return standing(
+              '({ k }) => k < 4',
+              evil(`if (globalThis.calls++ % ${period} < ${period / 2}) return true`),
+            );
+          },
+          () => standing('({ k }) => k < 4', evil('')),
+        ] as const,
+    ),
+  ],
   ],
 };
 

@@ -10,7 +10,7 @@ import type { Job } from '../../runtime/cpu/job.ts';
 import { Pool } from '../../runtime/cpu/pool.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { tensor } from '../../runtime/tensor.ts';
-import { attend, device, options, oracle, refused, takenByBoth, tensors } from './cases.ts';
+import { attend, options, oracle, refused, takenByBoth, tensors } from './cases.ts';
 
 const causal = pattern('causal').mask(({ q, k }) => k <= q);
 let changing = 2;

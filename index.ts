@@ -5,16 +5,19 @@ export * from './patterns/index.ts';
 export {
   type Attend,
   type AttendResult,
-  type CallOptions,
   type CompileOptions,
   compile,
 } from './runtime/attend.ts';
 export { type Bound, errorBound } from './runtime/bound.ts';
 export { type Device, type DeviceOptions, openDevice } from './runtime/device.ts';
+export { type DrawOptions, draw } from './runtime/draw.ts';
 export type { DType, FloatType, Layout } from './runtime/dtype.ts';
+export { type Explanation, explain } from './runtime/explain.ts';
 export { openNpy, writeNpy } from './runtime/files/npy.ts';
 export { openSafetensors, writeSafetensors } from './runtime/files/safetensors.ts';
 export type { AttentionInputs } from './runtime/inputs.ts';
+export type { CallOptions } from './runtime/parts.ts';
+export type { CallSizes } from './runtime/plans.ts';
 export { type HeadRecall, recall } from './runtime/recall.ts';
 export { type ReferenceResult, reference } from './runtime/reference/attention.ts';
 export { type FloatTensor, Tensor, tensor } from './runtime/tensor.ts';

@@ -1,8 +1,7 @@
 // compile(): a pattern and its dimensions become a function from tensors to tensors.
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
-import { type Definition, lifted } from '../dsl/definition.ts';
+import { lifted } from '../dsl/definition.ts';
 import {
   DeviceError,
   type Diagnostic,
@@ -14,18 +13,12 @@ import type { ChosenSets } from '../dsl/estimate/values.ts';
 import type { Given, ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
-import { estimateSets } from './cpu/estimate/index.ts';
 import type { RowSource } from './cpu/rows.ts';
 import { type Device, openDevice } from './device.ts';
 import { allocate, type FloatType } from './dtype.ts';
-import {
-  type AttentionInputs,
-  type CheckedInputs,
-  checkAllInputs,
-  checkChosen,
-  graphsPerHead,
-} from './inputs.ts';
+import { type AttentionInputs, type CheckedInputs, checkAllInputs } from './inputs.ts';
 import { jobOf } from './launch.ts';
+import { type AnySets, type CallOptions, chosenOf, type Part, partsOf, setsOf } from './parts.ts';
 import { type FloatTensor, Tensor } from './tensor.ts';
 
 export interface CompileOptions {
@@ -49,13 +42,6 @@ export interface AttendResult<Sets = ChosenSetsData> {
   readonly chosen: Sets;
 }
 
-export interface CallOptions {
-  /** Told now and then how far a step is, 0 .. 1. */
-  readonly onProgress?: (share: number, step: 'estimate' | 'attention') => void;
-  /** Ends the call; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
 /** A compiled pattern. */
 export interface Attend<G extends Given = Given, Sets = ChosenSetsData> {
   (
@@ -73,29 +59,6 @@ export interface Attend<G extends Given = Given, Sets = ChosenSetsData> {
   /** Refuses further calls; a device that this function opened itself is closed. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
-}
-
-/** One distinct pattern of a call and the query heads that it serves. */
-export interface Part {
-  readonly definition: Definition;
-  readonly heads: readonly number[];
-}
-
-export function partsOf(pattern: AnyPattern | HeadPatterns, heads: number): Part[] {
-  if (!isHeadPatterns(pattern))
-    return [{ definition: pattern.definition, heads: Array.from({ length: heads }, (_, i) => i) }];
-  if (pattern.byHead.length !== heads) {
-    throw new ShapeError([
-      diagnostic('S007', `byHead lists ${pattern.byHead.length} patterns for ${heads} heads`, {
-        help: 'give one pattern per query head',
-      }),
-    ]);
-  }
-  const byDefinition = new Map<Definition, number[]>();
-  for (const [head, { definition }] of pattern.byHead.entries()) {
-    byDefinition.set(definition, [...(byDefinition.get(definition) ?? []), head]);
-  }
-  return [...byDefinition].map(([definition, list]) => ({ definition, heads: list }));
 }
 
 /**
@@ -134,7 +97,6 @@ export async function compile(
   });
 }
 
-type AnySets = ChosenSetsData | readonly ChosenSetsData[];
 type AnyInputs = AttentionInputs<AnySets>;
 type AnyParams = Readonly<Record<string, unknown>>;
 
@@ -160,7 +122,9 @@ class Compiled {
   ): Promise<AnySets> {
     const checked = this.#check(inputs, params);
     const sets: ChosenSetsData[] = [];
-    for (const i of this.#parts.keys()) sets.push(await this.#setsOf(i, checked, inputs, call));
+    for (const [i, part] of this.#parts.entries()) {
+      sets.push(await setsOf(part, checked, checked.given[i]!, this.#passed(inputs, i), call));
+    }
     return this.#isPerHead ? sets : sets[0]!;
   }
 
@@ -182,9 +146,11 @@ class Compiled {
     const lse = new Tensor({ data: rows, shape: [batch, heads, qLen], dtype: 'fp32' });
     const buffers = { q: rowsOf(q), k: rowsOf(k), v: rowsOf(v), out: rowsOf(out), lse: rows };
     const chosen: ChosenSetsData[] = [];
-    for (const [i, { definition, heads: headList }] of this.#parts.entries()) {
-      const sets = await this.#setsOf(i, checked, inputs, call);
-      const job = jobOf({ definition, shape, given: checked.given[i]!, sets, headList, buffers });
+    for (const [i, part] of this.#parts.entries()) {
+      const { definition, heads: headList } = part;
+      const given = checked.given[i]!;
+      const sets = await setsOf(part, checked, given, this.#passed(inputs, i), call);
+      const job = jobOf({ definition, shape, given, sets, headList, buffers });
       const { onProgress, signal } = call;
       const bad = await this.#device.pool.run(job, {
         onProgress: onProgress && ((share) => onProgress(share, 'attention')),
@@ -200,6 +166,10 @@ class Compiled {
     };
   }
 
+  #passed({ chosen }: AnyInputs, i: number): ChosenSetsData | undefined {
+    return chosenOf(chosen, this.#isPerHead, i);
+  }
+
   #check(inputs: AnyInputs, params: AnyParams): CheckedCall {
     if (this.disposed) {
       const help = 'compile the pattern again';
@@ -210,39 +180,6 @@ class Compiled {
     const call = checkAllInputs(definitions, inputs, params);
     checkDimensions(call, this.#options);
     return call;
-  }
-
-  /** The given or estimated sets of one part. */
-  async #setsOf(
-    i: number,
-    call: CheckedCall,
-    inputs: AnyInputs,
-    options: CallOptions,
-  ): Promise<ChosenSetsData> {
-    const { definition, heads } = this.#parts[i]!;
-    const { q, k, shape, given } = call;
-    const graphs = graphsPerHead(definition, given[i]!.params, shape);
-    const passed = this.#isPerHead
-      ? (inputs.chosen as readonly ChosenSetsData[] | undefined)?.[i]
-      : inputs.chosen;
-    if (passed) {
-      checkChosen(definition.name, graphs[0]!, passed as ChosenSetsData, shape);
-      return passed as ChosenSetsData;
-    }
-    if (definition.estimates.length === 0) return {};
-    const { onProgress, signal } = options;
-    return estimateSets({
-      graphs,
-      q,
-      k,
-      shape,
-      only: this.#isPerHead ? heads : undefined,
-      onProgress: onProgress && ((share) => onProgress(share, 'estimate')),
-      yieldNow: async () => {
-        await nextTurn();
-        signal?.throwIfAborted();
-      },
-    });
   }
 }
 

@@ -7,9 +7,9 @@ import type { HeadPatterns } from '../dsl/heads.ts';
 import type { Pattern } from '../dsl/pattern.ts';
 import { drawSvg, type SvgOptions } from '../dsl/picture/svg.ts';
 import type { UnitPlan } from '../dsl/plan/unit.ts';
-import type { CallOptions } from './attend.ts';
 import type { AttentionInputs } from './inputs.ts';
-import { type AnySets, type CallSizes, type PlannedCall, planCall } from './plans.ts';
+import type { AnySets, CallOptions } from './parts.ts';
+import { type CallSizes, type PlannedCall, planCall } from './plans.ts';
 
 export interface DrawOptions extends CallOptions, Partial<SvgOptions> {
   /** Which query head, and of which batch entry; the first unless stated. */

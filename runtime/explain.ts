@@ -6,10 +6,10 @@ import type { HeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
 import { explainText, type LaunchSummary, summariseLaunch } from '../dsl/plan/explain.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
-import type { CallOptions } from './attend.ts';
 import { bytesPerElement, type FloatType } from './dtype.ts';
 import type { AttentionInputs } from './inputs.ts';
-import { type AnySets, type CallSizes, type PlannedCall, planCall } from './plans.ts';
+import type { AnySets, CallOptions } from './parts.ts';
+import { type CallSizes, type PlannedCall, planCall } from './plans.ts';
 
 /** One distinct pattern of the call. */
 export interface ExplainedPart {

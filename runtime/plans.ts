@@ -8,17 +8,13 @@ import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
 import type { UnitPlan } from '../dsl/plan/unit.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
-import { type CallOptions, partsOf } from './attend.ts';
-import { estimateSets } from './cpu/estimate/index.ts';
 import { Planner, unitsOfJob } from './cpu/job.ts';
 import type { RowSource } from './cpu/rows.ts';
 import type { FloatType } from './dtype.ts';
-import { type AttentionInputs, checkAllInputs, checkChosen, graphsPerHead } from './inputs.ts';
+import { type AttentionInputs, checkAllInputs } from './inputs.ts';
 import { jobOf } from './launch.ts';
+import { type AnySets, type CallOptions, chosenOf, partsOf, setsOf } from './parts.ts';
 import { type Tensor, tensor } from './tensor.ts';
-
-/** The sets of a call; for byHead a list, one entry per distinct pattern in the order of first appearance. */
-export type AnySets = ChosenSetsData | readonly ChosenSetsData[];
 
 /** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
 export interface CallSizes {
@@ -57,7 +53,7 @@ export async function planCall(
   pattern: AnyPattern | HeadPatterns,
   inputs: AttentionInputs<AnySets> | CallSizes,
   params: ParameterValues | Readonly<Record<string, unknown>> = {},
-  { onProgress, signal }: CallOptions = {},
+  options: CallOptions = {},
 ): Promise<PlannedCall> {
   const { chosen } = inputs;
   const isPerHead = isHeadPatterns(pattern);
@@ -72,33 +68,13 @@ export async function planCall(
   );
   const shape = isSizes(inputs) ? inputs.shape : call.shape;
   const dtype = call.q.dtype as FloatType;
-  const yieldNow = async () => {
-    await new Promise((resolve) => setImmediate(resolve));
-    signal?.throwIfAborted();
-  };
   const planned: PlannedPart[] = [];
-  for (const [i, { definition, heads: headList }] of parts.entries()) {
+  for (const [i, part] of parts.entries()) {
+    const { definition, heads: headList } = part;
     const given = call.given[i]!;
-    let sets: ChosenSetsData = {};
-    if (definition.estimates.length > 0) {
-      const graphs = graphsPerHead(definition, given.params, shape);
-      if (chosen || isSizes(inputs)) {
-        sets = ((isPerHead ? (chosen as readonly ChosenSetsData[])?.[i] : chosen) ??
-          {}) as ChosenSetsData;
-        checkChosen(definition.name, graphs[0]!, sets, shape);
-      } else {
-        const only = isPerHead ? headList : undefined;
-        sets = await estimateSets({
-          graphs,
-          q: call.q,
-          k: call.k,
-          shape,
-          only,
-          onProgress: onProgress && ((share) => onProgress(share, 'estimate')),
-          yieldNow,
-        });
-      }
-    }
+    // Sizes alone have no keys to choose from: their sets are passed, or missing (T011).
+    const passed = chosenOf(chosen, isPerHead, i) ?? (isSizes(inputs) ? {} : undefined);
+    const sets = await setsOf(part, { ...call, shape }, given, passed, options);
     const rows = (dim: number): RowSource => ({ data: none, dtype, strides: [], dim });
     const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];
     const buffers = { q, k: q, v, out: v, lse: none };

@@ -73,9 +73,17 @@ function always(name: string, given: Always | undefined): Required<Always> {
   };
 }
 
+const brand = Symbol.for('warploom.recorded');
+
 /** One recorded value. Its methods are all that any value has; each checks that it fits. */
 class Recorded {
   readonly node: EstimateNode;
+  /** Known across copies of this package, as when a user's file and the command load one each. */
+  readonly [brand] = true;
+
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && brand in value;
+  }
 
   constructor(node: EstimateNode) {
     this.node = Object.freeze(node);
@@ -251,7 +259,7 @@ export function antidiagonal(
  * The Jensen-Shannon distance (0 .. sqrt(ln 2)) of two vectors of sums, each first divided by its
  * total; terms with a zero are zero. Source: FlexPrefill (Lai et al., 2025).
  */
-export function divergence<X extends Axis>(left: Sums<X>, right: Sums<X>): Measure {
+export function divergence<X extends Axis>(left: Sums<X>, right: Sums<NoInfer<X>>): Measure {
   const [a, b] = [recorded(left, 'divergence').node, recorded(right, 'divergence').node];
   if (!isSum(a) || !isSum(b))
     return refuse('divergence compares two vectors of sums', 'apply sumPerKey() first');

@@ -6,22 +6,27 @@ import { type Diagnostic, diagnostic, type Span } from '../diagnostic.ts';
 import { evaluate } from '../evaluate.ts';
 import { canonical, children, type Expression, walk } from '../expression.ts';
 import { points } from './flips.ts';
-import { isSameFunction } from './normal.ts';
+import { compareWording } from './normal.ts';
 import { environment, sameResult } from './points.ts';
 import { isHole } from './value.ts';
 
 /** `open`: the running text holds names that the file does not have, so only running it decides. */
 export type Agreement = 'same' | 'open' | Diagnostic;
 
-/** Compares the source's expression with that of the running text. */
+/**
+ * Compares the source's expression with that of the running text. Another wording is another function:
+ * points alone would miss an edit that shows at few of them (of random edits they missed a quarter).
+ * They decide only what has too many cases to play through.
+ */
 export function compareForms(
   source: Expression,
   running: Expression,
   declarations: Declarations,
 ): Agreement {
-  if (canonical(source) === canonical(running)) return 'same';
   for (const node of walk(running)) if (isHole(node)) return 'open';
-  if (isSameFunction(source, running)) return 'same';
+  const wording = compareWording(source, running);
+  if (wording === 'same') return 'same';
+  if (wording === 'different') return describeDifference(source, running);
   for (const point of points([source, running], declarations, 'thorough')) {
     const env = environment(point);
     if (!sameResult(evaluate(source, env), evaluate(running, env))) {
@@ -56,7 +61,7 @@ function smallestDifference(a: Expression, b: Expression): readonly [Expression,
   if (shape(a) !== shape(b)) return [a, b];
   const different = children(a)
     .map((child, i) => [child, children(b)[i]!] as const)
-    .filter(([x, y]) => !isSameFunction(x, y));
+    .filter(([x, y]) => compareWording(x, y) !== 'same');
   const [only, another] = different;
   return only && !another ? smallestDifference(...only) : [a, b];
 }

@@ -17,21 +17,26 @@ import {
 /** More cases than this are left to points. */
 const caseLimit = 400;
 
+/** `unknown`: too many cases to play through. */
+export type Verdict = 'same' | 'different' | 'unknown';
+
 /**
- * Are the two one function? A yes is certain; after a no they may be equal all the same, as
- * `k < 4 && k < 5` is `k < 4`, or take too many cases.
+ * Are the two worded alike, up to what transforms change? `same` is certain. `different` says that no
+ * known transform leads from one to the other: as functions they may be equal all the same, as
+ * `k < 4 && k < 5` is `k < 4`.
  */
-export function isSameFunction(a: Expression, b: Expression): boolean {
-  if (canonical(a) === canonical(b)) return true;
+export function compareWording(a: Expression, b: Expression): Verdict {
+  if (canonical(a) === canonical(b)) return 'same';
   let left = caseLimit;
-  const agree = (truth: ReadonlyMap<string, boolean>): boolean => {
+  const agree = (truth: ReadonlyMap<string, boolean>): Verdict => {
     const one = new Case(truth);
     const [x, y] = [one.resolve(a), one.resolve(b)];
-    if (one.open === undefined) return canonical(x) === canonical(y);
+    if (one.open === undefined) return canonical(x) === canonical(y) ? 'same' : 'different';
     left -= 1;
-    if (left < 0) return false;
+    if (left < 0) return 'unknown';
     const atom = one.open;
-    return [false, true].every((value) => agree(new Map(truth).set(atom, value)));
+    const no = agree(new Map(truth).set(atom, false));
+    return no === 'same' ? agree(new Map(truth).set(atom, true)) : no;
   };
   return agree(new Map());
 }

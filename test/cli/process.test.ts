@@ -37,8 +37,6 @@ none!.f();
 `,
   'lost.ts': "export * from 'a-package-that-is-not-there';\n",
   'half.ts': "import { pattern } from 'warploom';\nexport const half = pattern('half');\nexport const number = 3;\n",
-  'stray.ts':
-    "Promise.reject(new Error('later'));\nawait new Promise((resolve) => setTimeout(resolve, 100));\n",
   'busy.ts': "export * from './single.ts';\nsetInterval(() => {}, 1000);\n",
 }; // biome-ignore format: files
 
@@ -105,7 +103,6 @@ describe("a user's file, outside any installation", () => {
 
 describe('check', () => {
   test('every file of a folder, each pattern once, all that is wrong', async () => {
-    rmSync(own('stray.ts'));
     const { code, out, err } = await start(['check', '.'], dir).ended;
     expect(code).toBe(1);
     expect(out).toMatchInlineSnapshot(`
@@ -153,7 +150,8 @@ describe('how a process ends', () => {
   });
 
   test('a promise that a file leaves behind is blamed on the file', async () => {
-    const { code, err } = await warploom('check', own('stray.ts'));
+    const text = "Promise.reject(new Error('later'));\nawait new Promise(() => {});\n";
+    const { code, err } = await warploom('check', join(folder({ 'stray.ts': text }), 'stray.ts'));
     expect(code).toBe(1);
     expect(err).toMatch(/R001.*stray\.ts' throws: later\n.*stray\.ts:1:16/);
     expect(err).not.toMatch(/fault of warploom/);

@@ -254,7 +254,6 @@ const table: Partial<
         ] as const,
     ),
   ],
-  ],
 };
 
 /** A function that does something else than its text says: no honest transform makes one. */

@@ -60,8 +60,11 @@ export const masks = [
   estimated.mask(({ k }, { distances }) => distances.has(k)),
   // @ts-expect-error: a set is asked with .has
   estimated.mask(({ k }, { columns }) => columns.at(k)),
-  // @ts-expect-error: pairs are read, not written
-  start.mask((pair) => (pair.k = 4) > 0),
+  start.mask((pair) => {
+    // @ts-expect-error: pairs are read, not written
+    pair.k = 4;
+    return true;
+  }),
 ];
 
 export const steps = [

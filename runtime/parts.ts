@@ -1,0 +1,83 @@
+// The distinct patterns of a call, the heads of each, and the sets that each chooses: what attention,
+// explanations and pictures start from.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ChosenSetsData } from '../dsl/chosen.ts';
+import type { Definition } from '../dsl/definition.ts';
+import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
+import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
+import type { AnyPattern } from '../dsl/pattern.ts';
+import { estimateSets } from './cpu/estimate/index.ts';
+import { type CheckedGiven, type CheckedInputs, checkChosen, graphsPerHead } from './inputs.ts';
+
+export interface CallOptions {
+  /** Told now and then how far a step is, 0 .. 1. */
+  readonly onProgress?: ((share: number, step: 'estimate' | 'attention') => void) | undefined;
+  /** Ends the call; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Sets of a call of one pattern, or a list with one entry per distinct pattern of `byHead`. */
+export type AnySets = ChosenSetsData | readonly ChosenSetsData[];
+
+/** One distinct pattern of a call and the query heads that it serves. */
+export interface Part {
+  readonly definition: Definition;
+  readonly heads: readonly number[];
+}
+
+export function partsOf(pattern: AnyPattern | HeadPatterns, heads: number): Part[] {
+  if (!isHeadPatterns(pattern))
+    return [{ definition: pattern.definition, heads: Array.from({ length: heads }, (_, i) => i) }];
+  if (pattern.byHead.length !== heads) {
+    throw new ShapeError([
+      diagnostic('S007', `byHead lists ${pattern.byHead.length} patterns for ${heads} heads`, {
+        help: 'give one pattern per query head',
+      }),
+    ]);
+  }
+  const byDefinition = new Map<Definition, number[]>();
+  for (const [head, { definition }] of pattern.byHead.entries()) {
+    byDefinition.set(definition, [...(byDefinition.get(definition) ?? []), head]);
+  }
+  return [...byDefinition].map(([definition, list]) => ({ definition, heads: list }));
+}
+
+/** The sets that a call passes for its part `i`. */
+export function chosenOf(
+  chosen: AnySets | undefined,
+  isPerHead: boolean,
+  i: number,
+): ChosenSetsData | undefined {
+  return isPerHead
+    ? (chosen as readonly ChosenSetsData[] | undefined)?.[i]
+    : (chosen as ChosenSetsData | undefined);
+}
+
+/** The passed sets of one part, checked; else those that its estimate chooses. */
+export async function setsOf(
+  { definition, heads }: Part,
+  { q, k, shape }: CheckedInputs,
+  { params }: CheckedGiven,
+  passed: ChosenSetsData | undefined,
+  { onProgress, signal }: CallOptions = {},
+): Promise<ChosenSetsData> {
+  const graphs = graphsPerHead(definition, params, shape);
+  if (passed) {
+    checkChosen(definition.name, graphs[0]!, passed, shape);
+    return passed;
+  }
+  if (definition.estimates.length === 0) return {};
+  return estimateSets({
+    graphs,
+    q,
+    k,
+    shape,
+    only: heads.length === shape.heads ? undefined : heads,
+    onProgress: onProgress && ((share) => onProgress(share, 'estimate')),
+    yieldNow: async () => {
+      await nextTurn();
+      signal?.throwIfAborted();
+    },
+  });
+}

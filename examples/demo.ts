@@ -3,8 +3,6 @@
 // Run it with `npm run demo`; examples/data/README.md says where the heads come from.
 
 import { mkdir } from 'node:fs/promises';
-import { drawSvg } from '../dsl/picture/svg.ts';
-import { summarise } from '../dsl/plan/summary.ts';
 import {
   type AnyPattern,
   type AttentionInputs,
@@ -12,7 +10,9 @@ import {
   blockSparse,
   causal,
   compile,
+  draw,
   errorBound,
+  explain,
   openDevice,
   recall,
   reference,
@@ -20,7 +20,6 @@ import {
   verticalSlash,
 } from '../index.ts';
 import { writeAtomically } from '../runtime/files/atomic.ts';
-import { planCall } from '../runtime/plans.ts';
 
 const heads = ['sink', 'local', 'vertical', 'slash', 'diffuse'];
 
@@ -52,6 +51,12 @@ const line = (cells: readonly string[]) =>
   console.log(
     cells.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' '),
   );
+
+const largest = (values: Float32Array | Int32Array): number => {
+  let most = 0;
+  for (const x of values) most = Math.max(most, Math.abs(x));
+  return most;
+};
 
 const percent = (x: number) => `${(100 * x).toFixed(1)}%`;
 
@@ -109,18 +114,17 @@ try {
     const inputs = await load(name);
     const exact = await dense(inputs);
     const exactOut = await exact.out.read();
-    const values = (await inputs.v.read()) as Float32Array;
     const bound = errorBound('fp16', 4096, 64, {
-      value: values.reduce((most, x) => Math.max(most, Math.abs(x)), 0),
-      logit: 64,
+      value: largest(await inputs.v.read()),
+      logit: largest(await exact.lse.read()),
     });
     for (const { pattern, params } of runs) {
       const attend = await compile(pattern, dimensions);
       const start = performance.now();
       const { out, lse, chosen } = await attend(inputs, params);
       const ms = performance.now() - start;
-      const [plan] = (await planCall(pattern, { ...inputs, chosen }, params)).parts[0]!.plans;
-      const { density, tiles } = summarise(plan!);
+      const { parts } = await explain(pattern, { ...inputs, chosen }, params);
+      const { density, tiles } = parts[0]!.launch.groups[0]!.summary;
       const [kept] = await recall(lse, exact.lse);
       const sparse = await out.read();
       const error = await errorOf(pattern, { ...inputs, chosen }, params, sparse);
@@ -140,7 +144,7 @@ try {
         ms.toFixed(0),
       ]);
       const title = `${pattern.name} on the ${name} head`;
-      const svg = drawSvg(plan!, { title });
+      const svg = await draw(pattern, { ...inputs, chosen }, params, { title });
       await writeAtomically(new URL(`${name}-${pattern.name}.svg`, pictures).pathname, svg);
     }
   }

@@ -4,7 +4,7 @@
 import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
 import type { ParameterValues } from '../dsl/given.ts';
 import type { HeadPatterns } from '../dsl/heads.ts';
-import type { Pattern } from '../dsl/pattern.ts';
+import type { AnyPattern } from '../dsl/pattern.ts';
 import { drawSvg, type SvgOptions } from '../dsl/picture/svg.ts';
 import type { UnitPlan } from '../dsl/plan/unit.ts';
 import type { AttentionInputs } from './inputs.ts';
@@ -22,7 +22,7 @@ export interface DrawOptions extends CallOptions, Partial<SvgOptions> {
  * estimated. Throws what the call itself would throw; ShapeError T002 for a head that is not there.
  */
 export async function draw(
-  pattern: Pattern | HeadPatterns,
+  pattern: AnyPattern | HeadPatterns,
   inputs: AttentionInputs<AnySets> | CallSizes,
   params: ParameterValues = {},
   options: DrawOptions = {},

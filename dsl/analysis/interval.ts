@@ -227,7 +227,8 @@ function binaryOf(name: Binary, a: Bounds, b: Bounds, kind: string): Bounds {
     case 'max':
       return { lo: Math.max(a.lo, b.lo), hi: Math.max(a.hi, b.hi), nan };
     case 'pow':
-      return a.lo >= 0 ? loosen(corners(name, a, b, nan)) : everything;
+      // A base of 0 may be -0, and (-0) ** -1 is -Infinity.
+      return a.lo > 0 ? loosen(corners(name, a, b, nan)) : everything;
     default:
       return bits(name, a, b);
   }

@@ -4,7 +4,7 @@
 import type { Declarations } from '../declarations.ts';
 import { type Diagnostic, diagnostic, type Span } from '../diagnostic.ts';
 import { evaluate } from '../evaluate.ts';
-import { canonical, children, type Expression, walk } from '../expression.ts';
+import { children, type Expression, walk } from '../expression.ts';
 import { points } from './flips.ts';
 import { compareWording } from './normal.ts';
 import { environment, sameResult } from './points.ts';

@@ -113,7 +113,7 @@ class Stage {
 
   /** Another result than `known` among some more calls at the same point, if there is one. */
   repeat(fn: Liftable['fn'], known: unknown): { readonly result: unknown } | undefined {
-    for (let i = 0; i < 0; i++) {
+    for (let i = 0; i < 32; i++) {
       const result = this.run(fn);
       if (!sameResult(result, known)) return { result };
     }

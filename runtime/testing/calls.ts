@@ -2,9 +2,15 @@
 // the tensors are functions of a seed, so that a call that fails is a few numbers.
 
 import fc from 'fast-check';
-import { isPerGroup } from '../../dsl/estimate/node.ts';
 import { type Definition, traceSets } from '../../dsl/definition.ts';
-import { declareParam, defaultOf, isFixed, isTensorInput, type NumberSchema } from '../../dsl/given.ts';
+import { isPerGroup } from '../../dsl/estimate/node.ts';
+import {
+  declareParam,
+  defaultOf,
+  isFixed,
+  isTensorInput,
+  type NumberSchema,
+} from '../../dsl/given.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { FloatType, Layout } from '../dtype.ts';
 import { type Tensor, tensor } from '../tensor.ts';
@@ -37,7 +43,9 @@ export interface CallSizesOptions {
 
 export interface CallOptions extends CallSizesOptions {
   /** A value, a list of values to draw from, or an arbitrary; drawn from the schema where not stated. */
-  readonly params?: Readonly<Record<string, number | readonly number[] | fc.Arbitrary<number>>> | undefined;
+  readonly params?:
+    | Readonly<Record<string, number | readonly number[] | fc.Arbitrary<number>>>
+    | undefined;
   /** All three unless stated. */
   readonly dtype?: FloatType | undefined;
 }
@@ -168,7 +176,10 @@ function capturedTensor(dtype: 'i32' | 'f32', sizes: readonly number[], seed: nu
     return rises ? document : (random[i]! % 7) - 2;
   });
   if (dtype === 'i32') return tensor(Int32Array.from(values), { shape: sizes, dtype: 'i32' });
-  return tensor(Float32Array.from(values, (x) => x / 8), { shape: sizes, dtype: 'fp32' });
+  return tensor(
+    Float32Array.from(values, (x) => x / 8),
+    { shape: sizes, dtype: 'fp32' },
+  );
 }
 
 /** The tensors of a call: q, k, v, and everything that the pattern captures. */

@@ -18,10 +18,9 @@ let changing = 2;
 describe('R001: a pattern that cannot be found', () => {
   it('a name that no pattern has', async () => {
     const find = (name: string) => () => findTarget(name, { patterns, modules: {} });
-    expect(await refused('R001', find('a-shap'))).toMatchInlineSnapshot(`
-      "error[R001]: there is no pattern 'a-shap'
-        = help: did you mean 'a-shape'"
-    `);
+    expect(await refused('R001', find('a-shap'))).toMatch(
+      /there is no pattern 'a-shap'\n.*a-shape/,
+    );
     expect((await find('a-shape')()).name).toBe('a-shape');
   });
 });

@@ -82,6 +82,10 @@ describe('S003: a stated schedule misses an allowed pair', () => {
     await takenByBoth(make(1));
   });
 
+  it('leaves out the first key alone', async () => {
+    await refused('S003', () => attend(causal.visit(({ tile, span }) => span(1, tile.q1 + 1))));
+  });
+
   it('may state a key twice: spans that overlap are one', async () => {
     const twice = causal.visit(({ tile, span }) => [...span(0, tile.q1), ...span(2, tile.q1 + 1)]);
     await takenByBoth(twice);

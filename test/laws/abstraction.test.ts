@@ -1,7 +1,15 @@
 // Law 2: abstraction. What intervals, zone maps and sets say of many points holds at each of them.
 
 import fc from 'fast-check';
-import { answersAreTrue, pointsLieInIntervals, setsCount, zonesBound } from './properties/abstraction.ts';
+import {
+  answersAreTrue,
+  operationsBound,
+  pointsLieInIntervals,
+  setsCount,
+  singlePairsAreExact,
+  smallBoxesAreDecided,
+  zonesBound,
+} from './properties/abstraction.ts';
 import { law, runs } from './settings.ts';
 
 law('the value at a point lies in the interval of every box around it', () => {
@@ -18,4 +26,16 @@ law('zone maps bound every range of a captured tensor', () => {
 
 law('sets answer for ranges and rows what their members say', () => {
   fc.assert(setsCount(), runs(500));
+});
+
+law('the interval of every operation holds its results, on any two ranges', () => {
+  fc.assert(operationsBound(), runs(3000));
+});
+
+law('the interval of a single pair is its value', () => {
+  fc.assert(singlePairsAreExact(), runs(300));
+});
+
+law('a question about a few pairs is always answered', () => {
+  fc.assert(smallBoxesAreDecided(), runs(500));
 });

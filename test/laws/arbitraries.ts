@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { z } from 'zod';
 import { BitSet, type ChosenSetsData, type SetDomain } from '../../dsl/chosen.ts';
 import type { Declarations } from '../../dsl/declarations.ts';
+import * as x from '../../dsl/expression.ts';
 import { type Expression, mentions } from '../../dsl/expression.ts';
 import { count, declareParam, f32, i32 } from '../../dsl/given.ts';
 import { liftKey, registerLifted } from '../../dsl/lift/stored.ts';
@@ -81,6 +82,99 @@ export function patternOf(
   return made.schedule(knobs as never) as unknown as Pattern;
 }
 
+const [q, k] = [x.index('q'), x.index('k')];
+const small = fc.integer({ min: -9, max: 40 }).map((n) => x.int(n));
+const divisor = fc.constantFrom(2, 3, 4, 8, 16, 17).map((n) => x.int(n));
+const times = (a: Expression, factor: number): Expression =>
+  factor === 1 ? a : factor === -1 ? x.unary('neg', a) : x.binary('mul', x.int(factor), a);
+const factors = fc.constantFrom(1, -1, 2, -2, 3, -5);
+
+/** A term of q alone: multiples, groups, remainders, distances from an end. */
+const termOfQ: fc.Arbitrary<Expression> = fc.oneof(
+  fc.constantFrom(q, x.index('row'), x.int(0)),
+  factors.map((factor) => times(q, factor)),
+  divisor.map((n) => x.binary('mul', x.binary('floordiv', q, n), n)),
+  divisor.map((n) => x.binary('rem', q, n)),
+  fc.constant(x.binary('sub', x.index('kLen'), q)),
+);
+
+/** `c * k + (a term of q) + constant`, for keys that plans look for in sets and bounds. */
+const affine = (ofK: fc.Arbitrary<number>): fc.Arbitrary<Expression> =>
+  fc.tuple(ofK, termOfQ, small, fc.boolean()).map(([factor, term, constant, first]) => {
+    const key = times(k, factor);
+    const sum = first ? x.binary('add', key, term) : x.binary('sub', term, times(k, -factor));
+    return x.binary('add', sum, constant);
+  });
+
+/** Linear comparisons with coefficients, sets asked at shifted keys, and what is split into those. */
+const planned: fc.Arbitrary<Expression> = fc.oneof(
+  fc
+    .tuple(fc.constantFrom(...x.comparisons), affine(factors), small)
+    .map(([name, a, b]) => x.compare(name, a, b)),
+  fc
+    .tuple(
+      fc.constantFrom(...x.comparisons),
+      factors,
+      fc.constantFrom(q, k, x.binary('sub', q, k)),
+      small,
+    )
+    .map(([name, factor, part, b]) => x.compare(name, times(part, factor), b)),
+  fc
+    .tuple(fc.constantFrom('columns', 'distances'), affine(fc.constantFrom(1, -1, -1)))
+    .map(([set, at]) => x.has(set, [at])),
+  fc
+    .tuple(fc.constantFrom('columns', 'distances'), divisor, small)
+    .map(([set, n, shift]) => x.has(set, [x.binary('floordiv', x.binary('add', k, shift), n)])),
+  fc
+    .tuple(divisor, affine(fc.constantFrom(1, -1)), small)
+    .map(([n, at, shift]) =>
+      x.has('blocks', [
+        x.binary('floordiv', x.binary('add', q, shift), n),
+        x.binary('floordiv', at, n),
+      ]),
+    ),
+  fc
+    .tuple(divisor, small)
+    .map(([n, shift]) =>
+      x.has('blocks', [
+        x.binary('floordiv', q, n),
+        x.binary('floordiv', x.binary('add', k, shift), n),
+      ]),
+    ),
+  fc
+    .tuple(fc.constantFrom('min' as const, 'max' as const), affine(factors), affine(factors), small)
+    .map(([name, a, b, c]) => x.compare('le', x.binary(name, a, b), c)),
+  fc
+    .tuple(affine(factors), small, fc.boolean())
+    .map(([a, c, isLeft]) =>
+      isLeft ? x.compare('lt', x.unary('abs', a), c) : x.compare('lt', c, x.unary('abs', a)),
+    ),
+);
+
+/** Masks of one to four atoms that plans have forms for. */
+export const arbitraryPlannedMask: fc.Arbitrary<Expression> = fc
+  .array(
+    fc.tuple(planned, fc.boolean(), fc.constantFrom('and' as const, 'and' as const, 'or' as const)),
+    { minLength: 1, maxLength: 4 },
+  )
+  .map(
+    (atoms) =>
+      atoms
+        .map(([atom, isNegated, op]) => [isNegated ? x.not(atom) : atom, op] as const)
+        .reduce<Expression | undefined>(
+          (all, [atom, op]) =>
+            all === undefined ? atom : op === 'and' ? x.and(all, atom) : x.or(all, atom),
+          undefined,
+        )!,
+  );
+
+/** Any mask, and often one that plans have forms for. */
+export const masksFor = (depth?: number): fc.Arbitrary<Expression> =>
+  fc.oneof(
+    { weight: 3, arbitrary: arbitraryMask(declarations, depth === undefined ? {} : { depth }) },
+    { weight: 2, arbitrary: arbitraryPlannedMask },
+  );
+
 /** Tile sizes that small shapes cross often. */
 export const arbitraryKnobs: fc.Arbitrary<Knobs> = fc.record(
   {
@@ -107,18 +201,26 @@ export function arbitraryPattern({
   const none = fc.constant(undefined);
   return fc
     .record({
-      mask: arbitraryMask(declarations, { depth }),
+      mask: masksFor(depth),
       score: score
-        ? fc.oneof({ weight: 2, arbitrary: none }, { weight: 1, arbitrary: arbitraryScore(declarations, { depth }) })
+        ? fc.oneof(
+            { weight: 2, arbitrary: none },
+            { weight: 1, arbitrary: arbitraryScore(declarations, { depth }) },
+          )
         : none,
       rest: rest
-        ? fc.oneof({ weight: 9, arbitrary: none }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 20 }) })
+        ? fc.oneof(
+            { weight: 9, arbitrary: none },
+            { weight: 1, arbitrary: fc.integer({ min: 1, max: 20 }) },
+          )
         : none,
       knobs: arbitraryKnobs,
     })
     .map((one) => {
       // A stand-in has no positions for a score to ask about (E009).
-      const asks = one.score && (['k', 'q', 'row'] as const).some((name) => mentions(one.score!, 'index', name));
+      const asks =
+        one.score &&
+        (['k', 'q', 'row'] as const).some((name) => mentions(one.score!, 'index', name));
       return asks && one.rest !== undefined ? { ...one, score: undefined } : one;
     });
 }
@@ -136,7 +238,7 @@ const layout = fc.constantFrom<Layout[]>('bhsd', 'bshd');
 
 /** Tensors of any shape, dtype and layouts. */
 export const arbitraryCallData = (
-  shape: fc.Arbitrary<LaunchShape> = arbitraryShape({ tile: 16 }),
+  shape: fc.Arbitrary<LaunchShape> = arbitraryShape({ tile: 16, most: 36 }),
 ): fc.Arbitrary<CallData> =>
   fc.record({
     shape,

@@ -17,8 +17,13 @@ import { law, runs } from './settings.ts';
 const plain = { score: undefined, rest: undefined, knobs: { qTile: 16 } } as const;
 
 law('and, or are pointwise', () => {
-  const masks = fc.tuple(arbitraryMask(declarations, { depth: 2 }), arbitraryMask(declarations, { depth: 2 }));
-  const bindings = arbitraryShape({ tile: 8, least: 1, heads: 2 }).chain((shape) => arbitraryBinding(shape));
+  const masks = fc.tuple(
+    arbitraryMask(declarations, { depth: 2 }),
+    arbitraryMask(declarations, { depth: 2 }),
+  );
+  const bindings = arbitraryShape({ tile: 8, least: 1, heads: 2 }).chain((shape) =>
+    arbitraryBinding(shape),
+  );
   fc.assert(
     fc.property(masks, bindings, fc.boolean(), ([a, b], binding, isAnd) => {
       const [left, right] = [a, b].map((mask) => patternOf({ ...plain, mask }));
@@ -27,8 +32,8 @@ law('and, or are pointwise', () => {
       const native = nativeMask(definition.mask) as (pair: object, given: object) => unknown;
       const given = {
         ...binding.params,
-        doc: { at: (...at: number[]) => binding.captured['doc']!.at(at) },
-        weight: { at: (...at: number[]) => binding.captured['weight']!.at(at) },
+        doc: { at: (...at: number[]) => binding.captured.doc!.at(at) },
+        weight: { at: (...at: number[]) => binding.captured.weight!.at(at) },
         ...binding.sets,
       };
       assert.deepEqual(definition.knobs, {});

@@ -2,7 +2,13 @@
 
 import fc from 'fast-check';
 import { afterAll } from 'vitest';
-import { filesLift, meaningsAgree, Modules, textLifts } from './properties/lift.ts';
+import {
+  compiledSetsAgree,
+  filesLift,
+  Modules,
+  meaningsAgree,
+  textLifts,
+} from './properties/lift.ts';
 import { law, runs } from './settings.ts';
 
 const modules = new Modules();
@@ -13,8 +19,13 @@ law('a printed arrow without a file lifts to what it was printed from', () => {
 });
 
 law('a printed arrow in a file lifts to what it was printed from', () =>
-  fc.assert(filesLift(modules), runs(20)));
+  fc.assert(filesLift(modules), runs(20)),
+);
 
 law('arrow, definition and compiled mask agree at every pair', () => {
   fc.assert(meaningsAgree(), runs(300));
+});
+
+law('a compiled set answers as the set does, beyond the edges of its domain too', () => {
+  fc.assert(compiledSetsAgree(), runs(200));
 });

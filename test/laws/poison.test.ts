@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { visitsOf } from '../../dsl/plan/walk.ts';
 import { pointEnvironment } from '../../dsl/analysis/binding.ts';
 import { evaluate } from '../../dsl/evaluate.ts';
 import { hullOf } from '../../dsl/plan/unit.ts';
+import { visitsOf } from '../../dsl/plan/walk.ts';
 import { queryOffset } from '../../dsl/shape.ts';
 import { planCall } from '../../runtime/plans.ts';
 import { numbersFrom } from '../arbitraries.ts';
@@ -57,7 +57,9 @@ law('NaN in keys and values that no query may see changes no bit', () =>
       const { reached, seen, visited } = await viewOf(call);
       // Stand-ins are made of the hull: what lies outside of it is never in one.
       const needed = pattern.rest === undefined ? seen : reached;
-      const k = await overwrite(inputs.k, (b, h, at) => (needed[b * kvHeads + h]![at] ? undefined : NaN));
+      const k = await overwrite(inputs.k, (b, h, at) =>
+        needed[b * kvHeads + h]![at] ? undefined : NaN,
+      );
       const v = await overwrite(inputs.v, (b, h, at) => {
         if (needed[b * kvHeads + h]![at]) return undefined;
         return visited[b * kvHeads + h]![at] ? huge[data.dtype] : NaN;
@@ -66,7 +68,8 @@ law('NaN in keys and values that no query may see changes no bit', () =>
       assert.deepEqual(await attendWith(made, data, { ...inputs, k, v }, params), clean);
     }),
     runs(200),
-  ));
+  ),
+);
 
 law('a huge value changes only rows that may see it', () =>
   fc.assert(
@@ -77,7 +80,9 @@ law('a huge value changes only rows that may see it', () =>
       const { allowed } = await viewOf(call);
       const next = numbersFrom(data.seed);
       const spoiled = Array.from({ length: kLen }, () => next() < 0.1);
-      const v = await overwrite(inputs.v, (_, __, at) => (spoiled[at] ? huge[data.dtype] : undefined));
+      const v = await overwrite(inputs.v, (_, __, at) =>
+        spoiled[at] ? huge[data.dtype] : undefined,
+      );
       const clean = await attendWith(made, data, inputs, params);
       const other = await attendWith(made, data, { ...inputs, v }, params);
       assert.deepEqual(other.lse, clean.lse);
@@ -90,4 +95,5 @@ law('a huge value changes only rows that may see it', () =>
       }
     }),
     runs(150),
-  ));
+  ),
+);

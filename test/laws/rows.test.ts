@@ -6,38 +6,38 @@ import * as x from '../../dsl/expression.ts';
 import { queryOffset } from '../../dsl/shape.ts';
 import { tensor } from '../../runtime/tensor.ts';
 import { numbersFrom } from '../arbitraries.ts';
-import {
-  arbitraryCall,
-  inputsOf,
-  paramsOf,
-  patternOf,
-} from './arbitraries.ts';
+import { arbitraryCall, inputsOf, paramsOf, patternOf } from './arbitraries.ts';
 import { assertClose, attendWith, boundOf, largest, times } from './attention.ts';
 import { law, runs } from './settings.ts';
 
 law('a row that sees no key gives 0 and a log-sum of -Infinity', () =>
   fc.assert(
-    fc.asyncProperty(arbitraryCall({ rest: false }), fc.integer({ min: 2, max: 5 }), async ({ pattern, data }, n) => {
-      const { shape } = data;
-      const isOpen = x.compare('ne', x.binary('rem', x.index('q'), x.int(n)), x.int(0));
-      const mask = x.and(pattern.mask, isOpen);
-      const { out, lse } = await attendWith(
-        patternOf({ ...pattern, mask }),
-        data,
-        inputsOf(data),
-        paramsOf(data),
-      );
-      for (const [row, value] of lse.entries()) {
-        const q = (row % shape.qLen) + queryOffset(shape);
-        const isEmpty = q % n === 0 || shape.kLen === 0;
-        if (isEmpty) assert.equal(value, -Infinity);
-        const values = out.subarray(row * shape.valueDim, (row + 1) * shape.valueDim);
-        if (value === -Infinity) for (const one of values) assert.equal(Math.abs(one), 0);
-        else for (const one of values) assert.ok(Number.isFinite(one));
-      }
-    }),
+    fc.asyncProperty(
+      arbitraryCall({ rest: false }),
+      fc.integer({ min: 2, max: 5 }),
+      async ({ pattern, data }, n) => {
+        const { shape } = data;
+        const isOpen = x.compare('ne', x.binary('rem', x.index('q'), x.int(n)), x.int(0));
+        const mask = x.and(pattern.mask, isOpen);
+        const { out, lse } = await attendWith(
+          patternOf({ ...pattern, mask }),
+          data,
+          inputsOf(data),
+          paramsOf(data),
+        );
+        for (const [row, value] of lse.entries()) {
+          const q = (row % shape.qLen) + queryOffset(shape);
+          const isEmpty = q % n === 0 || shape.kLen === 0;
+          if (isEmpty) assert.equal(value, -Infinity);
+          const values = out.subarray(row * shape.valueDim, (row + 1) * shape.valueDim);
+          if (value === -Infinity) for (const one of values) assert.equal(Math.abs(one), 0);
+          else for (const one of values) assert.ok(Number.isFinite(one));
+        }
+      },
+    ),
     runs(200),
-  ));
+  ),
+);
 
 law('values of one give one', () =>
   fc.assert(
@@ -53,7 +53,8 @@ law('values of one give one', () =>
       }
     }),
     runs(150),
-  ));
+  ),
+);
 
 law('the output is linear in the values', () =>
   fc.assert(
@@ -64,7 +65,10 @@ law('the output is linear in the values', () =>
       // Whole numbers times powers of two, so that their sums are exact.
       const next = numbersFrom(data.seed);
       const whole = () =>
-        Float32Array.from({ length: batch * kvHeads * kLen * valueDim }, () => Math.floor(next() * 64) - 32);
+        Float32Array.from(
+          { length: batch * kvHeads * kLen * valueDim },
+          () => Math.floor(next() * 64) - 32,
+        );
       const [a, b] = [whole(), whole()];
       const both = a.map((value, i) => 2 * value - b[i]! / 2);
       const [made, inputs, params] = [patternOf(call.pattern), inputsOf(data), paramsOf(data)];
@@ -79,7 +83,8 @@ law('the output is linear in the values', () =>
       assertClose({ ...third!, out: sum }, third!, bound, data.shape);
     }),
     runs(150),
-  ));
+  ),
+);
 
 law('a constant added to all scores moves only the log-sum', () =>
   fc.assert(
@@ -97,5 +102,5 @@ law('a constant added to all scores moves only the log-sum', () =>
       },
     ),
     runs(100),
-  ));
-
+  ),
+);

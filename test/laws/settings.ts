@@ -2,8 +2,8 @@
 
 import { test } from 'vitest';
 
-const scaled = process.env['WARPLOOM_RUNS'];
-const seeded = process.env['WARPLOOM_SEED'];
+const scaled = process.env.WARPLOOM_RUNS;
+const seeded = process.env.WARPLOOM_SEED;
 
 /** How often a law is tried: so many times, or WARPLOOM_RUNS; the seed is fast-check's, or WARPLOOM_SEED. */
 export const runs = (usual: number): { numRuns: number; seed?: number } => ({
@@ -14,4 +14,3 @@ export const runs = (usual: number): { numRuns: number; seed?: number } => ({
 /** A test that may take as long as its runs need. */
 export const law = (claim: string, body: () => void | Promise<void>): void =>
   test(claim, body, scaled === undefined ? 60_000 : 86_400_000);
-

@@ -9,4 +9,5 @@ const modules = new Modules();
 afterAll(() => modules.remove());
 
 law('names, parentheses, comments and line breaks change nothing', () =>
-  fc.assert(writingChangesNothing(modules), runs(25)));
+  fc.assert(writingChangesNothing(modules), runs(25)),
+);

@@ -18,7 +18,9 @@ function merge(a: Numbers, b: Numbers, dim: number): Numbers {
   const lse = a.lse.map((one, row) => {
     const other = b.lse[row]!;
     const most = Math.max(one, other);
-    return most === -Infinity ? most : most + Math.log(Math.exp(one - most) + Math.exp(other - most));
+    return most === -Infinity
+      ? most
+      : most + Math.log(Math.exp(one - most) + Math.exp(other - most));
   });
   const out = a.out.map((_, at) => {
     const row = Math.floor(at / dim);
@@ -51,7 +53,8 @@ law('splitting the keys and merging by log-sum equals not splitting', () =>
       },
     ),
     runs(60),
-  ));
+  ),
+);
 
 law('the halves are the mask and a comparison', () => {
   fc.assert(

@@ -32,14 +32,19 @@ const operators: Readonly<Record<string, string>> = {
 }; // biome-ignore format: a table
 
 /** The mask as a function of this style; every text means the same. */
-export function printStyled(node: Expression, { params, tensors, sets }: Declarations, style: Style): string {
+export function printStyled(
+  node: Expression,
+  { params, tensors, sets }: Declarations,
+  style: Style,
+): string {
   const next = numbersFrom(style.seed);
   const noisy = () => next() < style.noise;
   const pairNames = indices.filter((name) => name !== 's');
   const givenNames = [params, tensors, sets].flatMap(Object.keys);
   const [pair, given] = style.takes === 'whole' ? ['pair', 'given'] : ['p', 'g'];
   const suffix = style.takes === 'renamed' || style.takes === 'inside' ? '$1' : '';
-  const name = (own: string, of: string) => (style.takes === 'whole' ? `${of}.${own}` : own + suffix);
+  const name = (own: string, of: string) =>
+    style.takes === 'whole' ? `${of}.${own}` : own + suffix;
   const space = () => {
     if (!noisy()) return ' ';
     const u = next();
@@ -86,7 +91,8 @@ export function printStyled(node: Expression, { params, tensors, sets }: Declara
           const [a, b] = args();
           return `Math.floor(${a}${space()}/ ${b})`;
         }
-        const operator = operators[part.op === 'binary' || part.op === 'compare' ? part.name : part.op];
+        const operator =
+          operators[part.op === 'binary' || part.op === 'compare' ? part.name : part.op];
         if (!operator) return call(`Math.${(part as { name: string }).name}`);
         const [a, b] = args();
         // Comparisons the other way round are the same comparison.

@@ -14,15 +14,20 @@ import { law, runs } from './settings.ts';
 
 law('legal knobs change the output within rounding only', () =>
   fc.assert(
-    fc.asyncProperty(arbitraryCall({ score: false }), arbitraryKnobs, async ({ pattern, data }, knobs) => {
-      const [inputs, params] = [inputsOf(data), paramsOf(data)];
-      const first = await attendWith(patternOf(pattern), data, inputs, params);
-      const other = await attendWith(patternOf({ ...pattern, knobs }), data, inputs, params);
-      const bound = boundOf(data, largest(await inputs.v.read()));
-      assertClose(other, first, times(bound, 2), data.shape);
-    }),
+    fc.asyncProperty(
+      arbitraryCall({ score: false }),
+      arbitraryKnobs,
+      async ({ pattern, data }, knobs) => {
+        const [inputs, params] = [inputsOf(data), paramsOf(data)];
+        const first = await attendWith(patternOf(pattern), data, inputs, params);
+        const other = await attendWith(patternOf({ ...pattern, knobs }), data, inputs, params);
+        const bound = boundOf(data, largest(await inputs.v.read()));
+        assertClose(other, first, times(bound, 2), data.shape);
+      },
+    ),
     runs(150),
-  ));
+  ),
+);
 
 law('the same knobs give the same bits', () =>
   fc.assert(
@@ -33,7 +38,8 @@ law('the same knobs give the same bits', () =>
       assert.deepEqual(second, first);
     }),
     runs(100),
-  ));
+  ),
+);
 
 const devices: Device[] = [];
 beforeAll(async () => {

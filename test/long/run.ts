@@ -8,11 +8,17 @@ import fc from 'fast-check';
 import { printArrow } from '../../dsl/print.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { declarations } from '../laws/arbitraries.ts';
-import { answersAreTrue, pointsLieInIntervals } from '../laws/properties/abstraction.ts';
+import {
+  answersAreTrue,
+  operationsBound,
+  pointsLieInIntervals,
+  singlePairsAreExact,
+  smallBoxesAreDecided,
+} from '../laws/properties/abstraction.ts';
 import { builtInsAgree, builtInsClassifyExactly } from '../laws/properties/built-ins.ts';
 import { formsAgree, plansCover } from '../laws/properties/coverage.ts';
 import { devicesAgree } from '../laws/properties/devices.ts';
-import { meaningsAgree, textLifts } from '../laws/properties/lift.ts';
+import { compiledSetsAgree, meaningsAgree, textLifts } from '../laws/properties/lift.ts';
 
 const processes = 2;
 
@@ -33,8 +39,12 @@ async function properties(): Promise<(readonly [law: string, cases: number, Prop
     ['6 devices, built-in patterns', 25, builtInsAgree(device)],
     ['1 lift', 5, textLifts()],
     ['1 meanings', 5, meaningsAgree()],
+    ['1 compiled sets', 3, compiledSetsAgree()],
     ['2 intervals', 5, pointsLieInIntervals()],
     ['2 answers', 5, answersAreTrue()],
+    ['2 operations', 20, operationsBound()],
+    ['2 single pairs', 5, singlePairsAreExact()],
+    ['2 small boxes', 5, smallBoxesAreDecided()],
     ['3 coverage', 7, plansCover()],
     ['3 exactness', 3, builtInsClassifyExactly()],
     ['4 forms', 10, formsAgree()],
@@ -48,15 +58,21 @@ async function work(part: number, seed: number, rounds: number): Promise<void> {
     for (const [law, numRuns, property] of all) {
       const details = await fc.check(property, { numRuns, seed: seed * 1_000_003 + round });
       const failure = details.failed ? describe(law, seed, round, details) : undefined;
-      await new Promise((sent) =>
-        process.send?.({ part, law, cases: numRuns, ...(failure ? { failure } : {}) }, sent),
+      const progress: Progress = { part, law, cases: numRuns, ...(failure ? { failure } : {}) };
+      await new Promise<void>((sent) =>
+        process.send?.(progress, undefined, undefined, () => sent()),
       );
     }
   }
   process.disconnect();
 }
 
-function describe(law: string, seed: number, round: number, details: fc.RunDetails<unknown>): string {
+function describe(
+  law: string,
+  seed: number,
+  round: number,
+  details: fc.RunDetails<unknown>,
+): string {
   const again = `npx tsx test/long/run.ts --seed ${seed} --round ${round} --law '${law}'`;
   const text = JSON.stringify(details.counterexample, (_, value: unknown) => {
     const isNode = typeof value === 'object' && value !== null && 'op' in value && 'kind' in value;
@@ -78,13 +94,24 @@ async function lead(cases: number, seed: number, minutes: number): Promise<strin
     const now = performance.now();
     if (!isLast && now - shown < 5000) return;
     shown = now;
-    const done = [...counts].filter(([law]) => law.startsWith('6')).reduce((sum, [, n]) => sum + n, 0);
+    const done = [...counts]
+      .filter(([law]) => law.startsWith('6'))
+      .reduce((sum, [, n]) => sum + n, 0);
     const rate = (done / (now - begun)) * 1000;
     const line = `${done} of ${rounds * 100} cases of law 6, ${rate.toFixed(0)} a second, seed ${seed}, ${failures.length} failures`;
-    console.log(isLast ? `${line}\n${[...counts].map(([law, n]) => `  law ${law}: ${n}`).join('\n')}` : line);
+    console.log(
+      isLast ? `${line}\n${[...counts].map(([law, n]) => `  law ${law}: ${n}`).join('\n')}` : line,
+    );
   };
   const children = Array.from({ length: processes }, (_, part) =>
-    fork(import.meta.filename, ['--part', String(part), '--cases', String(cases), '--seed', String(seed)]),
+    fork(import.meta.filename, [
+      '--part',
+      String(part),
+      '--cases',
+      String(cases),
+      '--seed',
+      String(seed),
+    ]),
   );
   const stop = setTimeout(() => {
     for (const child of children) child.kill();

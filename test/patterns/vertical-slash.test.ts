@@ -1,5 +1,6 @@
 // Vertical-slash against exact lines and against the conversion of the reference implementation.
 
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { pointEnvironment } from '../../dsl/analysis/binding.ts';
@@ -34,53 +35,74 @@ function maskTable(length: number, columns: readonly number[], distances: readon
   const binding = { shape, unit, params, captured: {}, sets };
   const native = nativeMask(verticalSlash.definition.mask) as (...args: object[]) => unknown;
   const { mask } = lifted(verticalSlash.definition);
+  const given = { ...params, ...sets };
+  const pair = { ...unit, q: 0, k: 0, row: 0, qLen: length, kLen: length };
   return (q: number, k: number): boolean => {
-    const env = pointEnvironment(binding, q, k);
-    const value = native(env.index, { ...params, ...sets });
-    if (value !== evaluate(mask, env)) throw new Error(`arrow and form differ at (${q}, ${k})`);
+    [pair.q, pair.k, pair.row] = [q, k, q];
+    const value = native(pair, given);
+    // The lifted form at some of the pairs: that it means the same is law 1.
+    if ((q * 31 + k) % 13 === 0)
+      assert.equal(evaluate(mask, pointEnvironment(binding, q, k)), value);
     return value === true;
   };
 }
 
-const problems = fc.integer({ min: 1, max: 600 }).chain((length) =>
-  fc.record({
-    length: fc.constant(length),
-    columns: fc.uniqueArray(fc.nat(length - 1), { maxLength: 20 }).map((list) => list.sort((a, b) => a - b)),
-    slashes: fc.uniqueArray(fc.nat(length + 70), { maxLength: 12 }).map((list) => [...new Set([0, ...list])]),
-  }),
+const problems = fc
+  .oneof(fc.integer({ min: 1, max: 600 }), fc.integer({ min: 1, max: 200 }))
+  .chain((length) =>
+    fc.record({
+      length: fc.constant(length),
+      columns: fc
+        .uniqueArray(fc.nat(length - 1), { maxLength: 20 })
+        .map((list) => list.sort((a, b) => a - b)),
+      slashes: fc
+        .uniqueArray(fc.nat(length + 70), { maxLength: 12 })
+        .map((list) => [...new Set([0, ...list])]),
+    }),
+  );
+
+law(
+  'vertical-slash admits every pair of the lines, and no pair that the reference does not compute',
+  () => {
+    fc.assert(
+      fc.property(problems, ({ length, columns, slashes }) => {
+        const isAllowed = maskTable(length, columns, slashes);
+        const blocks = convert(length, columns, slashes);
+        const [lines, diagonals] = [new Set(columns), new Set(slashes)];
+        for (let q = 0; q < length; q += 1) {
+          for (let k = 0; k <= q; k += 1) {
+            const allowed = isAllowed(q, k);
+            const isOnLine = lines.has(k) || diagonals.has(q - k);
+            if (isOnLine && !allowed) assert.fail(`(${q}, ${k}) is on a line and refused`);
+            if (allowed && !admits(blocks, q, k)) assert.fail(`(${q}, ${k}) is not computed`);
+          }
+          for (let k = q + 1; k < Math.min(length, q + 3); k += 1) assert.ok(!isAllowed(q, k));
+        }
+      }),
+      runs(20),
+    );
+  },
 );
 
-law('vertical-slash admits every pair of the lines, and no pair that the reference does not compute', () => {
-  fc.assert(
-    fc.property(problems, ({ length, columns, slashes }) => {
-      const isAllowed = maskTable(length, columns, slashes);
-      const blocks = convert(length, columns, slashes);
-      const [lines, diagonals] = [new Set(columns), new Set(slashes)];
-      for (let q = 0; q < length; q += 1) {
-        for (let k = 0; k <= q; k += 1) {
-          const allowed = isAllowed(q, k);
-          if (lines.has(k) || diagonals.has(q - k)) expect(allowed).toBe(true);
-          if (allowed) expect(admits(blocks, q, k)).toBe(true);
+law(
+  'tiles of the reference are disjoint, its columns lie outside of them and before the block',
+  () => {
+    fc.assert(
+      fc.property(problems, ({ length, columns, slashes }) => {
+        for (const [block, { tiles, columns: own }] of convert(
+          length,
+          columns,
+          slashes,
+        ).entries()) {
+          for (const [i, from] of tiles.entries())
+            if (i > 0) expect(from).toBeGreaterThanOrEqual(tiles[i - 1]! + tileSize);
+          for (const c of own) {
+            expect(c).toBeLessThan(block * tileSize);
+            expect(tiles.some((from) => c >= from && c < from + tileSize)).toBe(false);
+          }
         }
-        for (let k = q + 1; k < Math.min(length, q + 3); k += 1) expect(isAllowed(q, k)).toBe(false);
-      }
-    }),
-    runs(20),
-  );
-});
-
-law('tiles of the reference are disjoint, its columns lie outside of them and before the block', () => {
-  fc.assert(
-    fc.property(problems, ({ length, columns, slashes }) => {
-      for (const [block, { tiles, columns: own }] of convert(length, columns, slashes).entries()) {
-        for (const [i, from] of tiles.entries())
-          if (i > 0) expect(from).toBeGreaterThanOrEqual(tiles[i - 1]! + tileSize);
-        for (const c of own) {
-          expect(c).toBeLessThan(block * tileSize);
-          expect(tiles.some((from) => c >= from && c < from + tileSize)).toBe(false);
-        }
-      }
-    }),
-    runs(50),
-  );
-});
+      }),
+      runs(50),
+    );
+  },
+);

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import type { BitSet } from '../../../dsl/chosen.ts';
 import type { ChosenNode } from '../../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { AnyPattern } from '../../../dsl/pattern.ts';
 import type { Knobs } from '../../../dsl/schedule.ts';
-import type { BitSet } from '../../../dsl/chosen.ts';
 import { patterns } from '../../../patterns/index.ts';
 import { compile } from '../../../runtime/attend.ts';
 import { errorBound } from '../../../runtime/bound.ts';
@@ -15,7 +15,12 @@ import type { Device } from '../../../runtime/device.ts';
 import { checkInputs, graphsPerHead } from '../../../runtime/inputs.ts';
 import { planCall } from '../../../runtime/plans.ts';
 import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
-import { arbitraryCalls, type CallOptions, type CallSample, tensorsOfCall } from '../../../runtime/testing/calls.ts';
+import {
+  arbitraryCalls,
+  type CallOptions,
+  type CallSample,
+  tensorsOfCall,
+} from '../../../runtime/testing/calls.ts';
 import { disagreementsOfSets } from '../../sets.ts';
 import { arbitraryKnobs } from '../arbitraries.ts';
 import { checkCoverage } from './coverage.ts';
@@ -24,11 +29,21 @@ const mass = [0.05, 0.5, 0.9, 1];
 
 /** Fixed numbers small enough for small shapes, and budgets that leave something out. */
 const stated: Readonly<Record<string, NonNullable<CallOptions['params']>>> = {
-  'vertical-slash': { probe: [64, 16, 5], grain: [64, 16, 8], verticals: [0, 5, 31, 40], slashes: [0, 9, 101, 110] },
+  'vertical-slash': {
+    probe: [64, 16, 5],
+    grain: [64, 16, 8],
+    verticals: [0, 5, 31, 40],
+    slashes: [0, 9, 101, 110],
+  },
   'block-sparse': { block: [64, 16, 5], blocksPerRow: [0, 1, 2, 3, 100] },
   'x-attention': { block: [16, 32], stride: [4, 8], mass },
   'flex-prefill': { block: [16, 32, 128], mass, tau: [0, 0.1, 1] },
-  'flash-prefill': { block: [128, 16, 32], tile: [32, 16, 8], share: [0, 0.1, 0.5, 1], tail: [0, 5, 20] },
+  'flash-prefill': {
+    block: [128, 16, 32],
+    tile: [32, 16, 8],
+    share: [0, 0.1, 0.5, 1],
+    tail: [0, 5, 20],
+  },
   'nsa-selection': { block: [64, 16, 5], blocksPerQuery: [0, 1, 2, 5], window: [0, 3, 16] },
   'alibi-softcap': { cap: [50, 5, 0.5] },
 };
@@ -63,19 +78,26 @@ export const builtInCalls = (
 
 /** Law 3, exactly: a visited tile has an allowed pair, a full one is full, a partial one is neither. */
 export const builtInsClassifyExactly = (names?: readonly string[]) =>
-  fc.asyncProperty(builtInCalls(names, { longest: 80, tile: 16, groups: 2, kvHeads: 1 }), async (one) => {
-    const pattern = patternOf(one);
-    const inputs = tensorsOfCall(pattern.definition, one.call);
-    const planned = await planCall(pattern, inputs, one.call.params);
-    for (const plan of planned.parts[0]!.plans.slice(-2)) {
-      for (const { visit, allowed, all } of checkCoverage(plan, plan.mask)) {
-        if (visit.kind !== 'tile') continue;
-        const where = `keys ${visit.from} to ${visit.to}`;
-        assert.ok(allowed > 0, `${where} are visited for nothing`);
-        assert.equal(visit.full, allowed === all, `${where}: ${allowed} of ${all} pairs are allowed`);
+  fc.asyncProperty(
+    builtInCalls(names, { longest: 80, tile: 16, groups: 2, kvHeads: 1 }),
+    async (one) => {
+      const pattern = patternOf(one);
+      const inputs = tensorsOfCall(pattern.definition, one.call);
+      const planned = await planCall(pattern, inputs, one.call.params);
+      for (const plan of planned.parts[0]!.plans.slice(-2)) {
+        for (const { visit, allowed, all } of checkCoverage(plan, plan.mask)) {
+          if (visit.kind !== 'tile') continue;
+          const where = `keys ${visit.from} to ${visit.to}`;
+          assert.ok(allowed > 0, `${where} are visited for nothing`);
+          assert.equal(
+            visit.full,
+            allowed === all,
+            `${where}: ${allowed} of ${all} pairs are allowed`,
+          );
+        }
       }
-    }
-  });
+    },
+  );
 
 /** The selections under the dilations, by name, and how far each is dilated. */
 function undilated(graph: EstimateGraph): { graph: EstimateGraph; by: Record<string, number> } {
@@ -113,7 +135,10 @@ export async function checkBuiltIn(device: Device, one: BuiltInCall): Promise<vo
     const graphsOnce = new Map(graphs.map((graph, i) => [graph, bare[i]!.graph]));
     const bareGraphs = graphs.map((graph) => graphsOnce.get(graph)!);
     const sets = await estimateSets({ graphs: bareGraphs, q, k, shape });
-    const eps = errorBound('fp32', kLen, headDim, { value: 1, logit: 8 * call.scale ** 2 * Math.sqrt(headDim) });
+    const eps = errorBound('fp32', kLen, headDim, {
+      value: 1,
+      logit: 8 * call.scale ** 2 * Math.sqrt(headDim),
+    });
     assert.deepEqual(disagreementsOfSets(bareGraphs, { q, k, shape }, sets, eps.lse), []);
     for (const [set, { units, perGroup }] of Object.entries(sets)) {
       for (const [unit, own] of units.entries()) {

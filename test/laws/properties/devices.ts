@@ -5,7 +5,14 @@ import fc from 'fast-check';
 import { compile } from '../../../runtime/attend.ts';
 import type { Device } from '../../../runtime/device.ts';
 import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
-import { arbitraryCall, inputsOf, type PatternOptions, paramsOf, patternOf, type RandomCall } from '../arbitraries.ts';
+import {
+  arbitraryCall,
+  inputsOf,
+  type PatternOptions,
+  paramsOf,
+  patternOf,
+  type RandomCall,
+} from '../arbitraries.ts';
 
 /** Runs one random call and compares. */
 export async function checkCall(device: Device, { pattern, data }: RandomCall): Promise<void> {

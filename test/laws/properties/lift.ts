@@ -7,17 +7,18 @@ import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { type Binding, pointEnvironment } from '../../../dsl/analysis/binding.ts';
 import { fold, specialise } from '../../../dsl/analysis/specialise.ts';
+import { BitSet } from '../../../dsl/chosen.ts';
 import { inspect } from '../../../dsl/definition.ts';
 import { render } from '../../../dsl/diagnostic.ts';
 import { applyBinary, applyComparison, applyUnary, evaluate } from '../../../dsl/evaluate.ts';
-import { canonical, type Expression } from '../../../dsl/expression.ts';
 import * as x from '../../../dsl/expression.ts';
+import { canonical, type Expression } from '../../../dsl/expression.ts';
 import type { Pattern } from '../../../dsl/pattern.ts';
 import { printArrow } from '../../../dsl/print.ts';
 import { queryOffset } from '../../../dsl/shape.ts';
 import { compileTile } from '../../../runtime/cpu/mask.ts';
-import { arbitraryCase, arbitraryMask, arbitraryScore } from '../../arbitraries.ts';
-import { declarations, nativeOf, patternOf } from '../arbitraries.ts';
+import { arbitraryCase, arbitraryMask, arbitraryScore, numbersFrom } from '../../arbitraries.ts';
+import { declarations, fillSet, nativeOf, patternOf } from '../arbitraries.ts';
 import { arbitraryStyle, printStyled, type Style } from '../styles.ts';
 
 const plain = { rest: undefined, knobs: {} } as const;
@@ -32,7 +33,9 @@ function formsOf(pattern: Pattern): { mask: Expression; score: Expression | unde
 const bare = (part: Expression): Expression => {
   if (part.op === 'float') return part.args[0];
   // Neither is -0 another integer than 0.
-  return part.op === 'const' && Number.isInteger(part.value) ? x.int((part.value as number) + 0) : part;
+  return part.op === 'const' && Number.isInteger(part.value)
+    ? x.int((part.value as number) + 0)
+    : part;
 };
 
 /** A number operation over literals alone is a literal; over integers it is one of integers. */
@@ -98,7 +101,9 @@ export class Modules {
   #count = 0;
 
   /** Writes patterns as a module of authors' code, one `.mask` (and `.score`) a pattern, and loads it. */
-  async load(sources: readonly { readonly mask: string; readonly score?: string | undefined }[]): Promise<Pattern[]> {
+  async load(
+    sources: readonly { readonly mask: string; readonly score?: string | undefined }[],
+  ): Promise<Pattern[]> {
     const text = [
       `import { pattern } from '../../../../dsl/index.ts';`,
       `import { estimate, given } from '../../written.ts';`,
@@ -179,10 +184,44 @@ export const meaningsAgree = () =>
           else if (!score) assert.equal(scores[at], logits[at]);
           else {
             const value = nativeScore!(pair, given);
-            assert.ok(Object.is(evaluate(score, env), value), `${String(value)}`);
+            assert.ok(Object.is(evaluate(score, env), value));
             assert.equal(scores[at], Math.fround(value as number));
           }
         }
+      }
+    },
+  );
+
+/** Compiled sets of two axes answer as the sets do, at and beyond the edges of any domain. */
+export const compiledSetsAgree = () =>
+  fc.property(
+    fc.record({
+      rowFrom: fc.integer({ min: -3, max: 3 }),
+      rows: fc.nat(4),
+      columns: fc.constantFrom(0, 1, 31, 32, 33, 63, 64, 65),
+    }),
+    fc.integer({ min: -2, max: 30 }),
+    fc.nat(),
+    (domain, shift, seed) => {
+      const blocks = fillSet(new BitSet({ ...domain, arity: 2 }), numbersFrom(seed));
+      const [rows, keys] = [12, 72];
+      const shape = {
+        batch: 1,
+        heads: 1,
+        kvHeads: 1,
+        qLen: rows,
+        kLen: keys,
+        headDim: 1,
+        valueDim: 1,
+      };
+      const unit = { batch: 0, head: 0, kvHead: 0 };
+      const binding = { shape, unit, params: {}, captured: {}, sets: { blocks } };
+      const mask = x.has('blocks', [x.index('q'), x.binary('sub', x.index('k'), x.int(shift))]);
+      const scores = new Float32Array(rows * keys);
+      compileTile(mask, undefined, binding)(scores, keys, -4, rows, 0, keys, undefined);
+      for (const [at, score] of scores.entries()) {
+        const [q, k] = [Math.floor(at / keys) - 4, at % keys];
+        assert.equal(score === 0, blocks.has(q, k - shift));
       }
     },
   );

@@ -1,0 +1,151 @@
+// Tries every fault of list.ts: copies the project, makes one fault, and runs tests until one fails.
+//
+//   npx tsx test/mutations/run.ts [--only text] [--jobs 1] [--steps 3]
+//
+// The tests that know a file best come first, then the laws and their like, then everything; --steps 1
+// stops after the first. They run on one seed, so a second run finds the same. Exits with 1 when a fault
+// is noticed by none, or can no longer be made.
+
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Mutation, mutations } from './list.ts';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** Not copied: what is built, installed or not read by a test. */
+const left = ['node_modules', '.git', 'build', 'dist'];
+
+/** Files of tests to try first, by the start of the path of the fault; the first that fits counts. */
+const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
+  ['dsl/lift/', ['test/diagnostics/lift', 'test/dsl/lift']],
+  ['dsl/given', ['test/runtime/reference-inputs', 'test/runtime/heads', 'test/dsl/analysis']],
+  ['dsl/definition', ['test/diagnostics/estimates', 'test/diagnostics/schedules']],
+  ['dsl/combine', ['test/diagnostics/schedules']],
+  ['dsl/analysis/', ['test/dsl/analysis', 'test/laws/abstraction']],
+  ['dsl/chosen', ['test/laws/abstraction']],
+  ['dsl/shape', ['test/dsl/analysis', 'test/runtime/estimate-methods']],
+  [
+    'dsl/plan/',
+    ['test/dsl/analysis', 'test/dsl/plan/unit', 'test/diagnostics/schedules', 'test/laws/coverage'],
+  ],
+  ['dsl/estimate/', ['test/runtime/estimate']],
+  ['runtime/cpu/estimate/', ['test/runtime/estimate']],
+  ['runtime/cpu/', ['test/runtime/heads', 'test/diagnostics/', 'test/laws/devices']],
+];
+
+const stepsOf = (file: string): string[][] => [
+  [...(near.find(([start]) => file.startsWith(start))?.[1] ?? [])],
+  ['test/laws', 'test/diagnostics', 'test/dsl', 'test/runtime'],
+  [],
+];
+
+interface Outcome {
+  readonly mutation: Mutation;
+  /** The test that noticed it, or undefined. */
+  readonly killer: string | undefined;
+  readonly seconds: number;
+}
+
+/** A copy of the project to make faults in; what is installed and built is shared. */
+async function copyOfProject(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'warploom-mutant-'));
+  await cp(root, folder, {
+    recursive: true,
+    filter: (path) => resolve(path, '..') !== root || !left.includes(basename(path)),
+  });
+  for (const name of ['node_modules', 'build']) {
+    await symlink(join(root, name), join(folder, name)).catch(() => undefined);
+  }
+  return folder;
+}
+
+/** The name of the first test that fails, or undefined when all of them pass. */
+function firstFailure(folder: string, tests: readonly string[]): Promise<string | undefined> {
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const options = ['--config', 'test/vitest.config.ts', '--bail', '1', '--maxWorkers', '1'];
+  // The list's own test fails for every fault that was made.
+  const args = [vitest, 'run', ...options, '--exclude', 'test/mutations/**', ...tests];
+  const env = { ...process.env, WARPLOOM_SEED: '1', NO_COLOR: '1', CI: '1' };
+  return new Promise((settle, reject) => {
+    const child = spawn(process.execPath, args, { cwd: folder, env });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (code) => {
+      const failed = /^ *FAIL +(.*)$/m.exec(text)?.[1];
+      settle(code === 0 ? undefined : (failed ?? `exit code ${code}: ${text.slice(-300)}`));
+    });
+  });
+}
+
+/** Without a fault the first tests pass; else every fault would seem to be noticed. */
+async function checkSound(folder: string, chosen: readonly Mutation[]): Promise<void> {
+  const tests = [...new Set(chosen.flatMap(({ file }) => stepsOf(file)[0]!))];
+  const failed = await firstFailure(folder, tests);
+  if (failed) throw new Error(`without any fault this fails: ${failed}`);
+}
+
+async function tryOne(mutation: Mutation, folder: string, steps: number): Promise<Outcome> {
+  const path = join(folder, mutation.file);
+  const text = await readFile(path, 'utf8');
+  const started = performance.now();
+  let killer: string | undefined;
+  if (text.split(mutation.find).length === 2) {
+    await writeFile(path, text.split(mutation.find).join(mutation.replace));
+    for (const tests of stepsOf(mutation.file).slice(0, steps)) {
+      killer = await firstFailure(folder, tests);
+      if (killer) break;
+    }
+    await writeFile(path, text);
+  }
+  return { mutation, killer, seconds: (performance.now() - started) / 1000 };
+}
+
+function report({ mutation, killer, seconds }: Outcome): void {
+  const word = killer ? 'killed  ' : 'SURVIVED';
+  console.log(`${word} ${seconds.toFixed(0).padStart(4)} s  ${mutation.why}`);
+  console.log(`               ${killer ?? `${mutation.file}: ${mutation.find}`}`);
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    jobs: { type: 'string', default: '1' },
+    steps: { type: 'string', default: '3' },
+  },
+});
+const chosen = mutations.filter(({ why, file }) => `${file} ${why}`.includes(values.only));
+const started = performance.now();
+const outcomes: Outcome[] = [];
+const queue = chosen.values();
+const folders: string[] = [];
+try {
+  await Promise.all(
+    Array.from({ length: Math.max(1, Number(values.jobs)) }, async () => {
+      const folder = await copyOfProject();
+      folders.push(folder);
+      if (folders.length === 1) await checkSound(folder, chosen);
+      for (const mutation of queue) {
+        const outcome = await tryOne(mutation, folder, Number(values.steps));
+        outcomes.push(outcome);
+        report(outcome);
+      }
+    }),
+  );
+} finally {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+}
+const survivors = outcomes.filter(({ killer }) => !killer);
+const minutes = (performance.now() - started) / 60_000;
+console.log(
+  `\n${outcomes.length - survivors.length} of ${outcomes.length} faults noticed in ${minutes.toFixed(1)} min`,
+);
+for (const { mutation } of survivors) console.log(`survived: ${mutation.why}`);
+process.exitCode = survivors.length > 0 || chosen.length === 0 ? 1 : 0;

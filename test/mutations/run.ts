@@ -122,6 +122,7 @@ const { values } = parseArgs({
   },
 });
 const chosen = mutations.filter(({ why, file }) => `${file} ${why}`.includes(values.only));
+if (chosen.length === 0) throw new Error(`no fault is named like '${values.only}'`);
 const started = performance.now();
 const outcomes: Outcome[] = [];
 const queue = chosen.values();
@@ -148,4 +149,4 @@ console.log(
   `\n${outcomes.length - survivors.length} of ${outcomes.length} faults noticed in ${minutes.toFixed(1)} min`,
 );
 for (const { mutation } of survivors) console.log(`survived: ${mutation.why}`);
-process.exitCode = survivors.length > 0 || chosen.length === 0 ? 1 : 0;
+process.exitCode = survivors.length > 0 ? 1 : 0;

@@ -41,6 +41,9 @@ async function viewOf({ pattern, data }: RandomCall) {
     for (let tile = 0; tile < plan.tiles; tile += 1) {
       for (const visit of visitsOf(plan, tile)) {
         if (visit.kind === 'tile') visited[group]!.fill(1, visit.from, visit.to);
+        // A pool that stands in for no row of the tile is weighed with 0, like a refused key.
+        if (visit.kind === 'rest')
+          visited[group]!.fill(1, visit.pool * pattern.rest!, (visit.pool + 1) * pattern.rest!);
         if (visit.kind === 'columns') for (const key of visit.keys) visited[group]![key] = 1;
       }
     }

@@ -1,7 +1,7 @@
 // Whether the tensors, numbers and chosen sets of a call fit a pattern and each other: the one check that
 // every device and the oracle run. Collects all findings, computes nothing.
 
-import type { ChosenSetsData } from '../dsl/chosen.ts';
+import { BitSet, type ChosenSetsData, type SetDomain } from '../dsl/chosen.ts';
 import { type Definition, traceSets } from '../dsl/definition.ts';
 import {
   type Code,
@@ -22,6 +22,7 @@ import {
   type TensorInput,
 } from '../dsl/given.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
+import { domainOf } from './cpu/estimate/combine.ts';
 import { showShape } from './dtype.ts';
 import { Tensor } from './tensor.ts';
 
@@ -273,7 +274,7 @@ export function checkChosen(
   const again = 'pass what attend.estimate returned for tensors of these sizes';
   for (const [name, node] of Object.entries(graph)) {
     const set = Object.hasOwn(chosen, name) ? chosen[name] : undefined;
-    if (!set) {
+    if (!Array.isArray(set?.units) || !set.units.every((unit) => unit instanceof BitSet)) {
       report(`the chosen sets lack '${name}' of '${pattern}'`, again);
       continue;
     }
@@ -284,9 +285,10 @@ export function checkChosen(
       const got = `${set.units.length} units, one per ${each(set.perGroup)}`;
       report(`'${name}' has ${got}; expected ${units}, one per ${each(perGroup)}`, again);
     }
-    const arity = axesOfChosen(node).length;
-    if (set.units.some(({ domain }) => domain.arity !== arity)) {
-      report(`'${name}' has sets of ${3 - arity} axes, expected ${arity}`, again);
+    const wanted = domainOf(node, shape);
+    const other = set.units.find(({ domain }) => !sameDomain(domain, wanted));
+    if (other) {
+      report(`'${name}' has ${domainText(other.domain)}, expected ${domainText(wanted)}`, again);
     }
   }
   for (const name of Object.keys(chosen)) {
@@ -294,6 +296,14 @@ export function checkChosen(
   }
   throwIfAny(findings, ShapeError);
 }
+
+const sameDomain = (a: SetDomain, b: SetDomain): boolean =>
+  a.rowFrom === b.rowFrom && a.rows === b.rows && a.columns === b.columns && a.arity === b.arity;
+
+const domainText = ({ rowFrom, rows, columns, arity }: SetDomain): string =>
+  arity === 1
+    ? `${columns} members`
+    : `rows ${rowFrom} to ${rowFrom + rows - 1} of ${columns} members`;
 
 /**
  * The estimate of every query head, traced with its numbers; one object for heads with the same numbers.

@@ -50,8 +50,8 @@ export function fold(node: Expression): Expression {
       if (a !== undefined && b !== undefined)
         return constant(node.kind, applyBinary(node.name, a as number, b as number), node);
       if (node.kind !== 'int') return node;
-      if (b === 0 && (node.name === 'add' || node.name === 'sub')) return node.args[0];
-      if (a === 0 && node.name === 'add') return node.args[1];
+      // Not `x + 0`: that is 0 where x is -0, and a score may divide by it.
+      if (b === 0 && node.name === 'sub') return node.args[0];
       if (b === 1 && (node.name === 'mul' || node.name === 'floordiv')) return node.args[0];
       if (a === 1 && node.name === 'mul') return node.args[1];
       return node;

@@ -95,10 +95,11 @@ export function printStyled(
           operators[part.op === 'binary' || part.op === 'compare' ? part.name : part.op];
         if (!operator) return call(`Math.${(part as { name: string }).name}`);
         const [a, b] = args();
-        // Comparisons the other way round are the same comparison.
-        if (operator === '<' || operator === '<=') {
-          if (next() < 0.5) return `${b}${space()}${operator === '<' ? '>' : '>='} ${a}`;
-        }
+        // Comparisons the other way round are the same comparison. TypeScript takes '<' before a
+        // parenthesis for type arguments where a '>' follows: `a < (((b) > (c)) ? d : e)`.
+        const isPlain = children(children(part)[1]!).length === 0;
+        if ((operator === '<' || operator === '<=') && (!isPlain || next() < 0.5))
+          return `${b}${space()}${operator === '<' ? '>' : '>='} ${a}`;
         return `${a}${space()}${operator} ${b}`;
       }
     }

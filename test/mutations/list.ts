@@ -193,9 +193,9 @@ const analysis = [
   ...inFile(
     'dsl/analysis/specialise.ts',
     [
-      '0 - x is x',
-      "if (a === 0 && node.name === 'add') return node.args[1];",
-      'if (a === 0) return node.args[1];',
+      'x * 0 is x',
+      "if (b === 0 && node.name === 'sub') return node.args[0];",
+      'if (b === 0) return node.args[0];',
     ],
     ['a constant condition takes the other arm', 'node.args[c ? 1 : 2]', 'node.args[c ? 2 : 1]'],
     [

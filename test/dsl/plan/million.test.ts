@@ -28,21 +28,23 @@ describe('1M x 1M tokens', () => {
   });
 
   it.each(millionMasks)('the plan of %s keeps the memory that explain states', (name) => {
-    const request = millionRequest(name);
-    collect();
-    const before = process.memoryUsage().arrayBuffers;
-    const plan = planUnit(request);
-    visitsOf(plan, plan.tiles - 1);
-    const { 'set bits': bits = 0, ...made } = workspaceOf(plan, 0);
-    collect();
-    const grown = process.memoryUsage().arrayBuffers - before;
-    const stated = Object.values(made).reduce((sum, bytes) => sum + bytes, 0);
-    const given = Object.values(request.binding.sets).reduce(
-      (sum, set) => sum + set.bits.byteLength,
-      0,
-    );
-    expect(bits).toBe(given);
-    // The test runner allocates buffers of its own meanwhile, of a few KB.
-    expect(Math.abs(grown - stated)).toBeLessThan(64 * 1024);
+    // The test runner allocates and frees buffers of its own meanwhile: the quietest of a few counts.
+    const off = Array.from({ length: 5 }, () => {
+      const request = millionRequest(name);
+      collect();
+      const before = process.memoryUsage().arrayBuffers;
+      const plan = planUnit(request);
+      visitsOf(plan, plan.tiles - 1);
+      const { 'set bits': bits = 0, ...made } = workspaceOf(plan, 0);
+      collect();
+      const grown = process.memoryUsage().arrayBuffers - before;
+      const stated = Object.values(made).reduce((sum, bytes) => sum + bytes, 0);
+      const { sets } = request.binding;
+      expect(bits).toBe(Object.values(sets).reduce((sum, set) => sum + set.bits.byteLength, 0));
+      // Used again here, so that the collector cannot have taken the plan already.
+      expect(plan.tiles).toBeGreaterThan(0);
+      return Math.abs(grown - stated);
+    });
+    expect(Math.min(...off)).toBeLessThan(64 * 1024);
   });
 });

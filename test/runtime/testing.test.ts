@@ -22,7 +22,7 @@ test('a plan reads as one line for each tile of queries', async () => {
 
 test('a plan of sets names its columns and its unaligned tiles', async () => {
   const line = (columns: number) => ({ rowFrom: 0, rows: 1, columns, arity: 1 }) as const;
-  const [columns, distances] = [new BitSet(line(256)), new BitSet(line(320))];
+  const [columns, distances] = [new BitSet(line(256)), new BitSet(line(319))];
   for (const c of [3, 7, 100, 101]) columns.add(0, c);
   distances.addRange(0, 0, 64);
   distances.addRange(0, 90, 154);

@@ -302,14 +302,16 @@ export function fillSet(set: BitSet, next: () => number): BitSet {
 
 /** Random members of every set of a random pattern, for every head. */
 export function chosenOf({ shape, seed }: CallData): ChosenSetsData {
-  const { batch, heads, kLen } = shape;
+  const { batch, heads, qLen, kLen } = shape;
   const next = numbersFrom(seed + 4);
   const columns = Math.ceil(kLen / 16);
-  const rowFrom = Math.floor(queryOffset(shape) / 16);
+  const isEmpty = qLen === 0 || kLen === 0;
+  const rowFrom = kLen === 0 ? 0 : Math.floor(queryOffset(shape) / 16);
   const domains: Record<string, SetDomain> = {
     columns: { rowFrom: 0, rows: 1, columns: kLen, arity: 1 },
     distances: { rowFrom: 0, rows: 1, columns: kLen, arity: 1 },
-    blocks: { rowFrom, rows: Math.max(0, columns - rowFrom), columns, arity: 2 },
+    // As the estimate has them: no rows without queries or keys.
+    blocks: { rowFrom, rows: isEmpty ? 0 : columns - rowFrom, columns, arity: 2 },
   };
   const axes: Record<string, ChosenSetsData[string]['axes']> = {
     columns: [{ axis: 'k', size: 1 }],

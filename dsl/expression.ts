@@ -190,6 +190,11 @@ export function compare(name: Comparison, a: Expression, b: Expression, span?: S
   return { op: 'compare', kind: 'bool', name, args, span };
 }
 
+/** The operands of nested `and` or `or`, in order: how they are grouped is no part of the meaning. */
+function operands(node: Expression, op: 'and' | 'or'): Expression[] {
+  return node.op === op ? node.args.flatMap((arg) => operands(arg, op)) : [node];
+}
+
 /** Text of the meaning alone (no spans, no names of the author's variables): equal text, equal expression. */
 export function canonical(node: Expression): string {
   const args = children(node).map(canonical).join(',');
@@ -209,6 +214,9 @@ export function canonical(node: Expression): string {
       return `${node.name}:${node.kind}(${args})`;
     case 'compare':
       return `${node.name}(${args})`;
+    case 'and':
+    case 'or':
+      return `${node.op}(${operands(node, node.op).map(canonical).join(',')})`;
     default:
       return `${node.op}(${args})`;
   }

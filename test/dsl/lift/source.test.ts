@@ -164,7 +164,7 @@ show({ it: mask(({ q, k }) => k < SIZES.sinks || near(q - k) || k === Kind.B) })
   );
   const { it } = shown(project.tool('tsx', project.path('deps/node_modules/pkg/index.js')));
   expect(it).toEqual({
-    form: 'or(or(lt($k,int:4),lt(sub:int($q,$k),int:9)),eq($k,int:4))',
+    form: 'or(lt($k,int:4),lt(sub:int($q,$k),int:9),eq($k,int:4))',
     from: 'index.js',
     codes: [],
     whats: [],

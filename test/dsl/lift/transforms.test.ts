@@ -77,7 +77,7 @@ test('under tsx every mask lifts, with spans in the TypeScript file', () => {
       "enums": "or(eq(doc.at:int($batch,$k),int:5),ne(doc.at:int($batch,$q),int:0))",
       "half": "add:float(sub:float(mul:float($s,div:float(float(int:1),float(int:2))),mul:float(?float:slope,float(sub:int($q,$k)))),float:0.10000000149011612)",
       "helper": "or(lt($k,int:4),select(lt(sub:int($q,$k),int:0),bool:false,lt(sub:int($q,$k),?int:window)))",
-      "imported": "or(or(lt($k,int:4),and(lt(sub:int($q,$k),add:int(mul:int(int:16,int:2),int:1)),le(int:7,$k))),eq($k,int:11))",
+      "imported": "or(lt($k,int:4),and(lt(sub:int($q,$k),add:int(mul:int(int:16,int:2),int:1)),le(int:7,$k)),eq($k,int:11))",
       "named": "lt(sub:int($q,$k),?int:window)",
       "namespaces": "and(le($k,add:int(add:int(mul:int(int:16,int:2),int:1),int:4)),lt(int:9,$q))",
       "nine": "lt($k,int:9)",

@@ -1,0 +1,79 @@
+// The one argument of every kernel: a C struct passed by value. Its C text and its bytes come from the
+// same list of fields, so that they cannot drift apart.
+
+import { invariant } from '../dsl/diagnostic.ts';
+
+/** Types of fields. `address` is a device pointer, given as a number (addresses stay below 2^53). */
+export const fieldTypes = {
+  i32: { c: 'int', size: 4 },
+  u32: { c: 'u32', size: 4 },
+  f32: { c: 'float', size: 4 },
+  i64: { c: 'i64', size: 8 },
+  address: { c: 'u64', size: 8 },
+} as const;
+export type FieldType = keyof typeof fieldTypes;
+
+export interface Field {
+  readonly name: string;
+  readonly type: FieldType;
+  /** The C type behind an address: `const u16*`; given, the field is declared as that pointer. */
+  readonly pointer?: string;
+  /** What it is, for the reader of the text. */
+  readonly comment?: string;
+}
+
+/** Values by the names of the fields. */
+export type FieldValues = Readonly<Record<string, number>>;
+
+export class Struct {
+  readonly name: string;
+  readonly fields: readonly Field[];
+  /** Byte offset of each field, by name. */
+  readonly offsets: Readonly<Record<string, number>>;
+  readonly bytes: number;
+
+  constructor(name: string, fields: readonly Field[]) {
+    const offsets: Record<string, number> = {};
+    let at = 0;
+    for (const { name: field, type } of fields) {
+      invariant(!(field in offsets), `a kernel has two arguments '${field}'`);
+      const { size } = fieldTypes[type];
+      at = Math.ceil(at / size) * size;
+      offsets[field] = at;
+      at += size;
+    }
+    this.name = name;
+    this.fields = fields;
+    this.offsets = offsets;
+    this.bytes = Math.ceil(at / 8) * 8;
+  }
+
+  /** The declaration in CUDA C. */
+  get text(): string {
+    const lines = this.fields.map(({ name, type, pointer, comment }) => {
+      const declared = pointer ? `${pointer} ${name};` : `${fieldTypes[type].c} ${name};`;
+      return `  ${declared}${comment ? `  // ${comment}` : ''}`;
+    });
+    return [`struct ${this.name} {`, ...lines, '};'].join('\n');
+  }
+
+  /** The bytes of one value. Every field has to be given, and no other. */
+  pack(values: FieldValues): Uint8Array {
+    const bytes = new Uint8Array(this.bytes);
+    const view = new DataView(bytes.buffer);
+    for (const { name, type } of this.fields) {
+      const value = values[name];
+      invariant(value !== undefined, `the kernel argument '${name}' is not given`);
+      const at = this.offsets[name]!;
+      if (type === 'f32') view.setFloat32(at, value, true);
+      else if (fieldTypes[type].size === 8) view.setBigInt64(at, BigInt(value), true);
+      else if (type === 'u32') view.setUint32(at, value, true);
+      else view.setInt32(at, value, true);
+    }
+    invariant(
+      Object.keys(values).length === this.fields.length,
+      `a kernel of ${this.name} is given more than its arguments`,
+    );
+    return bytes;
+  }
+}

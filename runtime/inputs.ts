@@ -11,6 +11,7 @@ import {
   ShapeError,
   throwIfAny,
 } from '../dsl/diagnostic.ts';
+import { domainOf } from '../dsl/estimate/domain.ts';
 import { axesOfChosen, isPerGroup } from '../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../dsl/estimate/trace.ts';
 import {
@@ -22,7 +23,6 @@ import {
   type TensorInput,
 } from '../dsl/given.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
-import { domainOf } from './cpu/estimate/combine.ts';
 import { showShape } from './dtype.ts';
 import { Tensor } from './tensor.ts';
 

@@ -407,7 +407,7 @@ const cpu = [
 
 const estimate = [
   ...inFile(
-    'runtime/cpu/estimate/axes.ts',
+    'dsl/estimate/axes.ts',
     [
       'a pool is seen when its first key is',
       'Math.floor((last + 1) / columns.size)',

@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
+import { demandOf } from '../../dsl/estimate/demand.ts';
 import {
   antidiagonal,
   divergence,
@@ -13,7 +14,6 @@ import {
 } from '../../dsl/estimate/trace.ts';
 import type { Always, Inputs } from '../../dsl/estimate/values.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import { demandOf } from '../../runtime/cpu/estimate/demand.ts';
 import { estimateSets } from '../../runtime/cpu/estimate/index.ts';
 import { Pace } from '../../runtime/cpu/estimate/pace.ts';
 import { readerOf } from '../../runtime/cpu/estimate/reader.ts';

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { forcedOfRow, forcedOfSums, line } from '../../runtime/cpu/estimate/axes.ts';
+import { forcedOfRow, forcedOfSums, line } from '../../dsl/estimate/axes.ts';
+import type { Leaf } from '../../dsl/estimate/demand.ts';
 import { jensenShannon } from '../../runtime/cpu/estimate/combine.ts';
-import type { Leaf } from '../../runtime/cpu/estimate/demand.ts';
 import { expOfNegative } from '../../runtime/cpu/estimate/exponential.ts';
 import { Selection } from '../../runtime/cpu/estimate/select.ts';
 import { choose, membersOf } from '../../runtime/reference/choose.ts';

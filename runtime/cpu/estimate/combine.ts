@@ -1,12 +1,12 @@
 // From the members that selections picked to the sets a mask reads: dilation, divergence, choice between
-// two sets; and the domain of every set. No tensors.
+// two sets. No tensors.
 
 import { BitSet, type SetDomain } from '../../../dsl/chosen.ts';
 import { invariant } from '../../../dsl/diagnostic.ts';
-import { type ChosenNode, type DivergenceNode, isSum } from '../../../dsl/estimate/node.ts';
+import { isLeaf, textOf, wantOf } from '../../../dsl/estimate/demand.ts';
+import { domainOf } from '../../../dsl/estimate/domain.ts';
+import type { ChosenNode, DivergenceNode } from '../../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
-import { gridOf, regrouped } from './axes.ts';
-import { isLeaf, textOf, wantOf } from './demand.ts';
 
 /** A set of one unit, and whether a capacity made it dense. */
 export interface Outcome {
@@ -18,34 +18,6 @@ export interface Outcome {
 export interface Results {
   readonly leaves: Map<string, Outcome>;
   readonly sums: Map<string, Float32Array>;
-}
-
-/** The members that a set may have. */
-export function domainOf(node: ChosenNode, shape: LaunchShape): SetDomain {
-  if (node.op === 'dilate') {
-    const of = domainOf(node.of, shape);
-    return { ...of, columns: of.columns + node.size - 1 };
-  }
-  if (node.op === 'where') {
-    const { yes, no } = node;
-    const known = yes === 'none' ? no : yes;
-    invariant(known !== 'none', 'one side of where is a set');
-    if (yes === 'none' || no === 'none') return domainOf(known, shape);
-    const [a, b] = [domainOf(yes, shape), domainOf(no, shape)];
-    const rowFrom = Math.min(a.rowFrom, b.rowFrom);
-    const rowTo = Math.max(a.rowFrom + a.rows, b.rowFrom + b.rows);
-    const columns = Math.max(a.columns, b.columns);
-    return { rowFrom, rows: rowTo - rowFrom, columns, arity: a.arity };
-  }
-  const want = wantOf(node.of);
-  const grid = gridOf(want.scores, shape);
-  if (isSum(node.of)) {
-    const size = want.pool ?? (want.keep === 'keys' ? grid.blockColumns.size : 1);
-    return { rowFrom: 0, rows: 1, columns: Math.ceil(shape.kLen / size), arity: 1 };
-  }
-  const rows = want.block === undefined ? grid.blockRows : regrouped(grid.rows, want.block);
-  const columns = Math.ceil(shape.kLen / grid.blockColumns.size);
-  return { rowFrom: rows.from, rows: rows.to - rows.from, columns, arity: 2 };
 }
 
 /** The set of a node from the results of its leaves. */

@@ -1,9 +1,15 @@
 // Sharing: which heads pass over which scores together, and who reads them. One group is the query heads
 // of one KV head; what is summed over them needs them all in one pass, the rest goes head by head.
 
+import {
+  type Demand,
+  demandOf,
+  type Leaf,
+  textOf,
+  type Want,
+} from '../../../dsl/estimate/demand.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
-import { type Demand, demandOf, type Leaf, textOf, type Want } from './demand.ts';
 
 /** A wanted value and the selections made from it. */
 export interface Reading {

@@ -1,15 +1,16 @@
-// The CPU device's estimate: which keys matter, in fp32, chunk by chunk of rows. The folder: axes, demand
-// and groups (what is asked for), vectors and stream (scores), sinks and reader (sums), select and
-// combine (members). The float64 oracle is runtime/reference/estimate.ts and shares nothing with this.
+// The CPU device's estimate: which keys matter, in fp32, chunk by chunk of rows. The folder: groups (what
+// is asked for, from dsl/estimate), vectors and stream (scores), sinks and reader (sums), select and combine
+// (members). The float64 oracle is runtime/reference/estimate.ts and shares nothing with this.
 
 import { BitSet, type ChosenSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
+import { domainOf } from '../../../dsl/estimate/domain.ts';
 import { axesOfChosen, isPerGroup } from '../../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
 import { checkGraphs } from '../../inputs.ts';
 import type { Tensor } from '../../tensor.ts';
 import { type TileProducts, tileProducts } from '../products.ts';
-import { combine, domainOf, type Results } from './combine.ts';
+import { combine, type Results } from './combine.ts';
 import { headsOfGroup, type PassPlan, passesOf, type Reading } from './groups.ts';
 import { Pace } from './pace.ts';
 import { type Reader, readerOf } from './reader.ts';

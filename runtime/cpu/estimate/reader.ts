@@ -1,10 +1,17 @@
 // Who reads one wanted value: the sink that gathers it, and the selections made from it. One reader a
 // head, or one a KV head where heads are summed. No scores.
 
+import {
+  type Forced,
+  forcedOfRow,
+  forcedOfSums,
+  gridOf,
+  regrouped,
+} from '../../../dsl/estimate/axes.ts';
+import { type Leaf, textOf, type Want } from '../../../dsl/estimate/demand.ts';
+import { domainOf } from '../../../dsl/estimate/domain.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
-import { type Forced, forcedOfRow, forcedOfSums, gridOf, regrouped } from './axes.ts';
-import { domainOf, type Results } from './combine.ts';
-import { type Leaf, textOf, type Want } from './demand.ts';
+import type { Results } from './combine.ts';
 import { Selection } from './select.ts';
 import {
   directRows,

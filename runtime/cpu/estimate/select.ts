@@ -2,8 +2,8 @@
 // selection over the bits of fp32, so no row is ever sorted. Not where the weights come from.
 
 import { BitSet, type SetDomain } from '../../../dsl/chosen.ts';
-import type { Forced } from './axes.ts';
-import type { Leaf } from './demand.ts';
+import type { Forced } from '../../../dsl/estimate/axes.ts';
+import type { Leaf } from '../../../dsl/estimate/demand.ts';
 
 const cell = new Float32Array(1);
 const cellBits = new Uint32Array(cell.buffer);

@@ -1,7 +1,7 @@
 // Where a stream of rows goes: to the selections row by row, or into sums over rows, heads, columns or
 // distances. Open weights (behind exp) are summed under a running maximum. No scores and no selection.
 
-import { type Grid, type Line, visibleEnd } from './axes.ts';
+import { type Grid, type Line, visibleEnd } from '../../../dsl/estimate/axes.ts';
 import { expOfNegative } from './exponential.ts';
 
 /** Rows `[from, to)` of one head: scores, or weights after softmax. */

@@ -2,10 +2,10 @@
 // into weights and handed to the sinks. What happens to the rows then is not known here.
 
 import { diagnostic, PlanError } from '../../../dsl/diagnostic.ts';
+import { type Grid, gridOf, visibleEnd } from '../../../dsl/estimate/axes.ts';
 import type { ScoreNode } from '../../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
 import type { TileProducts } from '../products.ts';
-import { type Grid, gridOf, visibleEnd } from './axes.ts';
 import { expOfNegative } from './exponential.ts';
 import type { Pace } from './pace.ts';
 import type { Chunk, Sink } from './sinks.ts';

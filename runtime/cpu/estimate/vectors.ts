@@ -1,11 +1,17 @@
 // fp32 vectors of one head: tokens, pools, last queries, cells of an antidiagonal. A range of rows at a
 // time, so that a long tensor is never held in fp32 as a whole unless that is small. No products.
 
+import {
+  firstPosition,
+  type Line,
+  lastPosition,
+  line,
+  lineOf,
+} from '../../../dsl/estimate/axes.ts';
 import type { VectorNode } from '../../../dsl/estimate/node.ts';
 import { type LaunchShape, queryOffset } from '../../../dsl/shape.ts';
 import { fp32FromBf16, fp32FromFp16 } from '../../half.ts';
 import type { Tensor } from '../../tensor.ts';
-import { firstPosition, type Line, lastPosition, line, lineOf } from './axes.ts';
 
 /** The vectors of the members of a line. */
 export interface Vectors {

@@ -1,14 +1,8 @@
 // What the selections and divergences of a graph read, flattened: which scores, made into which
 // weights, summed over what. Equal texts mean equal values. Computes nothing.
 
-import type {
-  ChosenNode,
-  DivergenceNode,
-  ScoreNode,
-  Selectable,
-  SumNode,
-} from '../../../dsl/estimate/node.ts';
-import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
+import type { ChosenNode, DivergenceNode, ScoreNode, Selectable, SumNode } from './node.ts';
+import type { EstimateGraph } from './trace.ts';
 
 /** A step that picks members by weight. */
 export type Leaf = Extract<ChosenNode, { op: 'topk' | 'above' | 'cover' }>;

@@ -1,8 +1,8 @@
 // Where rows and columns of an estimate lie among the positions, and which columns a row sees. Pure
 // arithmetic: no tensors and no weights.
 
-import type { ScoreNode, VectorNode } from '../../../dsl/estimate/node.ts';
-import { type LaunchShape, queryOffset } from '../../../dsl/shape.ts';
+import { type LaunchShape, queryOffset } from '../shape.ts';
+import type { ScoreNode, VectorNode } from './node.ts';
 
 /**
  * Consecutive positions `[start, end)` cut into aligned members of `size` tokens; member m holds the

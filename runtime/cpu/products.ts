@@ -1,10 +1,7 @@
 // The two products of an attention tile: the native addon's, or a plain TypeScript stand-in. Not
 // the softmax between them, nor the walk over the plan.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { addonExports, isAddonOff } from '../native.ts';
 
 /**
  * Both products, all fp32 and row-major. A size of 0 changes nothing. No factor is skipped: 0 * NaN
@@ -38,77 +35,19 @@ export interface TileProducts {
   ): void;
 }
 
-/** Where the addon was looked for, and what came of it. */
-export interface AddonStatus {
-  readonly path?: string;
-  readonly loaded: boolean;
-  readonly reason?: string;
-}
-
-interface Addon {
-  readonly status: AddonStatus;
-  readonly products: readonly TileProducts[];
-}
-
-/** The folder of warploom's package.json: two levels up in the repository, three in the package. */
-function packageRoot(): string | undefined {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    const file = join(folder, 'package.json');
-    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === 'warploom') {
-      return folder;
-    }
-    if (folder === dirname(folder)) return undefined;
-  }
-}
-
-function loadAddon(): Addon {
-  const root = packageRoot();
-  if (root === undefined) {
-    return { status: { loaded: false, reason: 'no package.json of warploom' }, products: [] };
-  }
-  const path = join(root, 'build', 'Release', 'warploom.node');
-  const fail = (reason: string) => ({ status: { path, loaded: false, reason }, products: [] });
-  if (!existsSync(path)) {
-    return fail(`not built: see ${join(root, 'build', 'install.log')}`);
-  }
-  try {
-    const { products } = createRequire(import.meta.url)(path) as Pick<Addon, 'products'>;
-    return { status: { path, loaded: true }, products };
-  } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
-  }
-}
-
-let loaded: Addon | undefined;
-
-function addon(): Addon {
-  loaded ??= loadAddon();
-  return loaded;
-}
-
 /** Every native implementation that this machine can run, the fastest first. */
 export function everyNativeProducts(): readonly TileProducts[] {
-  return addon().products;
+  return addonExports<{ readonly products: readonly TileProducts[] }>()?.products ?? [];
 }
 
 /** The fastest native implementation, undefined when the addon is not there. */
 export function nativeProducts(): TileProducts | undefined {
-  return addon().products[0];
+  return everyNativeProducts()[0];
 }
 
 /** The products to compute with; the environment variable `WARPLOOM_ADDON=off` rules out native ones. */
 export function tileProducts(): TileProducts {
-  return isSwitchedOff() ? typescriptProducts : (nativeProducts() ?? typescriptProducts);
-}
-
-/** Whether `tileProducts` finds the addon, and if not, why. */
-export function addonStatus(): AddonStatus {
-  if (isSwitchedOff()) return { loaded: false, reason: 'switched off by WARPLOOM_ADDON=off' };
-  return addon().status;
-}
-
-function isSwitchedOff(): boolean {
-  return process.env.WARPLOOM_ADDON === 'off';
+  return isAddonOff() ? typescriptProducts : (nativeProducts() ?? typescriptProducts);
 }
 
 function checkSize(name: string, value: number): void {

@@ -1,6 +1,7 @@
 // The N-API face of the tile products: checks the arguments, then calls the C++ core. It holds no
 // state, so any number of threads and contexts may load it. It reads its arguments by the C
 // functions of N-API: the wrappers of node-addon-api cost more than a small product.
+#include "nvrtc/face.h"
 #include "products.h"
 
 #include <cstdint>
@@ -123,6 +124,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
     list.Set(i, one);
   }
   exports.Set("products", list);
+  initializeNvrtc(env, exports);
   return exports;
 }
 

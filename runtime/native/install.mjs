@@ -19,8 +19,11 @@ const logFile = join(build, 'install.log');
 /** What the addon is made of: its sources and the Node that it is built for. */
 function stamp() {
   const hash = createHash('sha256');
-  const sources = readdirSync(native).sort();
-  for (const file of [join(root, 'CMakeLists.txt'), ...sources.map((name) => join(native, name))]) {
+  const sources = readdirSync(native, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+  for (const file of [join(root, 'CMakeLists.txt'), ...sources]) {
     hash.update(file.slice(root.length)).update('\0').update(readFileSync(file)).update('\0');
   }
   const { platform, arch, versions } = process;

@@ -2,11 +2,11 @@
 
 import { cpus } from 'node:os';
 import {
-  addonStatus,
   everyNativeProducts,
   type TileProducts,
   typescriptProducts,
 } from '../../runtime/cpu/products.ts';
+import { addonStatus } from '../../runtime/native.ts';
 
 const shapes = [
   [16, 16, 8],

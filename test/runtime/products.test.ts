@@ -4,12 +4,12 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
-  addonStatus,
   everyNativeProducts,
   nativeProducts,
   tileProducts,
   typescriptProducts,
 } from '../../runtime/cpu/products.ts';
+import { addonStatus } from '../../runtime/native.ts';
 
 /** What one rounding can add to a float32 number, relative to it. */
 const unit = 2 ** -24;

@@ -1,0 +1,11 @@
+// The N-API face of NVRTC.
+#pragma once
+
+#include <napi.h>
+
+/// Adds exports.openNvrtc: (path: string) => Promise<{ path, major, minor, architectures, compile
+/// }>, rejected with the loader's reason when there is no NVRTC at that path. `compile` is (source:
+/// string, name: string, options: string[]) => Promise<{ status, reason, log, cubin, ptx }>: a
+/// refusal of the compiler is a status. Both work on threads of Node's pool, and reject with a
+/// TypeError arguments of another type.
+void initializeNvrtc(Napi::Env env, Napi::Object exports);

@@ -33,7 +33,9 @@ export type Step =
       /** Numbers by field. */
       readonly args: FieldValues;
       /** Fields that hold the address of a buffer, and the byte offset in it. */
-      readonly buffers: Readonly<Record<string, { readonly buffer: string; readonly offset: number }>>;
+      readonly buffers: Readonly<
+        Record<string, { readonly buffer: string; readonly offset: number }>
+      >;
     }
   | {
       /** Sets every byte of (a part of) a buffer. */

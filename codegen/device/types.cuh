@@ -6,7 +6,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef long long i64;
 
-#define WARPLOOM_DEVICE static __device__ __forceinline__
+#define WARPLOOM_DEVICE [[maybe_unused]] static __device__ __forceinline__
 #define NEGATIVE_INFINITY __int_as_float(0xff800000)
 #define POSITIVE_INFINITY __int_as_float(0x7f800000)
 #define FULL_WARP 0xffffffffu

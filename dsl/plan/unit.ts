@@ -4,12 +4,13 @@
 import type { Binding } from '../analysis/binding.ts';
 import { type Box, boxOf } from '../analysis/box.ts';
 import { atomsOf, type Formula, formulaOf, isPurelyLinear } from '../analysis/formula.ts';
-import { fold, specialise } from '../analysis/specialise.ts';
+import { specialise } from '../analysis/specialise.ts';
 import { BitSet } from '../chosen.ts';
-import { and, bool, type Expression, has, index, mentions, not, rebuild } from '../expression.ts';
+import { and, type Expression, has, index, mentions } from '../expression.ts';
 import { mergeSpans, type VisitProgram } from '../schedule.ts';
 import { queryOffset } from '../shape.ts';
 import { isUnderstood, keyArgument, type Spans } from './spans.ts';
+import { droppedBy, splitColumns } from './split.ts';
 
 /** How the visited keys are found, and what that costs; see the design, section 5. */
 export type Form = 'ranges' | 'distances' | 'columns' | 'blocks' | 'stand-ins' | 'test' | 'stated';
@@ -146,62 +147,8 @@ function formsOf(formula: Formula): readonly Form[] {
   return [...found].sort();
 }
 
-/**
- * `A and (set.has(k) or B)` as two disjoint parts: tiles of `A and B`, and packed keys of the set with
- * `A and not B`. Undefined when the mask has no such shape.
- */
-function splitColumns(
-  mask: Expression,
-  set: string,
-): { tiles: Expression; columns: Expression } | undefined {
-  const parts = flatten(mask, 'and');
-  for (const [i, part] of parts.entries()) {
-    const arms = flatten(part, 'or');
-    const asked = arms.findIndex((arm) => arm.op === 'has' && arm.set === set && isKey(arm.args));
-    if (asked < 0) continue;
-    const others = arms.filter((_, j) => j !== asked);
-    if (others.some((arm) => mentions(arm, 'has', set))) continue;
-    const a = chain(
-      'and',
-      parts.filter((_, j) => j !== i),
-    );
-    const b = chain('or', others);
-    if (mentions(a, 'has', set)) continue;
-    return { tiles: fold(and(a, b)), columns: fold(and(a, fold(not(b)))) };
-  }
-  return undefined;
-}
-
-const isKey = (args: readonly Expression[]): boolean =>
-  args.length === 1 && args[0]!.op === 'index' && args[0]!.name === 'k';
-
-function flatten(node: Expression, op: 'and' | 'or'): Expression[] {
-  return node.op === op ? node.args.flatMap((arg) => flatten(arg, op)) : [node];
-}
-
-function chain(op: 'and' | 'or', parts: readonly Expression[]): Expression {
-  const [first = bool(op === 'and'), ...others] = parts;
-  return others.reduce(
-    (all, part) => (op === 'and' ? and(all, part) : { op, kind: 'bool', args: [all, part] }),
-    first,
-  );
-}
-
-/** The mask with every `has` read as true, folded: what could be allowed if all sets were full. */
-export function hullOf(mask: Expression): Expression {
-  return rebuild(mask, (node) => (node.op === 'has' ? bool(true) : fold(node)));
-}
-
-/** The hull without the mask. Conjuncts that ask no set are the same in both: `A and not (the rest)`. */
 function restPass(mask: Expression, size: number, kLen: number): RestPass {
-  const parts = flatten(mask, 'and');
-  const plain = parts.filter((part) => !mentions(part, 'has'));
-  const asking = chain(
-    'and',
-    parts.filter((part) => mentions(part, 'has')),
-  );
-  const lost = fold(and(hullOf(asking), fold(not(asking))));
-  const dropped = fold(and(chain('and', plain), lost));
+  const dropped = droppedBy(mask);
   return {
     kind: 'rest',
     size,

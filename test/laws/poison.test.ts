@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { pointEnvironment } from '../../dsl/analysis/binding.ts';
 import { evaluate } from '../../dsl/evaluate.ts';
-import { hullOf } from '../../dsl/plan/unit.ts';
+import { hullOf } from '../../dsl/plan/split.ts';
 import { visitsOf } from '../../dsl/plan/walk.ts';
 import { queryOffset } from '../../dsl/shape.ts';
 import { planCall } from '../../runtime/plans.ts';

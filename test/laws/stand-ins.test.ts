@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import * as x from '../../dsl/expression.ts';
-import { hullOf } from '../../dsl/plan/unit.ts';
+import { hullOf } from '../../dsl/plan/split.ts';
 import { arbitraryCall, arbitraryKnobs, inputsOf, paramsOf, patternOf } from './arbitraries.ts';
 import { assertClose, attendWith, boundOf, largest, overwrite, times } from './attention.ts';
 import { law, runs } from './settings.ts';

@@ -7,9 +7,9 @@ import { pointEnvironment } from '../../../dsl/analysis/binding.ts';
 import { evaluate } from '../../../dsl/evaluate.ts';
 import type { Expression } from '../../../dsl/expression.ts';
 import { prove } from '../../../dsl/plan/coverage.ts';
+import { hullOf } from '../../../dsl/plan/split.ts';
 import {
   boxOfTile,
-  hullOf,
   planUnit,
   type UnitPlan,
   type UnitRequest,

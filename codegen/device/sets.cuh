@@ -1,0 +1,92 @@
+// Chosen sets as bitmaps: membership, ranges, and the search for the next member by a whole warp.
+
+WARPLOOM_DEVICE bool set_has(const SetView& set, int row, int column) {
+  row -= set.row_from;
+  if ((u32)row >= (u32)set.rows || (u32)column >= (u32)set.columns) return false;
+  return set.bits[(i64)row * set.stride + (column >> 5)] >> (column & 31) & 1u;
+}
+
+/** Bits of word `word` that lie in columns [from, to], both inside the word's row. */
+WARPLOOM_DEVICE u32 bits_between(int word, int from, int to) {
+  u32 mask = FULL_WARP;
+  if (from > word * 32) mask &= FULL_WARP << (from - word * 32);
+  if (to < word * 32 + 31) mask &= FULL_WARP >> (word * 32 + 31 - to);
+  return mask;
+}
+
+// Ranges wider than this are answered by "some, not all": they would cost more than the tile they save.
+#define MOST_SET_ROWS 64
+#define MOST_SET_COLUMNS 4096
+
+/** Is any member in rows [r0, r1] and columns [c0, c1]? True where the range is too wide to look. */
+WARPLOOM_DEVICE bool set_any(const SetView& set, int r0, int r1, int c0, int c1) {
+  r0 = max(r0 - set.row_from, 0);
+  r1 = min(r1 - set.row_from, set.rows - 1);
+  c0 = max(c0, 0);
+  c1 = min(c1, set.columns - 1);
+  if (r0 > r1 || c0 > c1) return false;
+  if (r1 - r0 >= MOST_SET_ROWS || c1 - c0 >= MOST_SET_COLUMNS) return true;
+  for (int row = r0; row <= r1; ++row)
+    for (int word = c0 >> 5; word <= c1 >> 5; ++word)
+      if (set.bits[(i64)row * set.stride + word] & bits_between(word, c0, c1)) return true;
+  return false;
+}
+
+/** Is every (row, column) of the range a member? False where the range is too wide to look. */
+WARPLOOM_DEVICE bool set_all(const SetView& set, int r0, int r1, int c0, int c1) {
+  r0 -= set.row_from;
+  r1 -= set.row_from;
+  if (r0 < 0 || r1 >= set.rows || c0 < 0 || c1 >= set.columns) return false;
+  if (r1 - r0 >= MOST_SET_ROWS || c1 - c0 >= MOST_SET_COLUMNS) return false;
+  for (int row = r0; row <= r1; ++row)
+    for (int word = c0 >> 5; word <= c1 >> 5; ++word)
+      if (~set.bits[(i64)row * set.stride + word] & bits_between(word, c0, c1)) return false;
+  return true;
+}
+
+/** 32 columns of rows [r0, r1] (counted from the first row of the set), united. */
+WARPLOOM_DEVICE u32 set_word(const SetView& set, int r0, int r1, int word) {
+  u32 bits = 0;
+  for (int row = r0; row <= r1; ++row) bits |= set.bits[(i64)row * set.stride + word];
+  return bits;
+}
+
+#define NO_MEMBER 2147483647
+
+/** The first column from `from` on that any row of [r0, r1] has, or NO_MEMBER. A whole warp asks, with equal arguments. */
+WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from) {
+  r0 = max(r0 - set.row_from, 0);
+  r1 = min(r1 - set.row_from, set.rows - 1);
+  from = max(from, 0);
+  if (r0 > r1 || from >= set.columns) return NO_MEMBER;
+  const int lane = threadIdx.x & 31;
+  for (int first = from >> 5; first < set.stride; first += 32) {
+    const int word = first + lane;
+    u32 bits = word < set.stride ? set_word(set, r0, r1, word) : 0u;
+    if (word * 32 < from) bits &= FULL_WARP << (from - word * 32);
+    const u32 found = __ballot_sync(FULL_WARP, bits != 0);
+    if (found == 0) continue;
+    const int owner = __ffs(found) - 1;
+    return (first + owner) * 32 + __ffs(__shfl_sync(FULL_WARP, bits, owner)) - 1;
+  }
+  return NO_MEMBER;
+}
+
+/** The last column up to `to` that any row of [r0, r1] has, or -1. A whole warp asks, with equal arguments. */
+WARPLOOM_DEVICE int set_previous(const SetView& set, int r0, int r1, int to) {
+  r0 = max(r0 - set.row_from, 0);
+  r1 = min(r1 - set.row_from, set.rows - 1);
+  to = min(to, set.columns - 1);
+  if (r0 > r1 || to < 0) return -1;
+  const int lane = threadIdx.x & 31;
+  for (int last = to >> 5; last >= 0; last -= 32) {
+    const int word = last - lane;
+    u32 bits = word >= 0 ? set_word(set, r0, r1, word) : 0u;
+    if (lane == 0 && last == to >> 5) bits &= FULL_WARP >> (31 - (to & 31));
+    const u32 found = __ballot_sync(FULL_WARP, bits != 0);
+    if (found == 0) continue;
+    const int owner = __ffs(found) - 1;
+    return (last - owner) * 32 + 31 - __clz(__shfl_sync(FULL_WARP, bits, owner));
+  }
+  return -1;
+}

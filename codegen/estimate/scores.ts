@@ -1,0 +1,120 @@
+// The kernel of the scores of a wave, and the kernel of what makes them weights. Device side:
+// device/estimate-scores.cuh, device/estimate-weights.cuh.
+
+import { type Grid, gridOf } from '../../dsl/estimate/axes.ts';
+import type { Want } from '../../dsl/estimate/demand.ts';
+import type { ScoreNode } from '../../dsl/estimate/node.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Field } from '../struct.ts';
+import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
+import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
+
+/** Rows and columns of the tile of one block of threads. */
+export const scoreTile = 64;
+
+/** The rows of a wave that a launch is for, and where row `row_from` of its first unit lies. */
+export const scoreFields = (pointer: string): Field[] => [
+  address('scores', pointer, '[units, rows, stride] of the wave'),
+  { name: 'row_from', type: 'i32', comment: 'the first row of the wave' },
+  { name: 'rows', type: 'i32', comment: 'of the wave' },
+  { name: 'stride', type: 'i32' },
+];
+
+/** grid: [column tiles, row tiles, query heads]. */
+export function scoreKernel(node: ScoreNode, shape: LaunchShape, dtype: HalfType): Kernel {
+  const grid = gridOf(node, shape);
+  const { rows, columns, width, scale } = factorsOf(node, shape);
+  const tensors = [...new Set([rows, columns].map(({ tensor }) => tensor))];
+  const read = [rows, columns].filter(({ form }) => form !== 'pool').map(({ tensor }) => tensor);
+  return kernelOf({
+    name: `estimate_scores_${rows.label}_${columns.label}`,
+    about: [
+      `Scores of ${rows.label} and ${columns.label}, vectors of ${width}: [units, rows, stride] in fp32,`,
+      `a score for each column that its row sees${grid.causal ? ', up to the diagonal' : ''}. Tiles of ${scoreTile} x ${scoreTile}.`,
+    ],
+    primitives: ['numbers', 'estimate-lines', 'estimate-vectors', 'estimate-scores'],
+    fields: [
+      ...tensors.filter((tensor) => read.includes(tensor)).flatMap(tensorFields),
+      ...vectorsFields('left', rows),
+      ...vectorsFields('right', columns),
+      ...headFields,
+      { name: 'group_from', type: 'i32', comment: 'the first KV head of the wave' },
+      ...gridFields,
+      ...scoreFields('float*'),
+      address('error', 'u64*', 'the first row with a score that is not finite'),
+    ],
+    threads: 256,
+    body: [
+      '__shared__ ScoreShared shared;',
+      'const Head head = head_of(p.unit_from + blockIdx.z, p.heads, p.kv_heads);',
+      ...gridText(grid),
+      'const int first_column = line_from(grid.columns);',
+      'const int row = p.row_from + blockIdx.y * SCORE_TILE, column = first_column + blockIdx.x * SCORE_TILE;',
+      'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows);',
+      'const int column_end = min(column + SCORE_TILE, line_to(grid.columns));',
+      'if (column >= visible_end(grid, row_end - 1)) return;',
+      ...vectorsText('left', rows, shape, dtype),
+      ...vectorsText('right', columns, shape, dtype),
+      'float sums[4][4];',
+      `score_tile<${width}>(shared, left, row, row_end, right, column, column_end, sums);`,
+      'for (int i = 0; i < 4; ++i) {',
+      '  const int own_row = row + threadIdx.x / 16 * 4 + i;',
+      '  if (own_row >= row_end) break;',
+      '  const int end = visible_end(grid, own_row);',
+      '  float* target = p.scores + ((i64)blockIdx.z * p.rows + own_row - p.row_from) * p.stride - first_column;',
+      '  for (int j = 0; j < 4; ++j) {',
+      '    const int own_column = column + threadIdx.x % 16 * 4 + j;',
+      '    if (own_column >= end) break;',
+      `    const float score = sums[i][j] * ${floatText(scale)};`,
+      '    if (!(fabsf(score) <= 3.402823466e38f)) report_not_finite(p.error, head, own_row);',
+      '    target[own_column] = score;',
+      '  }',
+      '}',
+    ],
+  });
+}
+
+/** A float32 literal that means exactly this number. */
+const floatText = (x: number): string => `${Math.fround(x).toExponential(9)}f`;
+
+/**
+ * The largest score of each row, and for softmax the reciprocal of the sum of exponentials.
+ * grid: [rows, query heads]; any number of threads.
+ */
+export function statisticsKernel(grid: Grid, how: Want['how'], untilQuery: boolean): Kernel {
+  const isSoftmax = how === 'softmax';
+  return kernelOf({
+    name: `estimate_${isSoftmax ? 'softmax' : 'maxima'}`,
+    about: [
+      `Of each row of scores [units, rows, stride] its maximum${isSoftmax ? ' and 1 / sum of e^(score - maximum)' : ''},`,
+      `over the columns that the row sees${untilQuery ? ' and that are not after it' : ''}: [units, rows] in fp32.`,
+    ],
+    primitives: ['estimate-lines', 'estimate-reduce', 'estimate-weights'],
+    fields: [
+      ...gridFields,
+      ...scoreFields('const float*'),
+      address('statistics', 'RowStatistics*', '[units, rows]'),
+    ],
+    threads: 1024,
+    body: [
+      '__shared__ WarpValues<float> shared;',
+      ...gridText(grid),
+      'const int row = p.row_from + blockIdx.x, first_column = line_from(grid.columns);',
+      `const int end = ${untilQuery ? 'min(visible_end(grid, row), row + 1)' : 'visible_end(grid, row)'};`,
+      'const i64 at = (i64)blockIdx.y * p.rows + blockIdx.x;',
+      'const float* scores = p.scores + at * p.stride - first_column;',
+      'float maximum = NEGATIVE_INFINITY;',
+      'for (int c = first_column + threadIdx.x; c < end; c += blockDim.x) maximum = fmaxf(maximum, scores[c]);',
+      'maximum = block_max(shared, maximum);',
+      ...(isSoftmax
+        ? [
+            'float sum = 0.0f;',
+            'for (int c = first_column + threadIdx.x; c < end; c += blockDim.x) sum += expf(scores[c] - maximum);',
+            'sum = block_sum(shared, sum);',
+          ]
+        : []),
+      `if (threadIdx.x == 0) p.statistics[at] = {maximum, ${isSoftmax ? '1.0f / sum' : '1.0f'}};`,
+    ],
+  });
+}

@@ -1,0 +1,86 @@
+// How the text of an estimate's kernel is put together: primitives, marker, struct, entry point. And the
+// fields that most of them share: heads, tensors and geometry.
+
+import type { Grid, Line } from '../../dsl/estimate/axes.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import { devicePrimitives } from '../device.ts';
+import type { Kernel } from '../kernel.ts';
+import { type Field, type FieldValues, Struct } from '../struct.ts';
+
+export interface KernelParts {
+  /** Its entry point: `estimate_scores_q_k`. */
+  readonly name: string;
+  /** What it does, one line of the banner each, with shapes. */
+  readonly about: readonly string[];
+  /** Files of codegen/device, in the order in which they use each other. */
+  readonly primitives: readonly string[];
+  readonly fields: readonly Field[];
+  readonly threads: number;
+  /** The statements of the entry point; `p` is the argument. */
+  readonly body: readonly string[];
+}
+
+export function kernelOf({ name, about, primitives, fields, threads, body }: KernelParts): Kernel {
+  const params = new Struct('Arguments', fields);
+  const source = [
+    devicePrimitives(...primitives),
+    '// ---- kernel ----',
+    ...about.map((line) => `// ${line}`),
+    params.text,
+    '',
+    `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const __grid_constant__ Arguments p) {`,
+    ...body.map((line) => (line === '' || line.startsWith('#') ? line : `  ${line}`)),
+    '}',
+    '',
+  ].join('\n');
+  return { name, source, threads, sharedBytes: 0, params };
+}
+
+/** An int32 argument; budgets without a limit become the largest one. */
+export const toInt = (x: number): number => Math.min(x, 2 ** 31 - 1);
+
+/** The statement `const Line <name> = ...` for a line whose size is part of the text. */
+export const lineText = (name: string, prefix: string, size: number): string =>
+  `const Line ${name} = {${size}, p.${prefix}_start, p.${prefix}_end};`;
+
+export const lineFields = (prefix: string): Field[] => [
+  { name: `${prefix}_start`, type: 'i32', comment: 'positions' },
+  { name: `${prefix}_end`, type: 'i32' },
+];
+
+export const lineArguments = (prefix: string, { start, end }: Line): FieldValues => ({
+  [`${prefix}_start`]: start,
+  [`${prefix}_end`]: end,
+});
+
+/** Scores as they are computed, as `grid`; sizes and causality are part of the text. */
+export const gridText = ({ rows, columns, causal }: Grid): string[] => [
+  `const Grid grid = {{${rows.size}, p.row_start, p.row_end}, {${columns.size}, p.column_start, p.column_end}, ${causal}};`,
+];
+
+export const gridFields: readonly Field[] = [...lineFields('row'), ...lineFields('column')];
+
+export const gridArguments = ({ rows, columns }: Grid): FieldValues => ({
+  ...lineArguments('row', rows),
+  ...lineArguments('column', columns),
+});
+
+/** Which heads a launch is for: `unit_from + blockIdx` is `batch * heads + head`. */
+export const headFields: readonly Field[] = [
+  { name: 'unit_from', type: 'i32', comment: 'the first batch * heads + head of the wave' },
+  { name: 'heads', type: 'i32' },
+  { name: 'kv_heads', type: 'i32' },
+];
+
+export const headArguments = (unitFrom: number, shape: LaunchShape): FieldValues => ({
+  unit_from: unitFrom,
+  heads: shape.heads,
+  kv_heads: shape.kvHeads,
+});
+
+export const address = (name: string, pointer: string, comment?: string): Field => ({
+  name,
+  type: 'address',
+  pointer,
+  ...(comment === undefined ? {} : { comment }),
+});

@@ -1,0 +1,140 @@
+// Expressions as CUDA C, for one (query, key) pair. Integers are int (proved to fit at launch). Floats
+// are float; a comparison that widens an integer is done in double, where both sides are exact.
+
+import type { Binary, Comparison, Expression, Unary } from '../dsl/expression.ts';
+import { walk } from '../dsl/expression.ts';
+import type { Names } from './names.ts';
+
+export type FloatKind = 'float' | 'double';
+
+const comparators: Record<Comparison, string> = { lt: '<', le: '<=', eq: '==', ne: '!=' };
+
+const infix: Partial<Record<Binary, string>> = {
+  add: '+',
+  sub: '-',
+  mul: '*',
+  bitand: '&',
+  bitor: '|',
+  bitxor: '^',
+};
+
+const intCalls: Partial<Record<Binary, string>> = {
+  floordiv: 'floor_div',
+  min: 'min',
+  max: 'max',
+  shl: 'shift_left',
+  shr: 'shift_right',
+  ushr: 'shift_right_unsigned',
+};
+
+/** Functions of one float; the float32 versions are accurate to a few ulp. */
+const floatCalls: Partial<Record<Unary, string>> = {
+  abs: 'fabsf',
+  sign: 'sign_of_float',
+  floor: 'floorf',
+  ceil: 'ceilf',
+  trunc: 'truncf',
+  exp: 'expf',
+  log: 'logf',
+  log2: 'log2f',
+  sqrt: 'sqrtf',
+  tanh: 'tanhf',
+  sin: 'sinf',
+  cos: 'cosf',
+};
+
+/** A number as a C literal of the kind. */
+export function literal(value: number, kind: 'int' | FloatKind): string {
+  if (kind === 'int') return value === -(2 ** 31) ? '(-2147483647 - 1)' : String(value);
+  if (Number.isNaN(value)) return '__int_as_float(0x7fffffff)';
+  if (!Number.isFinite(value)) return value > 0 ? 'POSITIVE_INFINITY' : 'NEGATIVE_INFINITY';
+  const digits = kind === 'float' ? String(Math.fround(value)) : String(value);
+  const text = Object.is(value, -0) ? '-0.0' : /[.e]/.test(digits) ? digits : `${digits}.0`;
+  return kind === 'float' ? `${text}f` : text;
+}
+
+/** Text over the variables `q`, `k`, `s` and the unit `u`, in parentheses where it is no single term. */
+export function scalarText(node: Expression, names: Names, floats: FloatKind = 'float'): string {
+  const text = (part: Expression, kind: FloatKind = floats): string =>
+    scalarText(part, names, kind);
+  const call = (name: string, args: readonly Expression[]): string =>
+    `${name}(${args.map((arg) => text(arg)).join(', ')})`;
+  switch (node.op) {
+    case 'const':
+      if (typeof node.value === 'boolean') return String(node.value);
+      return literal(node.value, node.kind === 'int' ? 'int' : floats);
+    case 'index':
+      return indexText(node.name);
+    case 'param':
+      return `u.${names('param', node.name)}`;
+    case 'at':
+      return `at_${names('tensor', node.tensor)}(${['u', ...node.args.map((arg) => text(arg))].join(', ')})`;
+    case 'has': {
+      const args = node.args.length === 1 ? ['0'] : [text(node.args[0]!)];
+      return `set_has(u.${names('set', node.set)}, ${[...args, text(node.args.at(-1)!)].join(', ')})`;
+    }
+    case 'unary':
+      return unaryText(node.name, node.kind, text(node.args[0]), floats);
+    case 'binary': {
+      const { name, args, kind } = node;
+      const operator = infix[name];
+      if (operator) return `(${text(args[0])} ${operator} ${text(args[1])})`;
+      if (kind === 'int')
+        return name === 'rem'
+          ? `(${text(args[0])} % ${text(args[1])})`
+          : call(intCalls[name]!, args);
+      if (name === 'div') return `(${text(args[0])} / ${text(args[1])})`;
+      if (name === 'min' || name === 'max') return call(`${name}_of<${floats}>`, args);
+      return call(name === 'rem' ? 'fmodf' : 'powf', args);
+    }
+    case 'compare': {
+      const kind = node.args.some(widensInteger) ? 'double' : 'float';
+      const [a, b] = node.args.map((arg) => text(arg, kind));
+      return `(${a} ${comparators[node.name]} ${b})`;
+    }
+    case 'and':
+    case 'or':
+      return `(${node.args.map((arg) => text(arg)).join(node.op === 'and' ? ' && ' : ' || ')})`;
+    case 'not':
+      return `!${text(node.args[0])}`;
+    case 'float':
+      return `(${floats})${text(node.args[0])}`;
+    case 'select': {
+      const [condition, yes, no] = node.args.map((arg) => text(arg));
+      return `(${condition} ? ${yes} : ${no})`;
+    }
+  }
+}
+
+function indexText(name: string): string {
+  switch (name) {
+    case 'row':
+      return '(q - u.offset)';
+    case 'kvHead':
+      return 'u.kv_head';
+    case 'qLen':
+      return 'u.q_len';
+    case 'kLen':
+      return 'u.k_len';
+    case 'head':
+    case 'batch':
+      return `u.${name}`;
+    default:
+      return name;
+  }
+}
+
+function unaryText(name: Unary, kind: 'int' | 'float', value: string, floats: FloatKind): string {
+  if (name === 'neg') return `(-${value})`;
+  if (name === 'bitnot') return `(~${value})`;
+  if (kind === 'int') return name === 'abs' ? `abs(${value})` : `sign_of(${value})`;
+  if (name === 'fround') return floats === 'float' ? value : `(double)(float)${value}`;
+  return `${floatCalls[name]!}(${value})`;
+}
+
+/** Does the value come from an integer that float32 may not hold? */
+function widensInteger(node: Expression): boolean {
+  for (const part of walk(node))
+    if (part.op === 'float' && part.args[0].op !== 'const') return true;
+  return false;
+}

@@ -1,0 +1,199 @@
+// The search that drives a walk over the keys: `keys(u, q0, q1, k)` is the first key from k on that some
+// query of [q0, q1] may attend to. Linear constraints give bounds, chosen sets are searched bit by bit;
+// what is not understood lets every key through, and the tiles are then judged one by one.
+
+import { atomsOf, type Formula, formulaOf } from '../dsl/analysis/formula.ts';
+import { collect } from '../dsl/analysis/linear.ts';
+import { binary, type Expression, index, int, mentions, rebuild } from '../dsl/expression.ts';
+import { keyArgument } from '../dsl/plan/spans.ts';
+import { printExpression } from '../dsl/print.ts';
+import { boundsText } from './bounds.ts';
+import { scalarText } from './expression.ts';
+import type { Names } from './names.ts';
+
+/** `q*Q + k*K + rest <= 0`, its rest the same for all pairs of a unit. */
+interface Constraint {
+  readonly q: number;
+  readonly k: number;
+  readonly rest: string;
+}
+
+/** `row` as a query position, which the analysis of sums understands. */
+const positional = (node: Expression): Expression =>
+  rebuild(node, (part) =>
+    part.op === 'index' && part.name === 'row'
+      ? binary('sub', index('q'), binary('sub', index('kLen'), index('qLen')))
+      : part,
+  );
+
+/** Does the mask ask a set at a distance from the query? Its tiles then start where its members are. */
+export function isUnaligned(mask: Expression): boolean {
+  return atomsOf(formulaOf(positional(mask))).some((atom) => {
+    const search = atom.op === 'has' ? searchOf(atom) : undefined;
+    return search?.form === 'shift' && mentions(search.rest, 'index', 'q');
+  });
+}
+
+/** CUDA C functions; the last one is named `name`. */
+export function keysText(name: string, mask: Expression, names: Names): string {
+  const functions: string[] = [];
+  let parts = 0;
+  const emit = (formula: Formula, own?: string): string => {
+    const title = own ?? `${name}_${++parts}`;
+    const body = bodyOf(formula, names, emit);
+    functions.push(
+      `WARPLOOM_DEVICE int ${title}(const Unit& u, int q0, int q1, int k) {\n${body}\n}`,
+    );
+    return title;
+  };
+  emit(formulaOf(positional(mask)), name);
+  return functions.join('\n');
+}
+
+type Emit = (formula: Formula) => string;
+
+function bodyOf(formula: Formula, names: Names, emit: Emit): string {
+  switch (formula.op) {
+    case 'true':
+      return '  return k;';
+    case 'false':
+      return '  return NO_MEMBER;';
+    case 'or': {
+      const parts = formula.parts.map((part) => `${emit(part)}(u, q0, q1, k)`);
+      return `  return ${parts.reduce((all, part) => `min(${all}, ${part})`)};`;
+    }
+    case 'linear':
+    case 'and':
+      return conjunction(formula.op === 'and' ? formula.parts : [formula], names, emit);
+    case 'atom':
+      return constraintsOf(formula, names)
+        ? conjunction([formula], names, emit)
+        : searchText(formula.expression, names);
+  }
+}
+
+/** Bounds from the constraints; then the other parts push the key forward until all of them agree. */
+function conjunction(parts: readonly Formula[], names: Names, emit: Emit): string {
+  const lines = ['  i64 low = k, high = NO_MEMBER - 1;'];
+  const others: string[] = [];
+  for (const part of parts) {
+    const constraints = constraintsOf(part, names);
+    if (constraints) lines.push(...constraints.map(boundText));
+    else if (!letsAllThrough(part)) others.push(emit(part));
+  }
+  lines.push('  if (low > high) return NO_MEMBER;');
+  if (others.length === 0) return [...lines, '  return (int)low;'].join('\n');
+  const [only] = others;
+  if (others.length === 1)
+    return [
+      ...lines,
+      `  const int found = ${only}(u, q0, q1, (int)low);`,
+      '  return found > high ? NO_MEMBER : found;',
+    ].join('\n');
+  return [
+    ...lines,
+    '  int found = (int)low;',
+    '  for (;;) {',
+    '    const int before = found;',
+    ...others.map((other) => `    if (found <= high) found = ${other}(u, q0, q1, found);`),
+    '    if (found > high) return NO_MEMBER;',
+    '    if (found == before) return found;',
+    '  }',
+  ].join('\n');
+}
+
+/** Nothing is known of it, so it never moves the key. */
+const letsAllThrough = (part: Formula): boolean =>
+  part.op === 'atom' && (part.expression.op !== 'has' || !searchOf(part.expression));
+
+/** What a constraint says of the keys, given any query of [q0, q1]. */
+function boundText({ q, k, rest }: Constraint): string {
+  if (q === 0) return k > 0 ? `  high = min(high, -(${rest}));` : `  low = max(low, ${rest});`;
+  if (k === 0) {
+    const fails = q > 0 ? `q0 + ${rest} > 0` : `${rest} - q1 > 0`;
+    return `  if (${fails}) return NO_MEMBER;`;
+  }
+  return q > 0 ? `  low = max(low, q0 + ${rest});` : `  high = min(high, q1 - (${rest}));`;
+}
+
+/** The constraints that a part stands for; undefined where it is something else. */
+function constraintsOf(part: Formula, names: Names): Constraint[] | undefined {
+  if (part.op === 'linear') {
+    const { q, k, constant } = part;
+    return [{ q, k, rest: `${constant}ll` }];
+  }
+  if (part.op !== 'atom' || part.expression.op !== 'compare') return undefined;
+  const { name, args } = part.expression;
+  if ((name !== 'le' && name !== 'eq') || args[0].kind !== 'int') return undefined;
+  const sum = collect(binary('sub', args[0], args[1]));
+  if (sum.others.some(([, other]) => isPerPair(other))) return undefined;
+  const known =
+    (sum.q === 0 || Math.abs(sum.q) === 1) &&
+    (sum.k === 0 || Math.abs(sum.k) === 1) &&
+    (sum.q === 0 || sum.k === 0 || sum.q === -sum.k);
+  if (!known || (sum.q === 0 && sum.k === 0)) return undefined;
+  const terms = (sign: 1 | -1): string =>
+    [
+      `${sign * sum.constant}ll`,
+      ...sum.others.map(([factor, other]) => `${sign * factor}ll * ${scalarText(other, names)}`),
+    ].join(' + ');
+  const upper = { q: sum.q, k: sum.k, rest: `(${terms(1)})` };
+  if (name === 'le') return [upper];
+  return [upper, { q: -sum.q, k: -sum.k, rest: `(${terms(-1)})` }];
+}
+
+const isPerPair = (node: Expression): boolean =>
+  mentions(node, 'index', 'q') || mentions(node, 'index', 'k') || mentions(node, 'index', 'row');
+
+/** How the member that a `has` asks for depends on the key. */
+type Search =
+  | { readonly form: 'block'; readonly block: number; readonly shift: number }
+  | { readonly form: 'shift'; readonly sign: 1 | -1; readonly rest: Expression };
+
+function searchOf(node: Expression & { op: 'has' }): Search | undefined {
+  const argument = keyArgument(node.args.at(-1)!);
+  if (!argument || (node.args.length === 2 && mentions(node.args[0]!, 'index', 'k')))
+    return undefined;
+  if (argument.form === 'block') return argument;
+  // Everything of the argument but the key, written without it: bounds of `a + k - k` would be too wide.
+  const { q, constant, others } = collect(node.args.at(-1)!);
+  const terms = [
+    ...others.map(([factor, other]) => scaled(factor, other)),
+    ...(q === 0 ? [] : [scaled(q, index('q'))]),
+  ];
+  const rest = terms.reduce((sum, term) => binary('add', sum, term), int(constant));
+  return { form: 'shift', sign: argument.sign, rest };
+}
+
+const scaled = (factor: number, node: Expression): Expression =>
+  factor === 1 ? node : binary('mul', int(factor), node);
+
+function searchText(atom: Expression, names: Names): string {
+  const search = atom.op === 'has' ? searchOf(atom) : undefined;
+  if (atom.op !== 'has' || !search) return '  return k;';
+  const set = `u.${names('set', atom.set)}`;
+  const lines = [`  // ${printExpression(atom)}`, '  const Bounds q = {q0, q1};'];
+  if (atom.args.length === 2)
+    lines.push(`  const Bounds row = ${boundsText(atom.args[0]!, names)};`);
+  else lines.push('  const Bounds row = bounds_of(0);');
+  if (search.form === 'block') {
+    const { block, shift } = search;
+    lines.push(
+      `  const int found = set_next(${set}, row.lo, row.hi, floor_div(k + ${shift}, ${block}));`,
+      `  return found == NO_MEMBER ? NO_MEMBER : max(k, clamp_int((i64)found * ${block} - ${shift}));`,
+    );
+    return lines.join('\n');
+  }
+  lines.push(`  const Bounds rest = ${boundsText(search.rest, names)};`);
+  if (search.sign === 1)
+    lines.push(
+      `  const int found = set_next(${set}, row.lo, row.hi, clamp_int((i64)rest.lo + k));`,
+      '  return found == NO_MEMBER ? NO_MEMBER : max(k, clamp_int((i64)found - rest.hi));',
+    );
+  else
+    lines.push(
+      `  const int found = set_previous(${set}, row.lo, row.hi, clamp_int((i64)rest.hi - k));`,
+      '  return found < 0 ? NO_MEMBER : max(k, clamp_int((i64)rest.lo - found));',
+    );
+  return lines.join('\n');
+}

@@ -335,9 +335,9 @@ export function mainText(
   const firstTile = segments
     ? `  const int first_tile = floor_div(u.offset, q_tile);
   const int tiles = u.q_len == 0 ? 0 : floor_div(u.k_len - 1, q_tile) - first_tile + 1;
-  if ((int)blockIdx.x >= tiles) return;
-  const int start = (first_tile + tiles - 1 - (int)blockIdx.x) * q_tile;`
-    : '  const int start = (p.first_tile + (int)gridDim.x - 1 - (int)blockIdx.x) * q_tile;';
+  if (tile >= tiles) return;
+  const int start = (first_tile + tiles - 1 - tile) * q_tile;`
+    : '  const int start = (p.first_tile + p.tiles - 1 - tile) * q_tile;';
   return `// ---- the kernel: one block, one tile of queries of one unit ----
 
 extern "C" __global__ void __launch_bounds__(threads, ${knobs.blocks})
@@ -345,7 +345,7 @@ attention(const __grid_constant__ Arguments p) {
   extern __shared__ __align__(128) u8 shared[];
   const u32 q_shared = shared_address(shared), k_shared = q_shared + q_bytes, v_shared = k_shared + stages * k_bytes;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  const int index = blockIdx.y;  // of the unit in this launch
+  const int index = blockIdx.x / p.tiles, tile = blockIdx.x % p.tiles;  // of the unit in this launch, of queries
   const Unit u = load_unit(p, index);
 
   // The last tiles come first: under a causal mask they are the longest. Tiles are anchored at multiples

@@ -120,6 +120,7 @@ const tensorFields: readonly Field[] = [
   ),
   { name: 'lse_head', type: 'i64', comment: 'rows of one head' },
   { name: 'scale', type: 'f32', comment: '1 / sqrt(head_dim)' },
+  { name: 'tiles', type: 'i32', comment: 'of queries, per unit' },
   { name: 'first_tile', type: 'i32', comment: 'query tiles count from the first position' },
 ];
 

@@ -80,9 +80,14 @@ const floatText = (x: number): string => `${Math.fround(x).toExponential(9)}f`;
 
 /**
  * The largest score of each row, and for softmax the reciprocal of the sum of exponentials.
- * grid: [rows, query heads]; any number of threads.
+ * grid: [rows, query heads]; `threads` share a row.
  */
-export function statisticsKernel(grid: Grid, how: Want['how'], untilQuery: boolean): Kernel {
+export function statisticsKernel(
+  grid: Grid,
+  how: Want['how'],
+  untilQuery: boolean,
+  threads: number,
+): Kernel {
   const isSoftmax = how === 'softmax';
   return kernelOf({
     name: `estimate_${isSoftmax ? 'softmax' : 'maxima'}`,
@@ -96,7 +101,7 @@ export function statisticsKernel(grid: Grid, how: Want['how'], untilQuery: boole
       ...scoreFields('const float*'),
       address('statistics', 'RowStatistics*', '[units, rows]'),
     ],
-    threads: 1024,
+    threads,
     body: [
       '__shared__ WarpValues<float> shared;',
       ...gridText(grid),

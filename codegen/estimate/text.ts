@@ -36,6 +36,10 @@ export function kernelOf({ name, about, primitives, fields, threads, body }: Ker
   return { name, source, threads, sharedBytes: 0, params };
 }
 
+/** Threads that share a row of so many columns: few where there are many short rows, all where it is long. */
+export const threadsOfRow = (columns: number): number =>
+  columns <= 2 ** 11 ? 64 : columns <= 2 ** 14 ? 256 : 1024;
+
 /** An int32 argument; budgets without a limit become the largest one. */
 export const toInt = (x: number): number => Math.min(x, 2 ** 31 - 1);
 

@@ -1,0 +1,55 @@
+// A launch list under construction: steps, the workspace they need, and the kernels, each once.
+
+import type { Buffer, Kernel, LaunchList, Step } from '../kernel.ts';
+import type { FieldValues } from '../struct.ts';
+
+/** A place in a buffer. */
+export interface Place {
+  readonly buffer: string;
+  readonly offset: number;
+}
+
+export const at = (buffer: string, offset = 0): Place => ({ buffer, offset });
+
+export class Launches {
+  readonly #steps: Step[] = [];
+  readonly #bytes = new Map<string, number>();
+  readonly #kernels = new Map<string, Kernel>();
+
+  /** A buffer of the workspace; asked for several times, it is as large as the largest wish. */
+  need(name: string, bytes: number): string {
+    this.#bytes.set(name, Math.max(this.#bytes.get(name) ?? 0, bytes));
+    return name;
+  }
+
+  /** The same text is the same kernel. */
+  kernel(kernel: Kernel): Kernel {
+    const known = this.#kernels.get(kernel.source) ?? kernel;
+    this.#kernels.set(kernel.source, known);
+    return known;
+  }
+
+  /** Nothing, where the grid is empty. */
+  launch(
+    kernel: Kernel,
+    grid: readonly [number, number, number],
+    args: FieldValues,
+    buffers: Readonly<Record<string, Place>>,
+  ): void {
+    if (grid.every((size) => size > 0))
+      this.#steps.push({ op: 'launch', kernel: this.kernel(kernel), grid, args, buffers });
+  }
+
+  fill(buffer: string, bytes: number, value: number): void {
+    if (bytes > 0) this.#steps.push({ op: 'fill', buffer, offset: 0, bytes, value });
+  }
+
+  get kernels(): Kernel[] {
+    return [...this.#kernels.values()];
+  }
+
+  get list(): LaunchList {
+    const workspace = [...this.#bytes].map(([name, bytes]): Buffer => ({ name, bytes }));
+    return { workspace, steps: this.#steps };
+  }
+}

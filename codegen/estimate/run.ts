@@ -1,0 +1,345 @@
+// The launches of one pass: wave by wave and chunk by chunk pools, scores, statistics, sums and selections.
+
+import { firstPosition, lastPosition, line } from '../../dsl/estimate/axes.ts';
+import type { FieldValues } from '../struct.ts';
+import { at, type Launches, type Place } from './launches.ts';
+import type { PassPlan, ReadingPlan, SetPlan } from './passes.ts';
+import { runsOfEqual } from './runs.ts';
+import { scoreKernel, scoreTile, statisticsKernel } from './scores.ts';
+import { leafArguments, selectKernel, type SelectSpec } from './select.ts';
+import {
+  distanceKernel,
+  poolSumsKernel,
+  shiftKernel,
+  sumKernel,
+  type SumSpec,
+  sumThreads,
+} from './sums.ts';
+import { gridArguments, headArguments, lineArguments, threadsOfRow } from './text.ts';
+import {
+  factorsOf,
+  poolBytes,
+  poolKernel,
+  type Side,
+  tensorArguments,
+} from './vectors.ts';
+import { type Chunk, roundUp, type Wave, type WavePlan, wavesOf } from './waves.ts';
+import type { EstimateLaunchRequest } from './index.ts';
+
+export interface PassContext extends EstimateLaunchRequest {
+  readonly launches: Launches;
+  /** The query heads whose sets are needed. */
+  readonly needed: ReadonlySet<number>;
+  /** The buffer that a selection writes. */
+  readonly bitsOf: (set: SetPlan) => string;
+}
+
+/** One pass with all that its launches share. */
+interface Pass extends PassContext {
+  readonly pass: PassPlan;
+  readonly plan: WavePlan;
+}
+
+export function runPass(pass: PassPlan, context: PassContext): void {
+  const { shape, needed, scoreBytes } = context;
+  const all: Pass = { ...context, pass, plan: wavesOf(pass, shape, needed, scoreBytes) };
+  const { rows, columns } = factorsOf(pass.scores, shape);
+  for (const wave of all.plan.waves) {
+    pool('right', columns, columns.line, wave, all);
+    for (const [reading, i] of summed(pass)) clearSums(reading, i, wave, all);
+    for (const [c, chunk] of all.plan.chunks.entries()) {
+      pool('left', rows, chunk, wave, all);
+      score(chunk, wave, all);
+      statistics(chunk, wave, all);
+      for (const [i, reading] of pass.readings.entries()) {
+        if (!reading.isDirect) sum(reading, i, chunk, c > 0, wave, all);
+        if (reading.rows) select(reading, i, chunk, wave, all);
+      }
+    }
+    for (const [reading, i] of summed(pass)) {
+      poolSums(reading, i, wave, all);
+      select(reading, i, undefined, wave, all);
+    }
+  }
+}
+
+/** The readings that are sums of one axis, and their numbers. */
+const summed = ({ readings }: PassPlan): [ReadingPlan, number][] =>
+  [...readings.entries()].filter(([, { rows }]) => !rows).map(([i, reading]) => [reading, i]);
+
+/** KV heads of a wave, numbered over all batch entries. */
+function groupsOf({ from, to }: Wave, { shape }: Pass): Wave {
+  const size = shape.heads / shape.kvHeads;
+  return { from: Math.floor(from / size), to: Math.floor((to - 1) / size) + 1 };
+}
+
+/** Makes the pools of one side, where it is made of pools. */
+function pool(name: 'left' | 'right', side: Side, members: Chunk, wave: Wave, all: Pass): void {
+  if (side.form !== 'pool') return;
+  const { launches, shape, dtype, strides } = all;
+  const units = side.tensor === 'q' ? wave : groupsOf(wave, all);
+  const count = members.to - members.from;
+  const bytes = (units.to - units.from) * poolBytes(count, shape);
+  launches.launch(
+    poolKernel(side, shape, dtype),
+    [count, units.to - units.from, 1],
+    {
+      ...tensorArguments(side.tensor, strides[side.tensor], shape),
+      ...headArguments(wave.from, shape),
+      ...lineArguments('row', side.line),
+      from: members.from,
+    },
+    { [side.tensor]: at(side.tensor), pools: at(launches.need(name, bytes)) },
+  );
+}
+
+/** Where a chunk of the scores of a wave lies. */
+const scorePlace = ({ from, to }: Chunk, { plan }: Pass): FieldValues => ({
+  row_from: from,
+  rows: to - from,
+  stride: plan.stride,
+});
+
+const scores = ({ launches, plan }: Pass): Place =>
+  at(launches.need('scores', 4 * plan.units * plan.rows * plan.stride));
+
+const statisticsOf = ({ launches, plan }: Pass): Place =>
+  at(launches.need('statistics', 8 * plan.units * plan.rows));
+
+/** The columns of a chunk end where its last row's do. */
+function columnsOf(chunk: Chunk, { pass: { grid } }: Pass): number {
+  const { rows, columns, causal } = grid;
+  if (!causal) return columns.to - columns.from;
+  const last = lastPosition(rows, chunk.to - 1);
+  return Math.min(columns.to, Math.floor(last / columns.size) + 1) - columns.from;
+}
+
+function score(chunk: Chunk, wave: Wave, all: Pass): void {
+  const { shape, dtype, strides, launches, pass } = all;
+  const { rows, columns } = factorsOf(pass.scores, shape);
+  const kernel = scoreKernel(pass.scores, shape, dtype);
+  const sides = [
+    { name: 'left', side: rows, members: chunk },
+    { name: 'right', side: columns, members: columns.line },
+  ];
+  const args: Record<string, number> = {};
+  const buffers: Record<string, Place> = { scores: scores(all), error: at('error') };
+  for (const { name, side, members } of sides) {
+    if (side.form === 'pool') {
+      args[`${name}_members`] = members.to - members.from;
+      args[`${name}_from`] = members.from;
+      buffers[name] = at(name);
+      continue;
+    }
+    Object.assign(args, tensorArguments(side.tensor, strides[side.tensor], shape));
+    buffers[side.tensor] = at(side.tensor);
+    if (side.form === 'cells') Object.assign(args, lineArguments(name, side.line));
+  }
+  launches.launch(
+    kernel,
+    [
+      Math.ceil(columnsOf(chunk, all) / scoreTile),
+      Math.ceil((chunk.to - chunk.from) / scoreTile),
+      wave.to - wave.from,
+    ],
+    {
+      ...args,
+      ...headArguments(wave.from, shape),
+      group_from: groupsOf(wave, all).from,
+      ...gridArguments(pass.grid),
+      ...scorePlace(chunk, all),
+    },
+    buffers,
+  );
+}
+
+function statistics(chunk: Chunk, wave: Wave, all: Pass): void {
+  const { grid, how, untilQuery } = all.pass;
+  if (how === 'raw') return;
+  all.launches.launch(
+    statisticsKernel(grid, how, untilQuery, threadsOfRow(columnsOf(chunk, all))),
+    [chunk.to - chunk.from, wave.to - wave.from, 1],
+    { ...gridArguments(grid), ...scorePlace(chunk, all) },
+    { scores: scores(all), statistics: statisticsOf(all) },
+  );
+}
+
+/** Rows of sums that the rows of a chunk go to; one, where all rows are summed. */
+function sumRows({ rows }: ReadingPlan, chunk: Chunk, { pass: { grid } }: Pass): Chunk {
+  if (!rows) return { from: 0, to: 1 };
+  const from = Math.floor(firstPosition(grid.rows, chunk.from) / rows.size);
+  return { from, to: Math.floor(lastPosition(grid.rows, chunk.to - 1) / rows.size) + 1 };
+}
+
+interface SumPlace {
+  /** [sums, rows of sums, stride] */
+  readonly sums: Place;
+  readonly stride: number;
+  readonly units: Wave;
+  readonly bytes: number;
+}
+
+/** Sums over heads are one per KV head. Sums of one axis outlive the chunk, and have a buffer each. */
+function sumPlace(reading: ReadingPlan, i: number, count: number, wave: Wave, all: Pass): SumPlace {
+  const { columns, rows, want } = reading;
+  const units = want.group ? groupsOf(wave, all) : wave;
+  const stride = roundUp(rows ? columns.to - columns.from : columns.to, 32);
+  const bytes = 4 * (units.to - units.from) * count * stride;
+  const name = rows ? 'sums' : `sums ${i}`;
+  return { sums: at(all.launches.need(name, bytes)), stride, units, bytes };
+}
+
+function sumSpec({ rows, columns, want }: ReadingPlan, { pass, shape }: Pass): SumSpec {
+  const heads = want.group ? shape.heads / shape.kvHeads : 1;
+  return { grid: pass.grid, how: pass.how, rows, columns, heads };
+}
+
+/** Sums of no rows are zeros. */
+function clearSums(reading: ReadingPlan, i: number, wave: Wave, all: Pass): void {
+  const { sums, bytes } = sumPlace(reading, i, 1, wave, all);
+  all.launches.fill(sums.buffer, bytes, 0);
+}
+
+function sum(
+  reading: ReadingPlan,
+  i: number,
+  chunk: Chunk,
+  adds: boolean,
+  wave: Wave,
+  all: Pass,
+): void {
+  const { launches, pass } = all;
+  const spec = sumSpec(reading, all);
+  const own = sumRows(reading, chunk, all);
+  const count = own.to - own.from;
+  const { sums, stride, units } = sumPlace(reading, i, count, wave, all);
+  const sumsWave = units.to - units.from;
+  const goesOn = { sums_from: own.from, adds: Number(adds && !reading.rows) };
+  const buffers: Record<string, Place> = {
+    scores: scores(all),
+    statistics: statisticsOf(all),
+    sums,
+  };
+  if (pass.how === 'exp') {
+    const name = reading.rows ? 'shifts' : `shifts ${i}`;
+    const shifts = at(launches.need(name, 8 * sumsWave * count));
+    buffers['shifts'] = shifts;
+    launches.launch(
+      shiftKernel(spec),
+      [count, sumsWave, 1],
+      { row_from: chunk.from, rows: chunk.to - chunk.from, ...goesOn },
+      { statistics: statisticsOf(all), shifts },
+    );
+  }
+  const { columns, want } = reading;
+  const width = columns.to - columns.from;
+  launches.launch(
+    want.keep === 'distances' ? distanceKernel(spec) : sumKernel(spec),
+    [count, Math.ceil(width / sumThreads), sumsWave],
+    {
+      ...gridArguments(pass.grid),
+      ...scorePlace(chunk, all),
+      sums_stride: stride,
+      sums_rows: count,
+      ...goesOn,
+    },
+    buffers,
+  );
+}
+
+const pooledBuffer = (i: number): string => `pooled sums ${i}`;
+
+function poolSums(reading: ReadingPlan, i: number, wave: Wave, all: Pass): void {
+  const { want, columns } = reading;
+  if (want.pool === undefined) return;
+  const { sums, stride, units } = sumPlace(reading, i, 1, wave, all);
+  const blocks = Math.ceil(columns.to / want.pool);
+  const count = units.to - units.from;
+  const pooledStride = roundUp(blocks, 32);
+  all.launches.launch(
+    poolSumsKernel(want.pool),
+    [Math.ceil(blocks / sumThreads), count, 1],
+    { stride, members: columns.to, pooled_stride: pooledStride },
+    { sums, pooled: at(all.launches.need(pooledBuffer(i), 4 * count * pooledStride)) },
+  );
+}
+
+/** What the selections of a reading see. */
+export function specOf(pass: PassPlan, reading: ReadingPlan, set: SetPlan): SelectSpec {
+  const { rows, isDirect, want } = reading;
+  const columns = rows
+    ? reading.columns
+    : line((want.pool ?? 1) * reading.columns.size, 0, pass.grid.columns.end);
+  const how = isDirect ? pass.how : 'raw';
+  return { leaf: set.leaves[0]!, grid: pass.grid, rows, columns, how };
+}
+
+/** Where the weights of a selection lie: scores, sums, or pooled sums. */
+function weightsOf(
+  reading: ReadingPlan,
+  i: number,
+  rows: Chunk,
+  wave: Wave,
+  all: Pass,
+): { weights: Place; stride: number } {
+  if (reading.isDirect) return { weights: scores(all), stride: all.plan.stride };
+  const { pool: size } = reading.want;
+  if (size !== undefined) {
+    const stride = roundUp(Math.ceil(reading.columns.to / size), 32);
+    return { weights: at(pooledBuffer(i)), stride };
+  }
+  const { sums, stride } = sumPlace(reading, i, rows.to - rows.from, wave, all);
+  return { weights: sums, stride };
+}
+
+/** Selects from rows of a chunk, or from sums of one axis; one launch for each run of heads of equal numbers. */
+function select(
+  reading: ReadingPlan,
+  i: number,
+  chunk: Chunk | undefined,
+  wave: Wave,
+  all: Pass,
+): void {
+  const { shape, launches, pass, needed } = all;
+  const rows = chunk ? sumRows(reading, chunk, all) : { from: 0, to: 1 };
+  const { weights, stride } = weightsOf(reading, i, rows, wave, all);
+  const count = rows.to - rows.from;
+  for (const set of reading.sets) {
+    const spec = specOf(pass, reading, set);
+    const kernel = selectKernel(spec, threadsOfRow(set.chosen.columns));
+    const units = set.perGroup ? groupsOf(wave, all) : wave;
+    const perBatch = set.perGroup ? shape.kvHeads : shape.heads;
+    const words = Math.ceil(set.chosen.columns / 32);
+    // A wave may hold parts of several batch entries.
+    for (let batch = Math.floor(units.from / perBatch); batch * perBatch < units.to; batch++) {
+      const first = batch * perBatch;
+      const within = { from: Math.max(0, units.from - first), to: units.to - first };
+      for (const { from, to, leaf } of runsOfEqual(set, shape, needed, within)) {
+        const before = first + from - units.from;
+        launches.launch(
+          kernel,
+          [count, to - from, 1],
+          {
+            ...gridArguments(pass.grid),
+            stride,
+            row_from: rows.from,
+            rows: count,
+            ...leafArguments(leaf),
+            words,
+            set_from: set.chosen.rowFrom,
+            set_rows: set.chosen.rows,
+            unit: first + from,
+          },
+          {
+            weights: at(weights.buffer, 4 * before * count * stride),
+            ...(spec.how === 'raw'
+              ? {}
+              : { statistics: at(statisticsOf(all).buffer, 8 * before * count) }),
+            bits: at(all.bitsOf(set)),
+            ...(leaf.op === 'topk' ? {} : { dense: at(`dense ${set.name}`) }),
+          },
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,208 @@
+// The kernels that pick members: one block of threads a row, by one of the three rules; and the kernel that
+// fills the units in which a row needed more than its capacity. Device side: device/select-*.cuh.
+
+import type { Grid, Line } from '../../dsl/estimate/axes.ts';
+import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Field, FieldValues } from '../struct.ts';
+import { address, gridFields, gridText, kernelOf, toInt } from './text.ts';
+
+/** What a selection sees. */
+export interface SelectSpec {
+  readonly leaf: Leaf;
+  readonly grid: Grid;
+  /** Its rows and columns; no rows for sums of one axis. */
+  readonly rows: Line | undefined;
+  /** Of one axis: its members, from position 0 on. */
+  readonly columns: Line;
+  /** How scores become weights; 'raw' when they are weights already. */
+  readonly how: Want['how'];
+}
+
+/** Numbers of a leaf: launch data. */
+export const leafArguments = (leaf: Leaf): FieldValues => ({
+  always_first: toInt(leaf.always.first),
+  always_last: toInt(leaf.always.last),
+  ...(leaf.op === 'topk' ? { count: toInt(leaf.count) } : { capacity: toInt(leaf.capacity) }),
+  ...(leaf.op === 'above' ? { share: leaf.share } : {}),
+  ...(leaf.op === 'cover' ? { mass: massOf(leaf.mass) } : {}),
+});
+
+/** Only mass 1 means all: what rounds to 1 is the largest float below it. */
+const massOf = (mass: number): number =>
+  mass < 1 && Math.fround(mass) === 1 ? 1 - 2 ** -24 : mass;
+
+const alwaysFields: readonly Field[] = [
+  { name: 'always_first', type: 'i32' },
+  { name: 'always_last', type: 'i32' },
+];
+
+/** The bits of a set, and the rows of it that a launch is for. */
+const bitFields: readonly Field[] = [
+  address('bits', 'u32*', '[units, set_rows, words]'),
+  { name: 'words', type: 'i32', comment: 'per row' },
+  { name: 'set_from', type: 'i32', comment: 'the first row of the set' },
+  { name: 'set_rows', type: 'i32' },
+  { name: 'unit', type: 'i32', comment: 'the first unit' },
+  { name: 'batch_units', type: 'i32', comment: 'units per batch entry' },
+];
+
+const hasCapacity = (leaf: Leaf): boolean => leaf.op !== 'topk';
+
+/** Statements: what the row sees as `to`, and `forced`. */
+const rowText = ({ grid, rows, columns }: SelectSpec): string[] => [
+  ...gridText(grid),
+  `const Line columns = {${columns.size}, ${rows ? 'p.column_start' : '0'}, p.column_end};`,
+  ...(rows
+    ? [
+        `const Line rows = {${rows.size}, p.row_start, p.row_end};`,
+        'const int to = visible_end_of_block(grid, rows, columns, row);',
+        'const Forced forced = forced_of_row(rows, columns, row, p.always_first, p.always_last);',
+      ]
+    : [
+        'const int to = line_to(columns);',
+        'const Forced forced = forced_of_sums(to, p.always_first, p.always_last);',
+      ]),
+];
+
+/** grid: [rows, units]; `threads` share a row. */
+export function selectKernel(spec: SelectSpec, threads: number): Kernel {
+  const { leaf, how } = spec;
+  const rule = {
+    topk: 'choose_largest(shared, seen, p.count)',
+    above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(shared, floats, seen, p.share)`,
+    cover: 'choose_mass(shared, floats, integers, seen, p.mass)',
+  }[leaf.op];
+  const about = {
+    topk: 'The largest `count` of each row',
+    above: 'All of each row that reach a share of its largest or its sum',
+    cover: 'The fewest of each row that hold a mass',
+  }[leaf.op];
+  return kernelOf({
+    name: `estimate_${leaf.op}_${how}`,
+    about: [
+      `${about}, forced members included:`,
+      'weights [units, rows, stride] to bits [units, set_rows, words].',
+    ],
+    primitives: [
+      'estimate-lines',
+      'estimate-reduce',
+      'estimate-weights',
+      'select-row',
+      'select-rules',
+    ],
+    fields: [
+      ...gridFields,
+      address(
+        'weights',
+        'const float*',
+        '[units, rows, stride]; scores where they are not weights yet',
+      ),
+      { name: 'stride', type: 'i32' },
+      { name: 'row_from', type: 'i32', comment: 'the first row' },
+      { name: 'rows', type: 'i32', comment: 'between two units' },
+      ...(how === 'raw' ? [] : [address('statistics', 'const RowStatistics*', '[units, rows]')]),
+      ...alwaysFields,
+      ...(leaf.op === 'topk'
+        ? [{ name: 'count', type: 'i32' } as const]
+        : [{ name: 'capacity', type: 'i32' } as const]),
+      ...(leaf.op === 'above' ? [{ name: 'share', type: 'f32' } as const] : []),
+      ...(leaf.op === 'cover' ? [{ name: 'mass', type: 'f32' } as const] : []),
+      ...(hasCapacity(leaf)
+        ? [address('dense', 'u32*', '[units]: 1 for capacities exceeded')]
+        : []),
+      ...bitFields.filter(({ name }) => name !== 'batch_units'),
+    ],
+    threads,
+    body: [
+      '__shared__ SelectShared shared;',
+      ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
+      ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
+      'const int row = p.row_from + blockIdx.x;',
+      ...rowText(spec),
+      'const int from = line_from(columns);',
+      'const i64 at = (i64)blockIdx.y * p.rows + blockIdx.x;',
+      'const float* weights = p.weights + at * p.stride - from;',
+      ...(how === 'raw'
+        ? ['const auto weight = [&](int column) { return weights[column]; };']
+        : [
+            'const RowStatistics statistics = p.statistics[at];',
+            `const auto weight = [&](int column) { return weight_of<HOW_${how.toUpperCase()}>(weights[column], statistics); };`,
+          ]),
+      'const int unit = p.unit + blockIdx.y;',
+      'u32* bits = p.bits + ((i64)unit * p.set_rows + row - p.set_from) * p.words;',
+      'const SeenRow<decltype(weight)> seen = {weight, from, to, forced, bits, p.words};',
+      ...(hasCapacity(leaf)
+        ? [
+            `const u32 members = ${rule};`,
+            'if (threadIdx.x == 0 && members > (u32)p.capacity) atomicOr(p.dense + unit, 1u);',
+          ]
+        : [`${rule};`]),
+    ],
+  });
+}
+
+/** Threads over the words of a row. */
+export const wordThreads = 128;
+
+/**
+ * Fills the rows of dense units with all that they see. grid: [rows, words / wordThreads, units of one
+ * batch entry x batch entries].
+ */
+export function fillKernel(spec: SelectSpec): Kernel {
+  return kernelOf({
+    name: 'estimate_fill',
+    about: [
+      'The rows of units that a capacity made dense: all that they see, and what is forced,',
+      'bits [units, set_rows, words].',
+    ],
+    primitives: ['estimate-lines', 'estimate-reduce', 'select-row'],
+    fields: [
+      ...gridFields,
+      ...alwaysFields,
+      address('dense', 'const u32*', '[units]'),
+      { name: 'units', type: 'i32', comment: 'of each batch entry' },
+      ...bitFields,
+    ],
+    threads: wordThreads,
+    body: [
+      'const int unit = p.unit + blockIdx.z % p.units + blockIdx.z / p.units * p.batch_units;',
+      'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
+      'if (p.dense[unit] == 0 || word >= p.words) return;',
+      'const int row = p.set_from + blockIdx.x;',
+      ...rowText(spec),
+      'u32 bits = 0;',
+      'for (int bit = 0; bit < 32; ++bit) {',
+      '  const int column = word * 32 + bit;',
+      '  const bool is_seen = column >= line_from(columns) && column < to;',
+      '  if (is_seen || is_forced(forced, column)) bits |= 1u << bit;',
+      '}',
+      'p.bits[((i64)unit * p.set_rows + blockIdx.x) * p.words + word] = bits;',
+    ],
+  });
+}
+
+/** The union of [s, s + size) over the members s. grid: [rows, words / wordThreads, units]. */
+export function dilateKernel(size: number): Kernel {
+  return kernelOf({
+    name: `estimate_dilate${size}`,
+    about: [
+      `The union of [s, s + ${size}) over the members s: bits [units, rows, source_words]`,
+      'to [units, rows, words], one word a thread.',
+    ],
+    primitives: ['estimate-dilate'],
+    fields: [
+      address('source', 'const u32*', '[units, rows, source_words]'),
+      { name: 'source_words', type: 'i32' },
+      address('bits', 'u32*', '[units, rows, words]'),
+      { name: 'words', type: 'i32' },
+    ],
+    threads: wordThreads,
+    body: [
+      'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
+      'if (word >= p.words) return;',
+      'const i64 row = (i64)blockIdx.z * gridDim.x + blockIdx.x;',
+      `p.bits[row * p.words + word] = dilated_word<${size}>(p.source + row * p.source_words, p.source_words, word);`,
+    ],
+  });
+}

@@ -80,6 +80,9 @@ export const codes = {
   R003: 'used after dispose',
   R004: 'a worker that failed',
   R005: 'an option that is not understood',
+  R009: 'the CUDA compiler NVRTC is not there',
+  R010: 'an architecture that NVRTC does not know',
+  R011: 'a kernel that the compiler refuses',
 } as const;
 
 export type Code = keyof typeof codes;

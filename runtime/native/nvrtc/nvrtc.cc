@@ -2,6 +2,7 @@
 
 #include "../library.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -66,10 +67,9 @@ std::string contents(Program program, int (*size)(Program, size_t *),
   return read(program, &all[0]) == 0 ? all : std::string();
 }
 
-/// Texts come with the zero that ends them.
-std::string withoutZero(std::string text) {
-  while (!text.empty() && text.back() == '\0')
-    text.pop_back();
+/// A zero ends a text, and joins the parts of a log.
+std::string withoutZeros(std::string text) {
+  text.erase(std::remove(text.begin(), text.end(), '\0'), text.end());
   return text;
 }
 
@@ -140,10 +140,10 @@ Compilation Nvrtc::compile(const std::string &source, const std::string &name,
     for (const std::string &option : options)
       texts.push_back(option.c_str());
     done.status = nvrtc.compile(program, static_cast<int>(texts.size()), texts.data());
-    done.log = withoutZero(contents(program, nvrtc.logSize, nvrtc.log));
+    done.log = withoutZeros(contents(program, nvrtc.logSize, nvrtc.log));
     if (done.status == 0) {
       done.cubin = contents(program, nvrtc.cubinSize, nvrtc.cubin);
-      done.ptx = withoutZero(contents(program, nvrtc.ptxSize, nvrtc.ptx));
+      done.ptx = withoutZeros(contents(program, nvrtc.ptxSize, nvrtc.ptx));
     }
     nvrtc.destroy(&program);
   }

@@ -1,0 +1,55 @@
+// From a kernel as text to machine code and a report, by way of the cache. What everything else uses.
+
+import { createHash } from 'node:crypto';
+import type { Kernel } from '../../codegen/kernel.ts';
+import { type KernelCache, kernelCache } from './cache.ts';
+import { entryForm } from './entry.ts';
+import { findNvrtc, type Nvrtc } from './nvrtc.ts';
+import { type KernelReport, reportOf } from './report.ts';
+
+export interface CompileKernelOptions {
+  /** More options of NVRTC, one a string. */
+  readonly options?: readonly string[];
+  readonly cache?: KernelCache;
+  /** Default: the one that `findNvrtc` finds. */
+  readonly nvrtc?: Nvrtc;
+}
+
+export interface CompiledKernel {
+  /** Machine code for the one architecture. Shared with other callers: not to be written to. */
+  readonly cubin: Uint8Array;
+  readonly report: KernelReport;
+  /** Whether no compiler ran: an earlier call or process had done it. */
+  readonly fromCache: boolean;
+  /** How long this call took. */
+  readonly milliseconds: number;
+}
+
+/** Without it the log holds no resources. */
+const verbose = '--ptxas-options=-v';
+
+/**
+ * Compiles a kernel for an architecture such as `sm_80` or `sm_90a`, or takes it from the cache.
+ * Throws DeviceError R009 without an NVRTC, R010 for an architecture that it does not know, R011 for a
+ * source that it refuses.
+ */
+export async function compileKernel(
+  kernel: Pick<Kernel, 'name' | 'source'>,
+  arch: string,
+  { options = [], cache = kernelCache(), nvrtc }: CompileKernelOptions = {},
+): Promise<CompiledKernel> {
+  const start = performance.now();
+  const compiler = nvrtc ?? (await findNvrtc());
+  const { name, source } = kernel;
+  const key = keyOf([name, source, compiler.version, arch, options, entryForm]);
+  const { entry, fromCache } = await cache.take(key, async () => {
+    const request = { name, source, arch, options: [verbose, ...options] };
+    const { cubin, log } = await compiler.compile(request);
+    return { cubin, report: reportOf(log, name) };
+  });
+  return { ...entry, fromCache, milliseconds: performance.now() - start };
+}
+
+/** All that decides the machine code, as one name. */
+const keyOf = (parts: readonly unknown[]): string =>
+  createHash('sha256').update(JSON.stringify(parts)).digest('hex');

@@ -1,0 +1,129 @@
+// Compiling for the emulator, by the system's C++ compiler: the engine once, each kernel once. What was
+// compiled is kept in build/emulator under the hash of all that it depends on.
+
+import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Kernel } from '../../codegen/kernel.ts';
+import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { fileOf, hostSource, twins, twinTexts } from './source.ts';
+
+const run = promisify(execFile);
+
+const engine = fileURLToPath(new URL('./engine/', import.meta.url));
+const store = fileURLToPath(new URL('../../build/emulator/', import.meta.url));
+
+// -fsanitize=thread makes the compiler call a hook at every load and store; its runtime is not linked, the
+// engine has the hooks. Locals begin as a pattern, so that a register that was never set shows.
+const kernelFlags = [
+  '-std=c++17',
+  '-O1',
+  '-g1',
+  '-fPIC',
+  '-fsanitize=thread',
+  '-ftrivial-auto-var-init=pattern',
+  '-ffp-contract=off',
+  '-fno-strict-aliasing',
+  '-fno-exceptions',
+  '-fno-rtti',
+  '-fno-stack-protector',
+  '-fno-math-errno',
+  '-w',
+];
+const engineFlags = ['-std=c++17', '-O2', '-g1', '-ffp-contract=off', '-rdynamic'];
+
+interface Compiler {
+  readonly command: string;
+  readonly version: string;
+}
+
+let compiler: Promise<Compiler> | undefined;
+
+/** The compiler: `CXX`, or the first of the usual names. Throws DeviceError R002 when there is none. */
+function findCompiler(): Promise<Compiler> {
+  compiler ??= (async () => {
+    for (const command of process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++']) {
+      const found = await run(command, ['--version']).catch(() => undefined);
+      if (found) return { command, version: found.stdout };
+    }
+    const help = 'install g++ or clang++, or name one in CXX';
+    throw new DeviceError([
+      diagnostic('R002', 'the emulator needs a C++ compiler, and none is found', { help }),
+    ]);
+  })();
+  return compiler;
+}
+
+const made = new Map<string, Promise<string>>();
+
+/**
+ * The path of what `make` writes, made at most once for each key in this process and kept for others.
+ * `make` writes beside the place; a rename makes it appear whole.
+ */
+function once(
+  key: readonly string[],
+  suffix: string,
+  make: (to: string, command: string) => Promise<unknown>,
+) {
+  const work = async (): Promise<string> => {
+    const { command, version } = await findCompiler();
+    const hash = createHash('sha256');
+    for (const part of [version, command, ...key]) hash.update(part).update('\0');
+    const path = join(store, `${hash.digest('hex').slice(0, 24)}${suffix}`);
+    if (existsSync(path)) return path;
+    await mkdir(store, { recursive: true });
+    const temporary = `${path}-${process.pid}-${randomBytes(4).toString('hex')}`;
+    try {
+      await make(temporary, command);
+      await rename(temporary, path);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+    return path;
+  };
+  const name = JSON.stringify([suffix, ...key]);
+  let making = made.get(name);
+  if (!making) {
+    making = work();
+    made.set(name, making);
+    making.catch(() => made.delete(name));
+  }
+  return making;
+}
+
+/** The program that runs launch lists. Returns its path. */
+export async function compileEngine(): Promise<string> {
+  const files: string[] = [];
+  for (const folder of [engine, twins])
+    for (const file of (await readdir(folder)).sort())
+      if (/\.(cc|h)$/.test(file)) files.push(folder + file);
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+  return once([...engineFlags, ...texts], '-runner', (to, command) => {
+    const sources = files.filter((file) => file.endsWith('.cc'));
+    return run(command, [...engineFlags, ...sources, '-o', to, '-ldl']);
+  });
+}
+
+/** A kernel as a shared object that the runner loads. Returns its path. */
+export async function compileKernel(kernel: Kernel): Promise<string> {
+  const source = hostSource(kernel);
+  return once([...kernelFlags, twinTexts(), source], '.so', async (to, command) => {
+    const text = `${to}.cc`;
+    const object = `${to}.o`;
+    try {
+      await writeFile(text, source);
+      await run(command, [...kernelFlags, `-I${twins}`, '-c', text, '-o', object]);
+      // Linked apart: with the flag, the linker would add the sanitizer's own runtime.
+      await run(command, ['-shared', object, '-o', to]);
+    } catch (error) {
+      const log = (error as { stderr?: string }).stderr ?? '';
+      throw new Error(`${fileOf(kernel)} does not compile as C++:\n${log}`, { cause: error });
+    } finally {
+      await Promise.all([rm(text, { force: true }), rm(object, { force: true })]);
+    }
+  });
+}

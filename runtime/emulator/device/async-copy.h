@@ -1,0 +1,23 @@
+// Asynchronous copies, as codegen/device/async-copy.cuh declares them. Their bytes arrive as late as the
+// model allows: when the thread waits for them.
+#pragma once
+
+extern "C" {
+void warploomCopyAsync(u32 to, const void *from, bool valid, int line);
+void warploomCopyCommit();
+void warploomCopyWait(int pending, int line);
+}
+
+WARPLOOM_DEVICE u32 shared_address(const void *pointer, int line = __builtin_LINE()) {
+  return warploomSharedAddress(pointer, line);
+}
+
+WARPLOOM_DEVICE void copy_async_16(u32 to, const void *from, bool valid, int line = __builtin_LINE()) {
+  warploomCopyAsync(to, from, valid, line);
+}
+
+WARPLOOM_DEVICE void copy_commit() { warploomCopyCommit(); }
+
+template <int pending> WARPLOOM_DEVICE void copy_wait(int line = __builtin_LINE()) {
+  warploomCopyWait(pending, line);
+}

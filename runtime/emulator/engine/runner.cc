@@ -1,0 +1,217 @@
+// The program that runs a launch list. It reads a request from its input: lines that name buffers and
+// steps, then the bytes of the buffers; it writes the buffers that are asked for to its output, and a
+// fault to file 3. See runtime/emulator/request.ts, which writes requests.
+#include "block.h"
+#include "fault.h"
+#include "memory.h"
+#include "module.h"
+#include "shared.h"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace warploom {
+namespace {
+
+[[noreturn]] void fail(const char *what) {
+  std::fprintf(stderr, "emulator: %s\n", what);
+  std::exit(1);
+}
+
+/// What the processes of one launch share.
+struct Shared {
+  u32 reported; // a fault has been reported
+  u32 next;     // the next block to run
+};
+
+struct Launch {
+  std::string kernel, path;
+  u32 grid[3];
+  int threads;
+  u64 sharedBytes;
+  std::vector<u8> params;
+};
+
+struct Options {
+  int processes = 1;
+  u64 seed = 0;
+  int seconds = 60;
+};
+
+/// A crash inside of a kernel, or one that goes on for too long.
+void onSignal(int signal, siginfo_t *info, void *) {
+  if (signal == SIGALRM) fault("timeout", 0, "the kernel runs for too long");
+  fault("crash", 0, "signal %d at %p: a stack that is too deep, or memory that is not there", signal,
+        info->si_addr);
+}
+
+void catchSignals() {
+  static u8 room[64 << 10];
+  const stack_t other = {room, 0, sizeof room};
+  sigaltstack(&other, nullptr);
+  struct sigaction action = {};
+  action.sa_sigaction = onSignal;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM}) sigaction(signal, &action, nullptr);
+}
+
+/// Runs blocks until none is left.
+void runBlocks(const Launch &launch, const Options &options, u32 *next) {
+  const u32 count = launch.grid[0] * launch.grid[1] * launch.grid[2];
+  for (;;) {
+    const u32 number = __atomic_fetch_add(next, 1u, __ATOMIC_RELAXED);
+    if (number >= count) return;
+    const u32 x = number % launch.grid[0], rest = number / launch.grid[0];
+    const Index index = {x, rest % launch.grid[1], rest / launch.grid[1]};
+    work.blockX = index.x;
+    work.blockY = index.y;
+    work.blockZ = index.z;
+    block.run(module.entry, launch.params.data(), index, number, launch.threads, options.seed);
+  }
+}
+
+u32 gridSize[3], blockSize;
+
+void run(const Launch &launch, const Options &options, Shared *state) {
+  static std::string loaded;
+  if (loaded != launch.path) module.load(launch.path.c_str());
+  loaded = launch.path;
+  std::memcpy(gridSize, launch.grid, sizeof gridSize);
+  blockSize = launch.threads;
+  shared.place(module.sharedFrom, module.sharedBytes, launch.sharedBytes, module.dynamicAlignment);
+  memory.beginLaunch();
+  work.kernel = launch.kernel.c_str();
+  state->next = 0;
+  alarm(options.seconds);
+  const u64 blocks = u64(launch.grid[0]) * launch.grid[1] * launch.grid[2];
+  const int processes = static_cast<int>(blocks < u64(options.processes) ? blocks : options.processes);
+  std::vector<pid_t> others;
+  for (int i = 1; i < processes; ++i) {
+    const pid_t child = fork();
+    if (child < 0) break; // fewer of them will do
+    if (child == 0) {
+      alarm(options.seconds);
+      runBlocks(launch, options, &state->next);
+      std::fflush(nullptr);
+      _exit(0);
+    }
+    others.push_back(child);
+  }
+  runBlocks(launch, options, &state->next);
+  int worst = 0;
+  for (const pid_t child : others) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    const int result = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    if (result > worst) worst = result;
+  }
+  alarm(0);
+  if (worst) std::exit(worst);
+}
+
+void readAll(u8 *to, u64 bytes) {
+  if (!std::cin.read(reinterpret_cast<char *>(to), static_cast<std::streamsize>(bytes)))
+    fail("the request ends too early");
+}
+
+Buffer &bufferAt(std::size_t at) {
+  if (at >= memory.buffers.size()) fail("the request names a buffer that it does not have");
+  return memory.buffers[at];
+}
+
+void serve() {
+  auto *state = static_cast<Shared *>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
+                                           MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  if (state == MAP_FAILED) fail("no memory");
+  work.reported = &state->reported;
+  Options options;
+  std::vector<std::size_t> given, wanted;
+  std::string word;
+  // Buffers come first, then the bytes of those that are given, then the steps.
+  while (std::cin >> word && word != "steps") {
+    if (word == "processes") std::cin >> options.processes;
+    else if (word == "seed") std::cin >> options.seed;
+    else if (word == "seconds") std::cin >> options.seconds;
+    else if (word == "buffer") {
+      std::string name, use;
+      u64 bytes = 0;
+      std::cin >> bytes >> use >> name;
+      Buffer &buffer = memory.add(name, bytes);
+      if (use.find('i') != std::string::npos) {
+        given.push_back(memory.buffers.size() - 1);
+        std::memset(buffer.written, 1, bytes);
+      }
+      if (use.find('o') != std::string::npos) wanted.push_back(memory.buffers.size() - 1);
+    } else fail("the request has an unknown line");
+  }
+  std::cin.get();
+  for (const std::size_t at : given) readAll(memory.buffers[at].base, memory.buffers[at].bytes);
+  for (; std::cin >> word && word != "end"; ++work.step) {
+    if (word == "fill") {
+      u64 at, offset, bytes;
+      int value;
+      std::cin >> at >> offset >> bytes >> value;
+      Buffer &buffer = bufferAt(at);
+      if (offset + bytes > buffer.bytes) fault("out-of-bounds", 0, "fills bytes %llu to %llu of '%s', which has %llu", (unsigned long long)offset, (unsigned long long)(offset + bytes), buffer.name.c_str(), (unsigned long long)buffer.bytes);
+      std::memset(buffer.base + offset, value, bytes);
+      std::memset(buffer.written + offset, 1, bytes);
+    } else if (word == "launch") {
+      Launch launch;
+      u64 paramBytes, addresses;
+      std::cin >> launch.grid[0] >> launch.grid[1] >> launch.grid[2] >> launch.threads >>
+          launch.sharedBytes >> paramBytes >> addresses >> launch.kernel;
+      std::cin >> std::ws;
+      std::getline(std::cin, launch.path);
+      launch.params.resize(paramBytes);
+      readAll(launch.params.data(), paramBytes);
+      for (u64 i = 0; i < addresses; ++i) {
+        u64 field, at, offset;
+        std::cin >> field >> at >> offset;
+        const u64 address = reinterpret_cast<u64>(bufferAt(at).base) + offset;
+        if (field + 8 > paramBytes) fail("an address lies outside of the arguments");
+        std::memcpy(launch.params.data() + field, &address, 8);
+      }
+      run(launch, options, state);
+    } else fail("the request has an unknown step");
+  }
+  for (const std::size_t at : wanted) {
+    const Buffer &buffer = memory.buffers[at];
+    if (std::fwrite(buffer.base, 1, buffer.bytes, stdout) != buffer.bytes) fail("cannot reply");
+  }
+  if (std::fflush(stdout) != 0) fail("cannot reply");
+}
+
+} // namespace
+} // namespace warploom
+
+extern "C" {
+
+struct WarploomIndex {
+  unsigned x, y, z;
+};
+WarploomIndex warploomThread() { return {unsigned(warploom::block.current), 0, 0}; }
+WarploomIndex warploomBlock() {
+  const warploom::Index &index = warploom::block.index;
+  return {index.x, index.y, index.z};
+}
+WarploomIndex warploomThreads() { return {warploom::blockSize, 1, 1}; }
+WarploomIndex warploomBlocks() {
+  return {warploom::gridSize[0], warploom::gridSize[1], warploom::gridSize[2]};
+}
+}
+
+int main() {
+  std::ios::sync_with_stdio(false);
+  warploom::catchSignals();
+  warploom::serve();
+  return 0;
+}

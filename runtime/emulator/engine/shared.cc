@@ -1,0 +1,126 @@
+// Shared memory, and the rules of its accesses: what was never written is not read, what is on its way
+// is not touched, and two accesses by different threads of which one writes have a barrier between.
+//
+// Two reads for each warp and byte are enough. A write by lane w races with an earlier read by lane r
+// unless they met since. If the reads of two other lanes are kept and r's is not, these came later; either
+// they and r have not met since (then one of them is not w, and the write races with it as well), or
+// they have, and whoever orders the write after them orders it after r.
+#include "shared.h"
+
+#include "block.h"
+#include "fault.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace warploom {
+
+SharedMemory shared;
+
+void SharedMemory::place(u8 *from, u64 bytes, u64 dynamic, u64 alignment) {
+  staticFrom = from;
+  staticBytes = bytes;
+  dynamicBytes = dynamic;
+  // Addresses and pointers agree in their last 10 bits, so that alignment means the same in both.
+  staticAddress = windowFrom + (reinterpret_cast<u64>(from) & 1023);
+  const u64 end = staticAddress + bytes;
+  dynamicAddress = ((end + alignment - 1) / alignment | 1) * alignment;
+  room.resize(dynamicBytes + 2048);
+  const u64 place = (reinterpret_cast<u64>(room.data()) + 1023) & ~u64(1023);
+  dynamicFrom = reinterpret_cast<u8 *>(place + (dynamicAddress & 1023));
+  cells.resize(dynamicAddress + dynamicBytes - windowFrom);
+}
+
+void SharedMemory::reset(int warps) {
+  std::memset(staticFrom, 0xff, staticBytes);
+  std::memset(dynamicFrom, 0xff, dynamicBytes);
+  std::fill(cells.begin(), cells.end(), Cell{});
+  reads.resize(static_cast<std::size_t>(warps) * cells.size());
+}
+
+u32 SharedMemory::address(const void *pointer, Site site) const {
+  const u8 *at = static_cast<const u8 *>(pointer);
+  // One past the end is an address like any other until it is used.
+  if (at >= dynamicFrom && at <= dynamicFrom + dynamicBytes) return dynamicAddress + (at - dynamicFrom);
+  if (at >= staticFrom && at <= staticFrom + staticBytes) return staticAddress + (at - staticFrom);
+  fault("out-of-bounds", site, "takes %p for shared memory", pointer);
+}
+
+u8 *SharedMemory::host(u32 address, u32 size, const char *verb, Site site) const {
+  if (address >= dynamicAddress && address + u64(size) <= dynamicAddress + dynamicBytes)
+    return dynamicFrom + (address - dynamicAddress);
+  if (address >= staticAddress && address + u64(size) <= staticAddress + staticBytes)
+    return staticFrom + (address - staticAddress);
+  fault("out-of-bounds", site,
+        "%s %u bytes at byte %lld of the dynamic shared memory, which has %llu bytes", verb, size,
+        static_cast<long long>(address) - dynamicAddress,
+        static_cast<unsigned long long>(dynamicBytes));
+}
+
+void SharedMemory::checkOrder(int thread, u32 address, const Cell &cell, const char *verb,
+                              Site site) const {
+  if (cell.state == pending)
+    fault("pending-copy", site,
+          "%s byte %lld of shared memory, which the copy by thread %d at {%x} has yet to write", verb,
+          static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
+  if (cell.state == written && cell.thread != thread &&
+      !block.clocks.knows(thread, cell.thread, cell.time))
+    fault("race", site,
+          "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no barrier between", verb,
+          static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
+}
+
+void SharedMemory::read(int thread, u32 address, u32 size, Site site) {
+  const int warp = thread / warpSize;
+  const u32 lane = thread % warpSize;
+  const u32 key = lane << 27 | (block.clocks.now(thread) & ((1u << 27) - 1));
+  for (u32 at = address; at < address + size; ++at) {
+    Cell &cell = cellAt(at);
+    if (cell.state == empty)
+      fault("uninitialised", site, "reads byte %lld of shared memory, which nothing wrote",
+            static_cast<long long>(at) - dynamicAddress);
+    checkOrder(thread, at, cell, "reads", site);
+    Reads &seen = readsOf(warp, at);
+    if (!(cell.readers >> warp & 1)) seen = {}; // what is there is older than the last write
+    if (seen.last >> 27 != lane) seen.other = seen.last;
+    seen.last = key;
+    cell.readers |= 1u << warp;
+    cell.readSite = site;
+  }
+}
+
+void SharedMemory::change(int thread, u32 address, u32 size, State state, Site site, bool isAtomic) {
+  const char *verb = state == pending ? "begins a copy to" : "writes";
+  for (u32 at = address; at < address + size; ++at) {
+    Cell &cell = cellAt(at);
+    if (!(isAtomic && cell.isAtomic)) checkOrder(thread, at, cell, verb, site);
+    for (u32 left = cell.readers; left; left &= left - 1) {
+      const int warp = __builtin_ctz(left);
+      const Reads &seen = readsOf(warp, at);
+      for (const u32 key : {seen.last, seen.other}) {
+        const int reader = warp * warpSize + (key >> 27);
+        const u32 time = key & ((1u << 27) - 1);
+        if (time && reader != thread && !block.clocks.knows(thread, reader, time))
+          fault("race", site,
+                "%s byte %lld of shared memory, which thread %d read at {%x}, with no barrier between",
+                verb, static_cast<long long>(at) - dynamicAddress, reader, cell.readSite);
+      }
+    }
+    cell = {block.clocks.now(thread), site, 0, 0, static_cast<u16>(thread), state, isAtomic};
+  }
+}
+
+void SharedMemory::update(int thread, u32 address, u32 size, Site site) {
+  for (u32 at = address; at < address + size; ++at)
+    if (cellAt(at).state == empty)
+      fault("uninitialised", site, "updates byte %lld of shared memory, which nothing wrote",
+            static_cast<long long>(at) - dynamicAddress);
+  change(thread, address, size, written, site, true);
+}
+
+void SharedMemory::arrive(int thread, u32 address, u32 size, Site site) {
+  for (u32 at = address; at < address + size; ++at)
+    cellAt(at) = {block.clocks.now(thread), site, 0, 0, static_cast<u16>(thread), written, false};
+}
+
+} // namespace warploom

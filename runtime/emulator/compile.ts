@@ -120,8 +120,10 @@ export async function compileKernel(kernel: Kernel): Promise<string> {
       // Linked apart: with the flag, the linker would add the sanitizer's own runtime.
       await run(command, ['-shared', object, '-o', to]);
     } catch (error) {
-      const log = (error as { stderr?: string }).stderr ?? '';
-      throw new Error(`${fileOf(kernel)} does not compile as C++:\n${log}`, { cause: error });
+      const log = (error as { stderr?: string }).stderr ?? String(error);
+      const errors = log.split('\n').filter((line) => / error: /.test(line));
+      const shown = errors.length > 0 ? errors.slice(0, 8).join('\n') : log;
+      throw new Error(`${fileOf(kernel)} does not compile as C++:\n${shown}`);
     } finally {
       await Promise.all([rm(text, { force: true }), rm(object, { force: true })]);
     }

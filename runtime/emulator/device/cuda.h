@@ -169,6 +169,8 @@ float fmaxf(float, float);
 float fminf(float, float);
 float fmaf(float, float, float);
 float copysignf(float, float);
+float ldexpf(float, int);
+float scalbnf(float, int);
 double exp2(double);
 double exp(double);
 double log2(double);
@@ -182,9 +184,11 @@ double fabs(double);
 double fma(double, double, double);
 double fmax(double, double);
 double fmin(double, double);
+double ldexp(double, int);
 int abs(int) noexcept;
 }
 WARPLOOM_INTRINSIC bool isnan(float x) { return x != x; }
+WARPLOOM_INTRINSIC bool isnan(double x) { return x != x; }
 WARPLOOM_INTRINSIC bool isinf(float x) { return __builtin_isinf(x); }
 WARPLOOM_INTRINSIC bool isfinite(float x) { return __builtin_isfinite(x); }
 WARPLOOM_INTRINSIC float rsqrtf(float x) { return 1.0f / sqrtf(x); }
@@ -243,6 +247,8 @@ WARPLOOM_INTRINSIC constexpr unsigned max(int x, unsigned y) { return max((unsig
 WARPLOOM_INTRINSIC constexpr unsigned max(unsigned x, int y) { return max(x, (unsigned)y); }
 WARPLOOM_INTRINSIC float min(float x, float y) { return fminf(x, y); }
 WARPLOOM_INTRINSIC float max(float x, float y) { return fmaxf(x, y); }
+WARPLOOM_INTRINSIC double min(double x, double y) { return fmin(x, y); }
+WARPLOOM_INTRINSIC double max(double x, double y) { return fmax(x, y); }
 
 // ---- lanes of a warp ----
 

@@ -8,16 +8,20 @@ void warploomCopyCommit();
 void warploomCopyWait(int pending, int line);
 }
 
-WARPLOOM_DEVICE u32 shared_address(const void *pointer, int line = __builtin_LINE()) {
-  return warploomSharedAddress(pointer, line);
+WARPLOOM_DEVICE u32 shared_address(const void *pointer, WARPLOOM_LINE) {
+  return warploomSharedAddress(pointer, line.at);
 }
 
-WARPLOOM_DEVICE void copy_async_16(u32 to, const void *from, bool valid, int line = __builtin_LINE()) {
-  warploomCopyAsync(to, from, valid, line);
+WARPLOOM_DEVICE void copy_async_16(u32 to, const void *from, WARPLOOM_LINE) {
+  warploomCopyAsync(to, from, true, line.at);
+}
+
+WARPLOOM_DEVICE void copy_async_16(u32 to, const void *from, bool valid, WARPLOOM_LINE) {
+  warploomCopyAsync(to, from, valid, line.at);
 }
 
 WARPLOOM_DEVICE void copy_commit() { warploomCopyCommit(); }
 
-template <int pending> WARPLOOM_DEVICE void copy_wait(int line = __builtin_LINE()) {
-  warploomCopyWait(pending, line);
+template <int pending> WARPLOOM_DEVICE void copy_wait(WARPLOOM_LINE) {
+  warploomCopyWait(pending, line.at);
 }

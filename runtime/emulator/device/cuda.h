@@ -17,7 +17,13 @@
 #define __shared__ static __attribute__((section("warploom_shared")))
 
 #define WARPLOOM_INTRINSIC static inline __attribute__((always_inline))
-#define WARPLOOM_LINE int line = __builtin_LINE()
+// The line of a call, as a last argument that nobody gives. A type of its own, so that no number of the
+// caller's is taken for it.
+struct WarploomLine {
+  int at;
+  explicit constexpr WarploomLine(int at) : at(at) {}
+};
+#define WARPLOOM_LINE WarploomLine line = WarploomLine(__builtin_LINE())
 
 // ---- vectors ----
 
@@ -71,15 +77,15 @@ extern "C" {
 int warploomSyncThreads(bool vote, int line);
 void warploomFence(bool acrossBlocks);
 }
-WARPLOOM_INTRINSIC void __syncthreads(WARPLOOM_LINE) { warploomSyncThreads(false, line); }
+WARPLOOM_INTRINSIC void __syncthreads(WARPLOOM_LINE) { warploomSyncThreads(false, line.at); }
 WARPLOOM_INTRINSIC int __syncthreads_count(int vote, WARPLOOM_LINE) {
-  return warploomSyncThreads(vote != 0, line);
+  return warploomSyncThreads(vote != 0, line.at);
 }
 WARPLOOM_INTRINSIC int __syncthreads_or(int vote, WARPLOOM_LINE) {
-  return warploomSyncThreads(vote != 0, line) != 0;
+  return warploomSyncThreads(vote != 0, line.at) != 0;
 }
 WARPLOOM_INTRINSIC int __syncthreads_and(int vote, WARPLOOM_LINE) {
-  return warploomSyncThreads(vote == 0, line) == 0;
+  return warploomSyncThreads(vote == 0, line.at) == 0;
 }
 WARPLOOM_INTRINSIC void __threadfence() { warploomFence(true); }
 WARPLOOM_INTRINSIC void __threadfence_block() { warploomFence(false); }
@@ -273,7 +279,7 @@ void warploomSyncWarp(unsigned mask, int line);
 unsigned warploomActive();
 }
 WARPLOOM_INTRINSIC void __syncwarp(unsigned mask = 0xffffffffu, WARPLOOM_LINE) {
-  warploomSyncWarp(mask, line);
+  warploomSyncWarp(mask, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __activemask() { return warploomActive(); }
 
@@ -291,64 +297,64 @@ WARPLOOM_INTRINSIC T warploomShuffled(WarploomShuffle kind, unsigned mask, T val
 }
 template <class T>
 WARPLOOM_INTRINSIC T __shfl_sync(unsigned mask, T value, int lane, int width = 32, WARPLOOM_LINE) {
-  return warploomShuffled(warploomFromLane, mask, value, lane, width, line);
+  return warploomShuffled(warploomFromLane, mask, value, lane, width, line.at);
 }
 template <class T>
 WARPLOOM_INTRINSIC T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32,
                                     WARPLOOM_LINE) {
-  return warploomShuffled(warploomUp, mask, value, (int)by, width, line);
+  return warploomShuffled(warploomUp, mask, value, (int)by, width, line.at);
 }
 template <class T>
 WARPLOOM_INTRINSIC T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32,
                                       WARPLOOM_LINE) {
-  return warploomShuffled(warploomDown, mask, value, (int)by, width, line);
+  return warploomShuffled(warploomDown, mask, value, (int)by, width, line.at);
 }
 template <class T>
 WARPLOOM_INTRINSIC T __shfl_xor_sync(unsigned mask, T value, int by, int width = 32,
                                      WARPLOOM_LINE) {
-  return warploomShuffled(warploomXor, mask, value, by, width, line);
+  return warploomShuffled(warploomXor, mask, value, by, width, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __ballot_sync(unsigned mask, int vote, WARPLOOM_LINE) {
-  return warploomVote(warploomBallot, mask, vote != 0, line);
+  return warploomVote(warploomBallot, mask, vote != 0, line.at);
 }
 WARPLOOM_INTRINSIC int __any_sync(unsigned mask, int vote, WARPLOOM_LINE) {
-  return warploomVote(warploomBallot, mask, vote != 0, line) != 0;
+  return warploomVote(warploomBallot, mask, vote != 0, line.at) != 0;
 }
 WARPLOOM_INTRINSIC int __all_sync(unsigned mask, int vote, WARPLOOM_LINE) {
-  return warploomVote(warploomBallot, mask, vote == 0, line) == 0;
+  return warploomVote(warploomBallot, mask, vote == 0, line.at) == 0;
 }
 template <class T>
 WARPLOOM_INTRINSIC unsigned __match_any_sync(unsigned mask, T value, WARPLOOM_LINE) {
   unsigned long long bits = 0;
   __builtin_memcpy(&bits, &value, sizeof value);
-  return warploomVote(warploomMatch, mask, bits, line);
+  return warploomVote(warploomMatch, mask, bits, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __reduce_add_sync(unsigned mask, unsigned value, WARPLOOM_LINE) {
-  return warploomReduce(warploomAdd, mask, value, line);
+  return warploomReduce(warploomAdd, mask, value, line.at);
 }
 WARPLOOM_INTRINSIC int __reduce_add_sync(unsigned mask, int value, WARPLOOM_LINE) {
-  return (int)warploomReduce(warploomAdd, mask, (unsigned)value, line);
+  return (int)warploomReduce(warploomAdd, mask, (unsigned)value, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __reduce_min_sync(unsigned mask, unsigned value, WARPLOOM_LINE) {
-  return warploomReduce(warploomMin, mask, value, line);
+  return warploomReduce(warploomMin, mask, value, line.at);
 }
 WARPLOOM_INTRINSIC int __reduce_min_sync(unsigned mask, int value, WARPLOOM_LINE) {
-  return (int)warploomReduce(warploomMinSigned, mask, (unsigned)value, line);
+  return (int)warploomReduce(warploomMinSigned, mask, (unsigned)value, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __reduce_max_sync(unsigned mask, unsigned value, WARPLOOM_LINE) {
-  return warploomReduce(warploomMax, mask, value, line);
+  return warploomReduce(warploomMax, mask, value, line.at);
 }
 WARPLOOM_INTRINSIC int __reduce_max_sync(unsigned mask, int value, WARPLOOM_LINE) {
-  return (int)warploomReduce(warploomMaxSigned, mask, (unsigned)value, line);
+  return (int)warploomReduce(warploomMaxSigned, mask, (unsigned)value, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __reduce_and_sync(unsigned mask, unsigned value, WARPLOOM_LINE) {
-  return warploomReduce(warploomAnd, mask, value, line);
+  return warploomReduce(warploomAnd, mask, value, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __reduce_or_sync(unsigned mask, unsigned value, WARPLOOM_LINE) {
-  return warploomReduce(warploomOr, mask, value, line);
+  return warploomReduce(warploomOr, mask, value, line.at);
 }
 WARPLOOM_INTRINSIC unsigned __reduce_xor_sync(unsigned mask, unsigned value, WARPLOOM_LINE) {
-  return warploomReduce(warploomExclusiveOr, mask, value, line);
+  return warploomReduce(warploomExclusiveOr, mask, value, line.at);
 }
 
 // ---- atomics ----
@@ -373,7 +379,7 @@ unsigned long long warploomAtomic8(WarploomAtomic kind, void *at, unsigned long 
 }
 #define WARPLOOM_ATOMIC(name, kind, type, size, unsigned_type)                                     \
   WARPLOOM_INTRINSIC type name(type *at, type value, WARPLOOM_LINE) {                              \
-    return (type)warploomAtomic##size(kind, at, (unsigned_type)value, 0, line);                    \
+    return (type)warploomAtomic##size(kind, at, (unsigned_type)value, 0, line.at);                    \
   }
 #define WARPLOOM_ATOMICS(name, kind, signed_kind)                                                  \
   WARPLOOM_ATOMIC(name, signed_kind, int, 4, unsigned)                                             \
@@ -389,28 +395,28 @@ WARPLOOM_ATOMICS(atomicXor, warploomAtomicExclusiveOr, warploomAtomicExclusiveOr
 WARPLOOM_ATOMICS(atomicExch, warploomAtomicExchange, warploomAtomicExchange)
 WARPLOOM_INTRINSIC float atomicAdd(float *at, float value, WARPLOOM_LINE) {
   return __uint_as_float(
-      warploomAtomic4(warploomAtomicAddFloat, at, __float_as_uint(value), 0, line));
+      warploomAtomic4(warploomAtomicAddFloat, at, __float_as_uint(value), 0, line.at));
 }
 WARPLOOM_INTRINSIC float atomicExch(float *at, float value, WARPLOOM_LINE) {
   return __uint_as_float(
-      warploomAtomic4(warploomAtomicExchange, at, __float_as_uint(value), 0, line));
+      warploomAtomic4(warploomAtomicExchange, at, __float_as_uint(value), 0, line.at));
 }
 WARPLOOM_INTRINSIC int atomicSub(int *at, int value, WARPLOOM_LINE) {
-  return (int)warploomAtomic4(warploomAtomicAdd, at, 0u - (unsigned)value, 0, line);
+  return (int)warploomAtomic4(warploomAtomicAdd, at, 0u - (unsigned)value, 0, line.at);
 }
 WARPLOOM_INTRINSIC unsigned atomicSub(unsigned *at, unsigned value, WARPLOOM_LINE) {
-  return warploomAtomic4(warploomAtomicAdd, at, 0u - value, 0, line);
+  return warploomAtomic4(warploomAtomicAdd, at, 0u - value, 0, line.at);
 }
 WARPLOOM_INTRINSIC int atomicCAS(int *at, int expected, int value, WARPLOOM_LINE) {
-  return (int)warploomAtomic4(warploomAtomicCompare, at, (unsigned)value, (unsigned)expected, line);
+  return (int)warploomAtomic4(warploomAtomicCompare, at, (unsigned)value, (unsigned)expected, line.at);
 }
 WARPLOOM_INTRINSIC unsigned atomicCAS(unsigned *at, unsigned expected, unsigned value,
                                       WARPLOOM_LINE) {
-  return warploomAtomic4(warploomAtomicCompare, at, value, expected, line);
+  return warploomAtomic4(warploomAtomicCompare, at, value, expected, line.at);
 }
 WARPLOOM_INTRINSIC unsigned long long atomicCAS(unsigned long long *at, unsigned long long expected,
                                                 unsigned long long value, WARPLOOM_LINE) {
-  return warploomAtomic8(warploomAtomicCompare, at, value, expected, line);
+  return warploomAtomic8(warploomAtomicCompare, at, value, expected, line.at);
 }
 
 // ---- the rest ----
@@ -423,9 +429,9 @@ void *warploomDynamicShared() __attribute__((const));
 }
 #define printf warploomPrint
 #define assert(condition) ((condition) ? (void)0 : warploomFail("assert(" #condition ")", __LINE__))
-WARPLOOM_INTRINSIC void __trap(WARPLOOM_LINE) { warploomFail("__trap()", line); }
+WARPLOOM_INTRINSIC void __trap(WARPLOOM_LINE) { warploomFail("__trap()", line.at); }
 WARPLOOM_INTRINSIC unsigned long __cvta_generic_to_shared(const void *pointer, WARPLOOM_LINE) {
-  return warploomSharedAddress(pointer, line);
+  return warploomSharedAddress(pointer, line.at);
 }
 WARPLOOM_INTRINSIC void __nanosleep(unsigned) {}
 

@@ -8,7 +8,8 @@ namespace warploom {
 /// An open library; null for none.
 using Library = void *;
 
-/// Opens a library by its file, or by a name that the loader looks for. Null, with the loader's reason.
+/// Opens a library by its file, or by a name that the loader looks for. Null, with the loader's
+/// reason.
 Library openLibrary(const std::string &name, std::string &reason);
 
 /// A function or variable of the library; null where it has none of that name.

@@ -1,0 +1,201 @@
+// Opens and closes devices, and passes work on to their parts.
+#include "device.h"
+
+#include "launch-list.h"
+
+namespace warploom::cuda {
+
+Failure Device::open(int ordinal, std::shared_ptr<Device> &out) {
+  std::shared_ptr<Device> device(new Device(ordinal));
+  if (Failure failure = Context::retain(ordinal, device->primary))
+    return failure;
+  if (Failure failure = readProperties(ordinal, device->about))
+    return failure;
+  if (!device->about.hasPools)
+    return Failure::ofArgument("'" + device->about.name + "' has no stream-ordered memory pools");
+  if (Failure failure = Stream::create(*device->primary, device->mainStream))
+    return failure;
+  if (Failure failure = Memory::create(*device->mainStream, device->pool))
+    return failure;
+  device->modules = std::make_unique<Modules>(*device->primary);
+  out = std::move(device);
+  return {};
+}
+
+Device::~Device() {
+  refuse();
+  close();
+}
+
+void Device::close() {
+  // Two callers: the second returns when the first is done.
+  const std::lock_guard<std::mutex> once(closing);
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    unused.wait(lock, [this] { return uses == 0; });
+  }
+  if (mainStream)
+    (void)mainStream->drain(); // a fault is no news here
+  events.clear();
+  copyStreams.clear();
+  staging.reset();
+  modules.reset();
+  pool.reset();
+  mainStream.reset();
+  primary.reset();
+}
+
+Device::Use::Use(std::shared_ptr<Device> used) : device(std::move(used)) {
+  const std::lock_guard<std::mutex> lock(device->mutex);
+  ++device->uses;
+}
+
+Device::Use::~Use() {
+  const std::lock_guard<std::mutex> lock(device->mutex);
+  if (--device->uses == 0)
+    device->unused.notify_all();
+}
+
+Failure Device::usable() const { return isClosing ? Failure::ofDisposed() : primary->fault(); }
+
+Failure Device::allocate(uint64_t bytes, Address &out) {
+  if (Failure failure = usable())
+    return failure;
+  return pool->allocate(bytes, out);
+}
+
+Failure Device::free(Address address) {
+  if (Failure failure = usable())
+    return failure;
+  return pool->free(address);
+}
+
+Failure Device::write(Address to, const void *from, size_t bytes) {
+  if (Failure failure = usable())
+    return failure;
+  if (Failure failure = pool->find(to, bytes))
+    return failure;
+  if (bytes > Staging::slotBytes)
+    return Failure::ofArgument("a write takes at most " + std::to_string(Staging::slotBytes) +
+                               " bytes, not " + std::to_string(bytes));
+  if (bytes == 0)
+    return {};
+  if (!staging) {
+    if (Failure failure = Staging::create(*mainStream, staging))
+      return failure;
+  }
+  return staging->write(to, from, bytes);
+}
+
+Failure Device::run(const void *list, size_t bytes, StreamHandle stream) {
+  if (Failure failure = usable())
+    return failure;
+  return runLaunchList(*primary, *modules, list, bytes, stream);
+}
+
+Failure Device::memoryLeft(uint64_t &free, uint64_t &total) const {
+  if (Failure failure = usable())
+    return failure;
+  const Context::Current current(*primary);
+  size_t freeBytes = 0, totalBytes = 0;
+  Failure failure = primary->check("cuMemGetInfo", driver().cuMemGetInfo(&freeBytes, &totalBytes));
+  free = freeBytes;
+  total = totalBytes;
+  return failure;
+}
+
+Failure Device::load(const void *image, size_t bytes, uint64_t &out) {
+  if (Failure failure = primary->fault())
+    return failure;
+  return modules->load(image, bytes, out);
+}
+
+Failure Device::unload(uint64_t module) {
+  ModuleHandle retired = nullptr;
+  if (Failure failure = modules->retire(module, retired))
+    return failure;
+  if (Failure failure = mainStream->drain())
+    return failure;
+  return modules->unload(retired);
+}
+
+Failure Device::function(uint64_t module, const std::string &name, unsigned sharedBytes,
+                         FunctionReport &out) {
+  if (Failure failure = usable())
+    return failure;
+  return modules->function(module, name, sharedBytes, out);
+}
+
+Failure Device::mark(std::unique_ptr<Event> &out) {
+  if (Failure failure = usable())
+    return failure;
+  if (Failure failure = Event::create(*primary, Event::Use::order, out))
+    return failure;
+  return out->record(mainStream->handle);
+}
+
+Failure Device::record(uint64_t &out) {
+  if (Failure failure = usable())
+    return failure;
+  std::unique_ptr<Event> event;
+  if (Failure failure = Event::create(*primary, Event::Use::time, event))
+    return failure;
+  if (Failure failure = event->record(mainStream->handle))
+    return failure;
+  const std::lock_guard<std::mutex> lock(mutex);
+  out = ++lastEvent;
+  events.emplace(out, std::move(event));
+  return {};
+}
+
+Failure Device::eventOf(uint64_t number, std::shared_ptr<Event> &out) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = events.find(number);
+  if (found == events.end())
+    return Failure::ofArgument("there is no event " + std::to_string(number));
+  out = found->second;
+  return {};
+}
+
+Failure Device::drop(uint64_t event) {
+  if (Failure failure = usable())
+    return failure;
+  std::shared_ptr<Event> dropped;
+  if (Failure failure = eventOf(event, dropped))
+    return failure;
+  const std::lock_guard<std::mutex> lock(mutex);
+  events.erase(event);
+  return {};
+}
+
+Failure Device::elapsed(uint64_t from, uint64_t to, float &milliseconds) {
+  std::shared_ptr<Event> first, last;
+  if (Failure failure = eventOf(from, first))
+    return failure;
+  if (Failure failure = eventOf(to, last))
+    return failure;
+  if (Failure failure = first->wait())
+    return failure;
+  if (Failure failure = last->wait())
+    return failure;
+  return last->since(*first, milliseconds);
+}
+
+Failure Device::takeCopyStream(std::unique_ptr<Stream> &out) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (!copyStreams.empty()) {
+      out = std::move(copyStreams.back());
+      copyStreams.pop_back();
+      return {};
+    }
+  }
+  return Stream::create(*primary, out);
+}
+
+void Device::giveCopyStream(std::unique_ptr<Stream> stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  copyStreams.push_back(std::move(stream));
+}
+
+} // namespace warploom::cuda

@@ -1,0 +1,105 @@
+// One open device: its context, its stream, and everything that is made on it. Hosts talk to this.
+#pragma once
+
+#include "memory.h"
+#include "module.h"
+#include "properties.h"
+#include "staging.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <unordered_map>
+
+namespace warploom::cuda {
+
+/// One thread orders the work: it allocates, frees, writes, runs and records. The other calls may
+/// come from any thread, under a Use.
+class Device {
+public:
+  static Failure open(int ordinal, std::shared_ptr<Device> &out);
+  /// Closes it. No Use may be left.
+  ~Device();
+  Device(const Device &) = delete;
+  Device &operator=(const Device &) = delete;
+
+  /// Nothing, or why the device takes no more work: it faulted or was closed.
+  Failure usable() const;
+
+  Failure allocate(uint64_t bytes, Address &out);
+  Failure free(Address address);
+  /// At most Staging::slotBytes, in stream order, at once.
+  Failure write(Address to, const void *from, size_t bytes);
+  /// A launch list (launch-list.h), on the device's own stream or on a caller's.
+  Failure run(const void *list, size_t bytes) { return run(list, bytes, mainStream->handle); }
+  Failure run(const void *list, size_t bytes, StreamHandle stream);
+  /// Frees and total of the whole device, bytes.
+  Failure memoryLeft(uint64_t &free, uint64_t &total) const;
+
+  Failure load(const void *image, size_t bytes, uint64_t &out);
+  /// Waits for the stream, so that none of the module's kernels runs.
+  Failure unload(uint64_t module);
+  Failure function(uint64_t module, const std::string &name, unsigned sharedBytes,
+                   FunctionReport &out);
+
+  /// A point in the stream, known by a number, until `drop`.
+  Failure record(uint64_t &out);
+  Failure drop(uint64_t event);
+  /// Waits for both and measures, in milliseconds.
+  Failure elapsed(uint64_t from, uint64_t to, float &milliseconds);
+  /// A point in the stream that the caller waits for.
+  Failure mark(std::unique_ptr<Event> &out);
+
+  /// From now on `usable` refuses.
+  void refuse() { isClosing = true; }
+  /// Waits until no Use is left and the stream is empty, then gives everything back. May be called
+  /// again.
+  void close();
+
+  /// The device is not closed while one lives.
+  class Use {
+  public:
+    explicit Use(std::shared_ptr<Device> device);
+    ~Use();
+    Use(const Use &) = delete;
+    Use &operator=(const Use &) = delete;
+    Device &operator*() const { return *device; }
+    Device *operator->() const { return device.get(); }
+
+  private:
+    const std::shared_ptr<Device> device;
+  };
+
+  const Context &context() const { return *primary; }
+  const Stream &stream() const { return *mainStream; }
+  Memory &memory() { return *pool; }
+  const Properties &properties() const { return about; }
+  int ordinal() const { return number; }
+
+  /// Streams for copies beside the main one, used again by later copies.
+  Failure takeCopyStream(std::unique_ptr<Stream> &out);
+  void giveCopyStream(std::unique_ptr<Stream> stream);
+
+private:
+  explicit Device(int ordinal) : number(ordinal) {}
+  Failure eventOf(uint64_t number, std::shared_ptr<Event> &out);
+
+  const int number;
+  Properties about;
+  // In this order: what comes later is made of what comes before, and goes first.
+  std::unique_ptr<Context> primary;
+  std::unique_ptr<Stream> mainStream;
+  std::unique_ptr<Memory> pool;
+  std::unique_ptr<Modules> modules;
+  std::unique_ptr<Staging> staging; // made by the first write
+
+  std::mutex mutex; // of all below
+  std::vector<std::unique_ptr<Stream>> copyStreams;
+  std::unordered_map<uint64_t, std::shared_ptr<Event>> events;
+  uint64_t lastEvent = 0;
+  int uses = 0;
+  std::condition_variable unused;
+  std::atomic<bool> isClosing{false};
+  std::mutex closing;
+};
+
+} // namespace warploom::cuda

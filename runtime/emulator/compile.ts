@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -17,15 +18,15 @@ const run = promisify(execFile);
 const engine = fileURLToPath(new URL('./engine/', import.meta.url));
 const store = fileURLToPath(new URL('../../build/emulator/', import.meta.url));
 
-// -fsanitize=thread makes the compiler call a hook at every load and store; its runtime is not linked, the
-// engine has the hooks. Locals begin as a pattern, so that a register that was never set shows.
+// -fsanitize=thread makes the compiler call a hook at every load and store. Its runtime and that of the
+// other checks are not linked: the engine has the hooks.
 const kernelFlags = [
   '-std=c++17',
   '-O1',
   '-g1',
   '-fPIC',
-  '-fsanitize=thread',
-  '-ftrivial-auto-var-init=pattern',
+  '-fsanitize=thread,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent',
+  '-fno-sanitize-recover',
   '-ffp-contract=off',
   '-fno-strict-aliasing',
   '-fno-exceptions',
@@ -34,11 +35,15 @@ const kernelFlags = [
   '-fno-math-errno',
   '-w',
 ];
+/** Locals begin as a pattern, so that a register that was never set shows. From GCC 12 and Clang 8 on. */
+const patternFlag = '-ftrivial-auto-var-init=pattern';
 const engineFlags = ['-std=c++17', '-O2', '-g1', '-ffp-contract=off', '-rdynamic'];
 
 interface Compiler {
   readonly command: string;
   readonly version: string;
+  /** Flags that not every compiler has. */
+  readonly extra: readonly string[];
 }
 
 let compiler: Promise<Compiler> | undefined;
@@ -48,7 +53,13 @@ function findCompiler(): Promise<Compiler> {
   compiler ??= (async () => {
     for (const command of process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++']) {
       const found = await run(command, ['--version']).catch(() => undefined);
-      if (found) return { command, version: found.stdout };
+      if (!found) continue;
+      const probe = ['-Werror', '-fsyntax-only', '-x', 'c++', patternFlag, '/dev/null'];
+      const extra = await run(command, probe).then(
+        () => [patternFlag],
+        () => [],
+      );
+      return { command, version: found.stdout, extra };
     }
     const help = 'install g++ or clang++, or name one in CXX';
     throw new DeviceError([
@@ -56,6 +67,22 @@ function findCompiler(): Promise<Compiler> {
     ]);
   })();
   return compiler;
+}
+
+// No more compilers at a time than there are cores.
+let running = 0;
+const waiting: (() => void)[] = [];
+
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  if (running >= availableParallelism()) await new Promise<void>((go) => waiting.push(go));
+  else running += 1;
+  try {
+    return await work();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else running -= 1;
+  }
 }
 
 const made = new Map<string, Promise<string>>();
@@ -67,18 +94,19 @@ const made = new Map<string, Promise<string>>();
 function once(
   key: readonly string[],
   suffix: string,
-  make: (to: string, command: string) => Promise<unknown>,
+  make: (to: string, compiler: Compiler) => Promise<unknown>,
 ) {
   const work = async (): Promise<string> => {
-    const { command, version } = await findCompiler();
+    const found = await findCompiler();
     const hash = createHash('sha256');
-    for (const part of [version, command, ...key]) hash.update(part).update('\0');
+    for (const part of [found.version, found.command, ...found.extra, ...key])
+      hash.update(part).update('\0');
     const path = join(store, `${hash.digest('hex').slice(0, 24)}${suffix}`);
     if (existsSync(path)) return path;
     await mkdir(store, { recursive: true });
     const temporary = `${path}-${process.pid}-${randomBytes(4).toString('hex')}`;
     try {
-      await make(temporary, command);
+      await inTurn(() => make(temporary, found));
       await rename(temporary, path);
     } finally {
       await rm(temporary, { force: true });
@@ -102,7 +130,7 @@ export async function compileEngine(): Promise<string> {
     for (const file of (await readdir(folder)).sort())
       if (/\.(cc|h)$/.test(file)) files.push(folder + file);
   const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
-  return once([...engineFlags, ...texts], '-runner', (to, command) => {
+  return once([...engineFlags, ...texts], '-runner', (to, { command }) => {
     const sources = files.filter((file) => file.endsWith('.cc'));
     return run(command, [...engineFlags, ...sources, '-o', to, '-ldl']);
   });
@@ -111,12 +139,12 @@ export async function compileEngine(): Promise<string> {
 /** A kernel as a shared object that the runner loads. Returns its path. */
 export async function compileKernel(kernel: Kernel): Promise<string> {
   const source = hostSource(kernel);
-  return once([...kernelFlags, twinTexts(), source], '.so', async (to, command) => {
+  return once([...kernelFlags, twinTexts(), source], '.so', async (to, { command, extra }) => {
     const text = `${to}.cc`;
     const object = `${to}.o`;
     try {
       await writeFile(text, source);
-      await run(command, [...kernelFlags, `-I${twins}`, '-c', text, '-o', object]);
+      await run(command, [...kernelFlags, ...extra, `-I${twins}`, '-c', text, '-o', object]);
       // Linked apart: with the flag, the linker would add the sanitizer's own runtime.
       await run(command, ['-shared', object, '-o', to]);
     } catch (error) {

@@ -17,7 +17,7 @@ void warploomCopyAsync(u32 to, const void *from, bool valid, int line) {
   if (reinterpret_cast<u64>(from) % 16 != 0) fault("misaligned", site, "copies 16 bytes from %p", from);
   shared.host(to, 16, "copies", site);
   if (valid) memory.read(from, 16, site);
-  shared.expect(block.current, to, 16, site);
+  shared.expect(to, 16, site);
   Copy copy = {to, valid ? static_cast<const u8 *>(from) : nullptr, {}, false, site,
                block.groups[block.current]};
   if (valid && block.choose(false)) {
@@ -41,7 +41,7 @@ void warploomCopyWait(int pending, int line) {
     if (copy.isTaken) std::memcpy(to, copy.data, 16);
     else if (copy.from) std::memcpy(to, copy.from, 16);
     else std::memset(to, 0, 16);
-    shared.arrive(block.current, copy.to, 16, copy.site);
+    shared.arrive(copy.to, 16, copy.site);
   }
   copies.erase(copies.begin(), copies.begin() + done);
 }

@@ -23,10 +23,9 @@ void shuffle(Words *lanes, u32 mask, Site site) {
   for (int lane = 0; lane < warpSize; ++lane) {
     if (!(mask >> lane & 1)) continue;
     const int from = static_cast<int>(old[lane].at[2]);
-    if (!(mask >> from & 1)) {
-      block.current = first + lane;
+    const RunsAs thread(first + lane);
+    if (!(mask >> from & 1))
       fault("divergence", site, "shuffles from lane %d, which is not in the mask %08x", from, mask);
-    }
     lanes[lane].at[0] = old[from].at[0];
     lanes[lane].at[1] = old[from].at[1];
   }
@@ -121,7 +120,7 @@ template <class T, class Signed> T atomic(int kind, void *at, T value, T expecte
   if (shared.holds(at)) {
     const u32 address = shared.address(at, site);
     shared.host(address, sizeof(T), "updates", site);
-    shared.update(block.current, address, sizeof(T), site);
+    shared.update(address, sizeof(T), site);
   } else {
     memory.update(at, sizeof(T), site);
   }

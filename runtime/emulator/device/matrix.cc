@@ -24,24 +24,24 @@ template <bool transposed> void loadMatrices(Words *lanes, u32, Site site) {
   const int first = block.current / warpSize * warpSize;
   for (int lane = 0; lane < warpSize; ++lane) {
     const u32 address = addresses[lane] = lanes[lane].at[0];
-    if (address % 16 != 0) {
-      block.current = first + lane;
+    const RunsAs thread(first + lane);
+    if (address % 16 != 0)
       fault("misaligned", site, "loads a row of a matrix from the shared address %u", address);
-    }
     std::memcpy(elements[lane / 8][lane % 8], shared.host(address, 16, "reads", site), 16);
   }
   for (int lane = 0; lane < warpSize; ++lane) {
+    const RunsAs thread(first + lane);
     const int g = lane / 4, t = lane % 4;
     for (int matrix = 0; matrix < 4; ++matrix) {
       const auto &of = elements[matrix];
       const u32 *rows = addresses + 8 * matrix;
       if (transposed) {
         lanes[lane].at[matrix] = of[2 * t][g] | u32(of[2 * t + 1][g]) << 16;
-        shared.read(first + lane, rows[2 * t] + 2 * g, 2, site);
-        shared.read(first + lane, rows[2 * t + 1] + 2 * g, 2, site);
+        shared.read(rows[2 * t] + 2 * g, 2, site);
+        shared.read(rows[2 * t + 1] + 2 * g, 2, site);
       } else {
         lanes[lane].at[matrix] = of[g][2 * t] | u32(of[g][2 * t + 1]) << 16;
-        shared.read(first + lane, rows[g] + 4 * t, 4, site);
+        shared.read(rows[g] + 4 * t, 4, site);
       }
     }
   }

@@ -13,7 +13,7 @@ enum Kind { reading, writing };
 
 void access(const void *at, u32 size, u32 alignment, Kind kind, const void *caller) {
   if (block.stacks.holds(at)) return;
-  const Site site = module.siteOf(caller);
+  const Site site = work.last = module.siteOf(caller);
   const bool isShared = shared.holds(at);
   if (!isShared && module.holds(at)) return; // constants, and variables that belong to the module
   if (reinterpret_cast<u64>(at) % alignment != 0)
@@ -22,8 +22,8 @@ void access(const void *at, u32 size, u32 alignment, Kind kind, const void *call
   if (isShared) {
     const u32 address = shared.address(at, site);
     shared.host(address, size, kind == writing ? "writes" : "reads", site);
-    if (kind == writing) shared.write(block.current, address, size, site);
-    else shared.read(block.current, address, size, site);
+    if (kind == writing) shared.write(address, size, site);
+    else shared.read(address, size, site);
   } else if (kind == writing) {
     memory.write(at, size, site);
   } else {

@@ -86,6 +86,7 @@ void Block::next() {
 
 int Block::meet(bool vote, int line) {
   Thread &me = all[current];
+  work.last = siteOfLine(line);
   // An aligned barrier: the lanes of a warp have to come to the same one.
   const int first = current / warpSize * warpSize;
   for (int lane = first; lane < first + warpSize && lane < threads; ++lane)
@@ -120,7 +121,7 @@ void Block::endBarrier() {
 const Words &Block::meet(const Collective &collective, u32 mask, const Words &brought, int line) {
   const int warp = current / warpSize, first = warp * warpSize;
   const u32 bit = 1u << (current - first);
-  const Site site = siteOfLine(line);
+  const Site site = work.last = siteOfLine(line);
   if (!(mask & bit))
     fault("divergence", site, "executes %s with the mask %08x, which lacks its own lane",
           collective.name, mask);

@@ -110,4 +110,16 @@ private:
 
 extern Block block;
 
+/// What a warp's instruction does for one of its lanes: that lane's thread counts as the one that runs.
+class RunsAs {
+public:
+  explicit RunsAs(int thread) : before(block.current) { block.current = thread; }
+  ~RunsAs() { block.current = before; }
+  RunsAs(const RunsAs &) = delete;
+  RunsAs &operator=(const RunsAs &) = delete;
+
+private:
+  const int before;
+};
+
 } // namespace warploom

@@ -17,6 +17,7 @@ struct Work {
   const char *kernel = "";
   u32 blockX = 0, blockY = 0, blockZ = 0;
   u32 *reported = nullptr;
+  Site last = 0; // the last access or meeting: where a crash or an endless loop is not far
 };
 extern Work work;
 

@@ -49,8 +49,8 @@ struct Options {
 
 /// A crash inside of a kernel, or one that goes on for too long.
 void onSignal(int signal, siginfo_t *info, void *) {
-  if (signal == SIGALRM) fault("timeout", 0, "the kernel runs for too long");
-  fault("crash", 0, "signal %d at %p: a stack that is too deep, or memory that is not there", signal,
+  if (signal == SIGALRM) fault("timeout", work.last, "the launch runs for too long");
+  fault("crash", work.last, "signal %d at %p, after this line: a stack that is too deep, or a fault of the emulator", signal,
         info->si_addr);
 }
 
@@ -69,7 +69,7 @@ void runBlocks(const Launch &launch, const Options &options, u32 *next) {
   const u32 count = launch.grid[0] * launch.grid[1] * launch.grid[2];
   for (;;) {
     const u32 number = __atomic_fetch_add(next, 1u, __ATOMIC_RELAXED);
-    if (number >= count) return;
+    if (number >= count || __atomic_load_n(work.reported, __ATOMIC_RELAXED)) return;
     const u32 x = number % launch.grid[0], rest = number / launch.grid[0];
     const Index index = {x, rest % launch.grid[1], rest / launch.grid[1]};
     work.blockX = index.x;
@@ -161,7 +161,10 @@ void serve() {
       int value;
       std::cin >> at >> offset >> bytes >> value;
       Buffer &buffer = bufferAt(at);
-      if (offset + bytes > buffer.bytes) fault("out-of-bounds", 0, "fills bytes %llu to %llu of '%s', which has %llu", (unsigned long long)offset, (unsigned long long)(offset + bytes), buffer.name.c_str(), (unsigned long long)buffer.bytes);
+      if (offset + bytes > buffer.bytes)
+        fault("out-of-bounds", 0, "fills %llu bytes from byte %llu of '%s', which has %llu bytes",
+              static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(offset),
+              buffer.name.c_str(), static_cast<unsigned long long>(buffer.bytes));
       std::memset(buffer.base + offset, value, bytes);
       std::memset(buffer.written + offset, 1, bytes);
     } else if (word == "launch") {

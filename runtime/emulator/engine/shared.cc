@@ -57,29 +57,29 @@ u8 *SharedMemory::host(u32 address, u32 size, const char *verb, Site site) const
         static_cast<unsigned long long>(dynamicBytes));
 }
 
-void SharedMemory::checkOrder(int thread, u32 address, const Cell &cell, const char *verb,
+void SharedMemory::checkOrder(u32 address, const Cell &cell, const char *verb,
                               Site site) const {
   if (cell.state == pending)
     fault("pending-copy", site,
           "%s byte %lld of shared memory, which the copy by thread %d at {%x} has yet to write", verb,
           static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
-  if (cell.state == written && cell.thread != thread &&
-      !block.clocks.knows(thread, cell.thread, cell.time))
+  if (cell.state == written && cell.thread != block.current &&
+      !block.clocks.knows(block.current, cell.thread, cell.time))
     fault("race", site,
           "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no barrier between", verb,
           static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
 }
 
-void SharedMemory::read(int thread, u32 address, u32 size, Site site) {
-  const int warp = thread / warpSize;
-  const u32 lane = thread % warpSize;
-  const u32 key = lane << 27 | (block.clocks.now(thread) & ((1u << 27) - 1));
+void SharedMemory::read(u32 address, u32 size, Site site) {
+  const int warp = block.current / warpSize;
+  const u32 lane = block.lane();
+  const u32 key = lane << 27 | (block.now() & ((1u << 27) - 1));
   for (u32 at = address; at < address + size; ++at) {
     Cell &cell = cellAt(at);
     if (cell.state == empty)
       fault("uninitialised", site, "reads byte %lld of shared memory, which nothing wrote",
             static_cast<long long>(at) - dynamicAddress);
-    checkOrder(thread, at, cell, "reads", site);
+    checkOrder(at, cell, "reads", site);
     Reads &seen = readsOf(warp, at);
     if (!(cell.readers >> warp & 1)) seen = {}; // what is there is older than the last write
     if (seen.last >> 27 != lane) seen.other = seen.last;
@@ -89,38 +89,38 @@ void SharedMemory::read(int thread, u32 address, u32 size, Site site) {
   }
 }
 
-void SharedMemory::change(int thread, u32 address, u32 size, State state, Site site, bool isAtomic) {
+void SharedMemory::change(u32 address, u32 size, State state, Site site, bool isAtomic) {
   const char *verb = state == pending ? "begins a copy to" : "writes";
   for (u32 at = address; at < address + size; ++at) {
     Cell &cell = cellAt(at);
-    if (!(isAtomic && cell.isAtomic)) checkOrder(thread, at, cell, verb, site);
+    if (!(isAtomic && cell.isAtomic)) checkOrder(at, cell, verb, site);
     for (u32 left = cell.readers; left; left &= left - 1) {
       const int warp = __builtin_ctz(left);
       const Reads &seen = readsOf(warp, at);
       for (const u32 key : {seen.last, seen.other}) {
         const int reader = warp * warpSize + (key >> 27);
         const u32 time = key & ((1u << 27) - 1);
-        if (time && reader != thread && !block.clocks.knows(thread, reader, time))
+        if (time && reader != block.current && !block.clocks.knows(block.current, reader, time))
           fault("race", site,
                 "%s byte %lld of shared memory, which thread %d read at {%x}, with no barrier between",
                 verb, static_cast<long long>(at) - dynamicAddress, reader, cell.readSite);
       }
     }
-    cell = {block.clocks.now(thread), site, 0, 0, static_cast<u16>(thread), state, isAtomic};
+    cell = {block.now(), site, 0, 0, static_cast<u16>(block.current), state, isAtomic};
   }
 }
 
-void SharedMemory::update(int thread, u32 address, u32 size, Site site) {
+void SharedMemory::update(u32 address, u32 size, Site site) {
   for (u32 at = address; at < address + size; ++at)
     if (cellAt(at).state == empty)
       fault("uninitialised", site, "updates byte %lld of shared memory, which nothing wrote",
             static_cast<long long>(at) - dynamicAddress);
-  change(thread, address, size, written, site, true);
+  change(address, size, written, site, true);
 }
 
-void SharedMemory::arrive(int thread, u32 address, u32 size, Site site) {
+void SharedMemory::arrive(u32 address, u32 size, Site site) {
   for (u32 at = address; at < address + size; ++at)
-    cellAt(at) = {block.clocks.now(thread), site, 0, 0, static_cast<u16>(thread), written, false};
+    cellAt(at) = {block.now(), site, 0, 0, static_cast<u16>(block.current), written, false};
 }
 
 } // namespace warploom

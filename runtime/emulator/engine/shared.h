@@ -30,15 +30,14 @@ public:
   u32 address(const void *pointer, Site site) const;
   u8 *host(u32 address, u32 size, const char *verb, Site site) const;
 
-  /// Checks and notes an access by a thread of the block (not always the one that runs: a warp's
-  /// instructions act for all its lanes).
-  void read(int thread, u32 address, u32 size, Site site);
-  void write(int thread, u32 address, u32 size, Site site) { change(thread, address, size, written, site); }
+  /// Checks and notes an access by the running thread.
+  void read(u32 address, u32 size, Site site);
+  void write(u32 address, u32 size, Site site) { change(address, size, written, site); }
   /// A read and a write in one.
-  void update(int thread, u32 address, u32 size, Site site);
-  /// A copy begins that will write; its end is an ordinary write by the thread that waits for it.
-  void expect(int thread, u32 address, u32 size, Site site) { change(thread, address, size, pending, site); }
-  void arrive(int thread, u32 address, u32 size, Site site);
+  void update(u32 address, u32 size, Site site);
+  /// A copy begins that will write; it arrives where the thread waits for it.
+  void expect(u32 address, u32 size, Site site) { change(address, size, pending, site); }
+  void arrive(u32 address, u32 size, Site site);
 
 private:
   enum State : u8 { empty, written, pending };
@@ -59,8 +58,8 @@ private:
     u32 last, other;
   };
 
-  void change(int thread, u32 address, u32 size, State state, Site site, bool isAtomic = false);
-  void checkOrder(int thread, u32 address, const Cell &cell, const char *verb, Site site) const;
+  void change(u32 address, u32 size, State state, Site site, bool isAtomic = false);
+  void checkOrder(u32 address, const Cell &cell, const char *verb, Site site) const;
   Cell &cellAt(u32 address) { return cells[address - windowFrom]; }
   Reads &readsOf(int warp, u32 address) {
     return reads[static_cast<std::size_t>(warp) * cells.size() + (address - windowFrom)];

@@ -35,56 +35,74 @@ constexpr int q_bytes = q_tile * ${Math.max(pitchOf(headDim), pitchOf(valueDim))
 ${restSize === undefined ? '' : `constexpr int pool_size = ${restSize};\n`}`;
 }
 
-/** Where a row of K or V comes from, for each kind of visit. */
-function sourceText(passes: readonly KernelPass[], which: 'k' | 'v'): string {
-  const dim = which === 'k' ? 'head_dim' : 'value_dim';
+/** Copies of a step: K or V rows of each kind of visit into a slot. */
+function copyText(passes: readonly KernelPass[], which: 'k' | 'v'): string {
+  const [dim, pitch] = which === 'k' ? ['head_dim', 'k_pitch'] : ['value_dim', 'v_pitch'];
+  const template = `<k_tile, ${dim}, ${pitch}>`;
   const cases = passes.map(({ kind }) => {
     if (kind === 'tiles')
-      return `  if (visit.kind == TILE) {
-    const int key = visit.at + row;
-    valid = key < u.k_len;
-    return ${which} + (i64)(valid ? key : 0) * p.${which}_row;
-  }`;
+      return `  if (visit.kind == TILE)
+    copy_rows${template}(to, ${which}, p.${which}_row, visit.at, u.k_len);`;
     if (kind === 'columns')
-      return `  if (visit.kind == COLUMNS) {
-    const int entry = visit.at + row;
-    valid = entry < p.columns_count[index];
-    return ${which} + (i64)(valid ? p.columns_list[(i64)index * p.columns_capacity + entry] : 0) * p.${which}_row;
-  }`;
-    return `  if (visit.kind == STAND_INS) {
-    const int pool = visit.at + row;
-    valid = pool * pool_size < u.k_len;
-    return p.pool_${which} + ((i64)(u.batch * p.kv_heads + u.kv_head) * p.pools + (valid ? pool : 0)) * ${dim};
-  }`;
+      return `  if (visit.kind == COLUMNS)
+    copy_listed${template}(to, ${which}, p.${which}_row, p.columns_list + (i64)index * p.columns_capacity, visit.at, p.columns_count[index]);`;
+    return `  if (visit.kind == STAND_INS)
+    copy_rows${template}(to, p.pool_${which} + (i64)(u.batch * p.kv_heads + u.kv_head) * p.pools * ${dim}, ${dim}, visit.at, p.pools);`;
   });
-  return `WARPLOOM_DEVICE const u16* ${which}_source(const Unit& u, const Arguments& p, int index, const Visit& visit, const u16* ${which}, int row, bool& valid) {
+  return `WARPLOOM_DEVICE void copy_${which}(const Unit& u, const Arguments& p, int index, const Visit& visit, const u16* ${which}, u32 to) {
 ${cases.join('\n')}
-  valid = false;
-  return ${which};
+  copy_commit();
 }`;
 }
 
-/** Copies of Q, K and V into shared memory; what lies outside becomes zeros. */
-export function copiesText(passes: readonly KernelPass[]): string {
-  return `// ---- copies: global to shared memory, 16 bytes a thread ----
-
-template <int rows, int dim, int pitch, typename Source>
-WARPLOOM_DEVICE void copy_tile(u32 to, Source source) {
+const copyListedText = `
+// Copies the rows that a list names: entries [first, first + rows), those from \`count\` on as zeros.
+template <int rows, int dim, int pitch>
+WARPLOOM_DEVICE void copy_listed(u32 to, const u16* from, i64 stride, const int* list, int first, int count) {
   constexpr int chunks = (dim + 15) / 16 * 2, total = rows * chunks;
 #pragma unroll
-  for (int first = 0; first < total; first += threads) {
-    const int at = first + (int)threadIdx.x, row = at / chunks, chunk = at % chunks;
+  for (int i = 0; i < (total + threads - 1) / threads; ++i) {
+    const int at = i * threads + (int)threadIdx.x, row = at / chunks, chunk = at % chunks;
     if (total % threads != 0 && at >= total) break;
-    bool valid;
-    const u16* from = source(row, valid);
-    const bool real = dim % 16 == 0 || chunk * 8 < dim;
-    copy_async_16(to + row * pitch + chunk * 16, from + (real ? chunk * 8 : 0), valid && real);
+    const bool real = dim % 16 == 0 || chunk * 8 < dim, valid = real && first + row < count;
+    copy_async_16(to + row * pitch + chunk * 16, from + (valid ? list[first + row] * stride + chunk * 8 : 0), valid);
   }
 }
+`;
 
-${sourceText(passes, 'k')}
+/** Copies of Q, K and V into shared memory; what lies outside becomes zeros. */
+export function copiesText(passes: readonly KernelPass[]): string {
+  const listed = passes.some(({ kind }) => kind === 'columns');
+  return `// ---- copies: global to shared memory, 16 bytes a thread ----
 
-${sourceText(passes, 'v')}`;
+// Copies rows [first, first + rows) of a tensor, those outside [0, count) as zeros.
+template <int rows, int dim, int pitch>
+WARPLOOM_DEVICE void copy_rows(u32 to, const u16* from, i64 stride, int first, int count) {
+  constexpr int chunks = (dim + 15) / 16 * 2, total = rows * chunks;
+  constexpr bool even = threads % chunks == 0 && total % threads == 0 && dim % 16 == 0;
+  if (even && first >= 0 && first + rows <= count) {
+    const int row = threadIdx.x / chunks, chunk = threadIdx.x % chunks;
+    const u16* source = from + (first + row) * stride + chunk * 8;
+    to += row * pitch + chunk * 16;
+#pragma unroll
+    for (int i = 0; i < total / threads; ++i) {
+      copy_async_16(to + i * (threads / chunks) * pitch, source);
+      source += (threads / chunks) * stride;
+    }
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < (total + threads - 1) / threads; ++i) {
+    const int at = i * threads + (int)threadIdx.x, row = at / chunks, chunk = at % chunks;
+    if (total % threads != 0 && at >= total) break;
+    const bool real = dim % 16 == 0 || chunk * 8 < dim, valid = real && (u32)(first + row) < (u32)count;
+    copy_async_16(to + row * pitch + chunk * 16, from + (valid ? (first + row) * stride + chunk * 8 : 0), valid);
+  }
+}
+${listed ? copyListedText : ''}
+${copyText(passes, 'k')}
+
+${copyText(passes, 'v')}`;
 }
 
 /** The score function and the masks, on the accumulators of a warp. */
@@ -265,41 +283,52 @@ WARPLOOM_DEVICE float quad_sum(float x) {
   return x + __shfl_xor_sync(FULL_WARP, x, 2);
 }
 
-// Scores become weights 2^(scale * (s - highest)); what was summed up so far is scaled to a new highest.
+// Scores become weights 2^(scale * (s - highest)). A new highest score that lifts weights to at most 2^8
+// is not taken: fp32 sums bear it, and what was summed up so far need not be scaled (FlashAttention-4).
 // \`checked\`: a row may have nothing but -inf, and then stays empty.
 template <bool checked>
 WARPLOOM_DEVICE void absorb(float scale, Scores& s, RowValues& highest, RowValues& sum, Weights& weights, Output& out) {
+  float base[row_blocks][2], factor[row_blocks][2];
+  bool rescale = false;
 #pragma unroll
-  for (int i = 0; i < row_blocks; ++i) {
-    float base[2], factor[2];
+  for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float high = NEGATIVE_INFINITY;
 #pragma unroll
       for (int j = 0; j < score_blocks; ++j) high = fmaxf(high, fmaxf(s[i][j][2 * half], s[i][j][2 * half + 1]));
-      high = fmaxf(highest[i][half], quad_max(high));
-      base[half] = checked && high == NEGATIVE_INFINITY ? 0.f : high * scale;
-      factor[half] = exp2_fast(highest[i][half] * scale - base[half]);
-      highest[i][half] = high;
+      high = quad_max(high);
+      const float before = highest[i][half];
+      const bool lift = high > before && !((high - before) * scale <= 8.f);
+      const float now = lift ? high : before;
+      base[i][half] = checked && now == NEGATIVE_INFINITY ? 0.f : now * scale;
+      factor[i][half] = lift ? exp2_fast(before * scale - base[i][half]) : 1.f;
+      highest[i][half] = now;
+      rescale = rescale || lift;
     }
-    float total[2] = {0.f, 0.f};
+  if (__any_sync(FULL_WARP, rescale)) {
+#pragma unroll
+    for (int i = 0; i < row_blocks; ++i) {
+      sum[i][0] *= factor[i][0];
+      sum[i][1] *= factor[i][1];
+#pragma unroll
+      for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) out[i][j][e] *= factor[i][e >> 1];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
     for (int j = 0; j < score_blocks; ++j) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        s[i][j][e] = exp2_fast(fmaf(s[i][j][e], scale, -base[e >> 1]));
-        total[e >> 1] += s[i][j][e];
+        s[i][j][e] = exp2_fast(fmaf(s[i][j][e], scale, -base[i][e >> 1]));
+        sum[i][e >> 1] += s[i][j][e];
       }
       weights[i][j >> 1][(j & 1) * 2] = pack_${dtype}(s[i][j][0], s[i][j][1]);
       weights[i][j >> 1][(j & 1) * 2 + 1] = pack_${dtype}(s[i][j][2], s[i][j][3]);
     }
-#pragma unroll
-    for (int half = 0; half < 2; ++half) sum[i][half] = fmaf(sum[i][half], factor[half], total[half]);
-#pragma unroll
-    for (int j = 0; j < value_blocks; ++j)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) out[i][j][e] *= factor[e >> 1];
-  }
 }`;
 }
 
@@ -365,27 +394,12 @@ ${firstTile}
 #pragma unroll
   for (int i = 0; i < stages; ++i) visits[i] = advance(u, p, index, q0, q1, walk);
 
-  auto copy_k = [&](const Visit& visit, int slot) {
-    if (visit.kind != NOTHING)
-      copy_tile<k_tile, head_dim, k_pitch>(k_shared + slot * k_bytes, [&](int at, bool& valid) { return k_source(u, p, index, visit, k, at, valid); });
-    copy_commit();
-  };
-  auto copy_v = [&](const Visit& visit, int slot) {
-    if (visit.kind != NOTHING)
-      copy_tile<k_tile, value_dim, v_pitch>(v_shared + slot * v_bytes, [&](int at, bool& valid) { return v_source(u, p, index, visit, v, at, valid); });
-    copy_commit();
-  };
-
-  copy_tile<q_tile, head_dim, q_pitch>(q_shared, [&](int at, bool& valid) {
-    const int r = start + at - u.offset;
-    valid = r >= 0 && r < u.q_len;
-    return q + (i64)(valid ? r : 0) * p.q_row;
-  });
-  copy_k(visits[0], 0);
+  copy_rows<q_tile, head_dim, q_pitch>(q_shared, q, p.q_row, start - u.offset, u.q_len);
+  copy_k(u, p, index, visits[0], k, k_shared);
 #pragma unroll
   for (int i = 1; i < stages; ++i) {
-    copy_v(visits[i - 1], i - 1);
-    copy_k(visits[i], i);
+    copy_v(u, p, index, visits[i - 1], v, v_shared + (i - 1) * v_bytes);
+    copy_k(u, p, index, visits[i], k, k_shared + i * k_bytes);
   }
 
   const float scale = ${scale};
@@ -406,13 +420,13 @@ ${firstTile}
     const int newest = stages == 1 ? 0 : (slot + stages - 1) % stages;
     copy_wait<2 * (stages - 1)>();
     __syncthreads();
-    copy_v(visits[stages - 1], newest);
+    copy_v(u, p, index, visits[stages - 1], v, v_shared + newest * v_bytes);
     Scores s;
     multiply_scores(q_address, key_address(k_shared + slot * k_bytes), s);
     visits[stages] = advance(u, p, index, q0, q1, walk);
 ${apply.join('\n')}${apply.length > 0 ? '\n' : ''}    copy_wait<2 * (stages - 1)>();
     __syncthreads();
-    copy_k(visits[stages], slot);
+    copy_k(u, p, index, visits[stages], k, k_shared + slot * k_bytes);
 ${checked}
     multiply_values(weights, fragment_address(v_shared + slot * v_bytes, v_pitch, 0), out);
 #pragma unroll

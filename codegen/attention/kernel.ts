@@ -16,7 +16,7 @@ import {
   scoresText,
 } from './kernel-text.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
-import { defaultTile, sharedBytes, type TileKnobs } from './tiles.ts';
+import { sharedBytes, type TileKnobs } from './tiles.ts';
 import { walkText } from './walk.ts';
 
 /** Everything that a kernel is made for. Lengths, batch, heads, strides and other parameters are arguments. */
@@ -37,7 +37,7 @@ export interface AttentionSpec {
   readonly valueDim: number;
   /** Packed sequences by cumulative lengths. */
   readonly segments: boolean;
-  readonly knobs?: Partial<TileKnobs> | undefined;
+  readonly knobs: TileKnobs;
 }
 
 /** An attention kernel, and what a launch of it has to prepare. */
@@ -48,8 +48,7 @@ export interface AttentionKernel {
 }
 
 export function attentionKernel(spec: AttentionSpec): AttentionKernel {
-  const { dtype, headDim, valueDim, segments } = spec;
-  const knobs = { ...defaultTile(headDim, valueDim), ...spec.knobs };
+  const { dtype, headDim, valueDim, segments, knobs } = spec;
   const mask = withFixed(spec.mask, spec.fixed);
   const score = spec.score && withFixed(spec.score, spec.fixed);
   const passes = passesOf(mask, spec.gather, spec.restSize);

@@ -5,6 +5,11 @@ WARPLOOM_DEVICE u32 shared_address(const void* pointer) {
   return (u32)__cvta_generic_to_shared(pointer);
 }
 
+/** Copies 16 bytes. Both addresses are 16-byte aligned. */
+WARPLOOM_DEVICE void copy_async_16(u32 to, const void* from) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+
 /** Copies 16 bytes; `valid` false writes zeros and reads nothing. Both addresses are 16-byte aligned. */
 WARPLOOM_DEVICE void copy_async_16(u32 to, const void* from, bool valid) {
   const u32 bytes = valid ? 16u : 0u;

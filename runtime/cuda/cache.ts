@@ -4,6 +4,7 @@
 import { mkdir, readdir, readFile, stat, unlink, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { FileError } from '../../dsl/diagnostic.ts';
 import { writeAtomically } from '../files/atomic.ts';
 import { type CacheEntry, decodeEntry, encodeEntry } from './entry.ts';
 import type { Environment } from './search.ts';
@@ -108,14 +109,14 @@ export class KernelCache {
     const files = (await Promise.all((await readdir(this.folder)).map((name) => this.#file(name))))
       .filter((file) => file !== undefined)
       .sort((a, b) => a.usedMs - b.usedMs);
-    let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    let bytes = files.reduce((sum, file) => sum + (file.isEntry ? file.bytes : 0), 0);
     const target = bytes > this.#limitBytes ? 0.9 * this.#limitBytes : bytes;
     for (const file of files) {
       const isRemains = !file.isEntry && Date.now() - file.usedMs > unfinishedMs;
       if (!isRemains && !(file.isEntry && bytes > target)) continue;
       // Another process may have removed it, or still read it: its open file stays whole.
       await unlink(file.path).catch(() => {});
-      bytes -= file.bytes;
+      if (file.isEntry) bytes -= file.bytes;
     }
   }
 
@@ -135,7 +136,7 @@ export class KernelCache {
   #warn(error: unknown): void {
     if (this.#isWarned) return;
     this.#isWarned = true;
-    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const reason = error instanceof FileError ? error.diagnostics[0]?.what : String(error);
     process.emitWarning(`kernels cannot be kept in ${this.folder}: ${reason}`, {
       type: 'WarploomWarning',
       detail:

@@ -115,8 +115,7 @@ export async function findNvrtc(environment: Environment = process.env): Promise
   const key = JSON.stringify([setting, CUDA_HOME, CUDA_PATH, PATH]);
   const known = found.get(key);
   if (known) return known;
-  const face = nativeFace();
-  const nvrtc = setting ? await named(face, setting) : await first(face, environment);
+  const nvrtc = await (setting ? openNamed(setting) : openFirst(places(environment)));
   found.set(key, nvrtc);
   return nvrtc;
 }
@@ -133,9 +132,8 @@ function nativeFace(): Face {
   ]);
 }
 
-async function named(face: Face, setting: string): Promise<Nvrtc> {
-  const place = namedPlace(setting);
-  const { nvrtc, note } = await open(face, place);
+async function openNamed(setting: string): Promise<Nvrtc> {
+  const { nvrtc, note } = await open(namedPlace(setting));
   if (nvrtc) return nvrtc;
   throw new DeviceError([
     diagnostic('R009', `WARPLOOM_NVRTC names no NVRTC: '${setting}'`, {
@@ -145,10 +143,11 @@ async function named(face: Face, setting: string): Promise<Nvrtc> {
   ]);
 }
 
-async function first(face: Face, environment: Environment): Promise<Nvrtc> {
+/** The first NVRTC of these places that opens. Throws DeviceError R009, with what each place had. */
+export async function openFirst(all: AsyncIterable<Place> | Iterable<Place>): Promise<Nvrtc> {
   const notes: Note[] = [];
-  for await (const place of places(environment)) {
-    const { nvrtc, note } = await open(face, place);
+  for await (const place of all) {
+    const { nvrtc, note } = await open(place);
     if (nvrtc) return nvrtc;
     notes.push(note);
   }
@@ -157,7 +156,8 @@ async function first(face: Face, environment: Environment): Promise<Nvrtc> {
 }
 
 /** The first library of a place that opens, or what to say of the place. */
-async function open(face: Face, { place, libraries, otherwise }: Place) {
+async function open({ place, libraries, otherwise }: Place) {
+  const face = nativeFace();
   let reason: string | undefined;
   for (const library of libraries) {
     try {

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { DeviceError, type PatternError } from '../../dsl/diagnostic.ts';
 import { compileKernel } from '../../runtime/cuda/compiler.ts';
 import { findNvrtc } from '../../runtime/cuda/nvrtc.ts';
@@ -59,6 +59,16 @@ describe('R009: the CUDA compiler NVRTC is not there', () => {
         = note: WARPLOOM_NVRTC=ROOT/build/Release/warploom.node: it has no nvrtcVersion: it is no NVRTC of CUDA 11.2 or later
         = help: name libnvrtc.so.* or its folder, or unset it to have NVRTC looked for"
     `);
+  });
+
+  it('nothing can call it without the addon', async () => {
+    vi.stubEnv('WARPLOOM_ADDON', 'off');
+    const elsewhere = { ...process.env, PATH: '/nowhere' };
+    expect(await refused('R009', () => findNvrtc(elsewhere))).toMatchInlineSnapshot(`
+      "error[R009]: NVRTC is called by the native addon, which is not there: switched off by WARPLOOM_ADDON=off
+        = help: 'warploom doctor' says how to build it"
+    `);
+    vi.unstubAllEnvs();
   });
 
   it('its file or its folder', async () => {

@@ -45,6 +45,7 @@ function fetchNvrtc(): void {
     const target = ['--target', join(work, 'packages'), '--disable-pip-version-check'];
     execFileSync('python3', ['-m', 'pip', 'install', ...flags, ...target, wheel], {
       stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, PIP_ROOT_USER_ACTION: 'ignore' },
       timeout: 300_000,
     });
     const kept = join(work, 'kept');

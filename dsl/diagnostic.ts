@@ -70,6 +70,7 @@ export const codes = {
   E006: 'a budget outside its range',
   E008: 'a summary that is not pools of k and v of one size',
   E009: 'a score that stand-ins cannot have',
+  E010: 'an estimate that has no kernels',
   F001: 'a file that cannot be read',
   F002: 'a damaged safetensors file',
   F003: 'a damaged .npy file',

@@ -35,12 +35,13 @@ WARPLOOM_DEVICE void score_tile(ScoreShared& shared, const Left& left, int row, 
   const int y = threadIdx.x / 16 * 4, x = threadIdx.x % 16 * 4;
   for (int i = 0; i < 4; ++i)
     for (int j = 0; j < 4; ++j) sums[i][j] = 0.0f;
+#pragma unroll 1
   for (int depth = 0; depth < WIDTH; depth += SCORE_DEPTH) {
     __syncthreads();
     load_factors<WIDTH>(shared.left, left, row, row_end, depth);
     load_factors<WIDTH>(shared.right, right, column, column_end, depth);
     __syncthreads();
-#pragma unroll
+#pragma unroll 8
     for (int d = 0; d < SCORE_DEPTH; ++d) {
       const FourFloats a = *(const FourFloats*)&shared.left[d * SCORE_PITCH + y];
       const FourFloats b = *(const FourFloats*)&shared.right[d * SCORE_PITCH + x];

@@ -3,13 +3,13 @@
 // (the list being built), run (one pass). What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
-import { runsOfEqual } from './runs.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
 import { at, Launches } from './launches.ts';
-import { passesOf, type PassPlan, type ReadingPlan, type SetPlan } from './passes.ts';
+import { type PassPlan, passesOf, type ReadingPlan, type SetPlan } from './passes.ts';
 import { type PassContext, runPass, specOf } from './run.ts';
+import { runsOfEqual } from './runs.ts';
 import { dilateKernel, fillKernel, leafArguments, wordThreads } from './select.ts';
 import { gridArguments } from './text.ts';
 import type { HalfType, Strides } from './vectors.ts';

@@ -22,10 +22,11 @@ export class Launches {
     return name;
   }
 
-  /** The same text is the same kernel. */
-  kernel(kernel: Kernel): Kernel {
-    const known = this.#kernels.get(kernel.source) ?? kernel;
-    this.#kernels.set(kernel.source, known);
+  /** The same text and number of threads is the same kernel. */
+  #known(kernel: Kernel): Kernel {
+    const key = `${kernel.threads} ${kernel.source}`;
+    const known = this.#kernels.get(key) ?? kernel;
+    this.#kernels.set(key, known);
     return known;
   }
 
@@ -37,7 +38,7 @@ export class Launches {
     buffers: Readonly<Record<string, Place>>,
   ): void {
     if (grid.every((size) => size > 0))
-      this.#steps.push({ op: 'launch', kernel: this.kernel(kernel), grid, args, buffers });
+      this.#steps.push({ op: 'launch', kernel: this.#known(kernel), grid, args, buffers });
   }
 
   fill(buffer: string, bytes: number, value: number): void {

@@ -45,9 +45,9 @@ export interface PassPlan {
   readonly readings: readonly ReadingPlan[];
 }
 
-const refuse = (step: string): never => {
+const refuse = (what: string): never => {
   throw new PlanError([
-    diagnostic('E010', `'${step}' of the estimate has no kernels for CUDA yet`, {
+    diagnostic('E010', `${what}, for which there are no CUDA kernels yet`, {
       help: `use the CPU device: openDevice('cpu')`,
     }),
   ]);
@@ -61,7 +61,7 @@ function undilated(node: ChosenNode): { leaf: Leaf; dilations: number[] } {
     dilations.unshift(step.size);
     step = step.of;
   }
-  return { leaf: isLeaf(step) ? step : refuse(step.op), dilations };
+  return { leaf: isLeaf(step) ? step : refuse(`the estimate uses ${step.op}()`), dilations };
 }
 
 /** The text of a leaf without the numbers that are launch data. */
@@ -76,7 +76,7 @@ function setsOf(graphs: readonly EstimateGraph[], shape: LaunchShape): SetPlan[]
     const { leaf, dilations } = undilated(node);
     const nodes = graphs.map((graph) => graph[name]!);
     if (nodes.some((other) => structureOf(other) !== structureOf(node)))
-      refuse(`${name}', which heads choose by different steps: '${leaf.op}`);
+      refuse(`heads choose '${name}' by different steps`);
     return {
       name,
       perGroup: isPerGroup(node),

@@ -2,29 +2,23 @@
 
 import { firstPosition, lastPosition, line } from '../../dsl/estimate/axes.ts';
 import type { FieldValues } from '../struct.ts';
+import type { EstimateLaunchRequest } from './index.ts';
 import { at, type Launches, type Place } from './launches.ts';
 import type { PassPlan, ReadingPlan, SetPlan } from './passes.ts';
 import { runsOfEqual } from './runs.ts';
 import { scoreKernel, scoreTile, statisticsKernel } from './scores.ts';
-import { leafArguments, selectKernel, type SelectSpec } from './select.ts';
+import { leafArguments, type SelectSpec, selectKernel } from './select.ts';
 import {
   distanceKernel,
   poolSumsKernel,
+  type SumSpec,
   shiftKernel,
   sumKernel,
-  type SumSpec,
   sumThreads,
 } from './sums.ts';
 import { gridArguments, headArguments, lineArguments, threadsOfRow } from './text.ts';
-import {
-  factorsOf,
-  poolBytes,
-  poolKernel,
-  type Side,
-  tensorArguments,
-} from './vectors.ts';
+import { factorsOf, poolBytes, poolKernel, type Side, tensorArguments } from './vectors.ts';
 import { type Chunk, roundUp, type Wave, type WavePlan, wavesOf } from './waves.ts';
-import type { EstimateLaunchRequest } from './index.ts';
 
 export interface PassContext extends EstimateLaunchRequest {
   readonly launches: Launches;
@@ -215,15 +209,10 @@ function sum(
   const { sums, stride, units } = sumPlace(reading, i, count, wave, all);
   const sumsWave = units.to - units.from;
   const goesOn = { sums_from: own.from, adds: Number(adds && !reading.rows) };
-  const buffers: Record<string, Place> = {
-    scores: scores(all),
-    statistics: statisticsOf(all),
-    sums,
-  };
-  if (pass.how === 'exp') {
-    const name = reading.rows ? 'shifts' : `shifts ${i}`;
-    const shifts = at(launches.need(name, 8 * sumsWave * count));
-    buffers['shifts'] = shifts;
+  const shifts = at(reading.rows ? 'shifts' : `shifts ${i}`);
+  const isOpen = pass.how === 'exp';
+  if (isOpen) {
+    launches.need(shifts.buffer, 8 * sumsWave * count);
     launches.launch(
       shiftKernel(spec),
       [count, sumsWave, 1],
@@ -243,7 +232,12 @@ function sum(
       sums_rows: count,
       ...goesOn,
     },
-    buffers,
+    {
+      scores: scores(all),
+      statistics: statisticsOf(all),
+      ...(isOpen ? { shifts } : {}),
+      sums,
+    },
   );
 }
 

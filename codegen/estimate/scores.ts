@@ -7,7 +7,7 @@ import type { ScoreNode } from '../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field } from '../struct.ts';
-import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
+import { address, gridFields, gridText, headFields, kernelOf, mostThreadsOfRow } from './text.ts';
 import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
 
 /** Rows and columns of the tile of one block of threads. */
@@ -102,6 +102,7 @@ export function statisticsKernel(
       address('statistics', 'RowStatistics*', '[units, rows]'),
     ],
     threads,
+    mostThreads: mostThreadsOfRow,
     body: [
       '__shared__ WarpValues<float> shared;',
       ...gridText(grid),

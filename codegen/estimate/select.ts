@@ -5,7 +5,7 @@ import type { Grid, Line } from '../../dsl/estimate/axes.ts';
 import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field, FieldValues } from '../struct.ts';
-import { address, gridFields, gridText, kernelOf, toInt } from './text.ts';
+import { address, gridFields, gridText, kernelOf, mostThreadsOfRow, toInt } from './text.ts';
 
 /** What a selection sees. */
 export interface SelectSpec {
@@ -51,10 +51,10 @@ const hasCapacity = (leaf: Leaf): boolean => leaf.op !== 'topk';
 
 /** Statements: what the row sees as `to`, and `forced`. */
 const rowText = ({ grid, rows, columns }: SelectSpec): string[] => [
-  ...gridText(grid),
   `const Line columns = {${columns.size}, ${rows ? 'p.column_start' : '0'}, p.column_end};`,
   ...(rows
     ? [
+        ...gridText(grid),
         `const Line rows = {${rows.size}, p.row_start, p.row_end};`,
         'const int to = visible_end_of_block(grid, rows, columns, row);',
         'const Forced forced = forced_of_row(rows, columns, row, p.always_first, p.always_last);',
@@ -114,6 +114,7 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...bitFields.filter(({ name }) => name !== 'batch_units'),
     ],
     threads,
+    mostThreads: mostThreadsOfRow,
     body: [
       '__shared__ SelectShared shared;',
       ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
@@ -169,7 +170,7 @@ export function fillKernel(spec: SelectSpec): Kernel {
       'const int unit = p.unit + blockIdx.z % p.units + blockIdx.z / p.units * p.batch_units;',
       'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
       'if (p.dense[unit] == 0 || word >= p.words) return;',
-      'const int row = p.set_from + blockIdx.x;',
+      ...(spec.rows ? ['const int row = p.set_from + blockIdx.x;'] : []),
       ...rowText(spec),
       'u32 bits = 0;',
       'for (int bit = 0; bit < 32; ++bit) {',

@@ -52,11 +52,12 @@ const sumFields = (spec: SumSpec): Field[] => [
   { name: 'adds', type: 'i32', comment: 'whether to add to what is there' },
 ];
 
-/** Statements: the fine rows `[from, to)` that row `sum_row` of the sums is made of. */
+/** Statements: the fine rows `[from, to)` that a row of the sums is made of. */
 const rowsText = ({ grid, rows }: SumSpec): string[] => {
   const span = rows ? rows.size / grid.rows.size : 0;
   return rows
     ? [
+        'const int sum_row = p.sums_from + blockIdx.x;',
         `const int from = max(p.row_from, sum_row * ${span});`,
         `const int to = min(p.row_from + p.rows, (sum_row + 1) * ${span});`,
       ]
@@ -87,7 +88,6 @@ export function shiftKernel(spec: SumSpec): Kernel {
     threads: 32,
     body: [
       '__shared__ WarpValues<float> shared;',
-      'const int sum_row = p.sums_from + blockIdx.x;',
       ...rowsText(spec),
       `const int heads = ${spec.heads};`,
       'RowStatistics* shift = p.shifts + (i64)blockIdx.y * gridDim.x + blockIdx.x;',
@@ -135,7 +135,6 @@ export function sumKernel(spec: SumSpec): Kernel {
       'const int first_column = line_from(grid.columns);',
       'const int column = line_from(columns) + blockIdx.y * blockDim.x + threadIdx.x;',
       'if (column >= line_to(columns)) return;',
-      'const int sum_row = p.sums_from + blockIdx.x;',
       ...rowsText(spec),
       // Sums of one axis are numbered from 0, rows of sums from their first column.
       `float* target = p.sums + ((i64)blockIdx.z * p.sums_rows + blockIdx.x) * p.sums_stride + column${spec.rows ? ' - line_from(columns)' : ''};`,

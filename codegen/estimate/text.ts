@@ -16,11 +16,14 @@ export interface KernelParts {
   readonly primitives: readonly string[];
   readonly fields: readonly Field[];
   readonly threads: number;
+  /** The most threads that the text allows, where the number depends on lengths; `threads`, when left out. */
+  readonly mostThreads?: number;
   /** The statements of the entry point; `p` is the argument. */
   readonly body: readonly string[];
 }
 
-export function kernelOf({ name, about, primitives, fields, threads, body }: KernelParts): Kernel {
+export function kernelOf(parts: KernelParts): Kernel {
+  const { name, about, primitives, fields, threads, mostThreads = threads, body } = parts;
   const params = new Struct('Arguments', fields);
   const source = [
     devicePrimitives(...primitives),
@@ -28,7 +31,7 @@ export function kernelOf({ name, about, primitives, fields, threads, body }: Ker
     ...about.map((line) => `// ${line}`),
     params.text,
     '',
-    `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const __grid_constant__ Arguments p) {`,
+    `extern "C" __global__ void __launch_bounds__(${mostThreads}) ${name}(const __grid_constant__ Arguments p) {`,
     ...body.map((line) => (line === '' || line.startsWith('#') ? line : `  ${line}`)),
     '}',
     '',
@@ -38,7 +41,9 @@ export function kernelOf({ name, about, primitives, fields, threads, body }: Ker
 
 /** Threads that share a row of so many columns: few where there are many short rows, all where it is long. */
 export const threadsOfRow = (columns: number): number =>
-  columns <= 2 ** 11 ? 64 : columns <= 2 ** 14 ? 256 : 1024;
+  columns <= 2 ** 11 ? 64 : columns <= 2 ** 14 ? 256 : mostThreadsOfRow;
+
+export const mostThreadsOfRow = 1024;
 
 /** An int32 argument; budgets without a limit become the largest one. */
 export const toInt = (x: number): number => Math.min(x, 2 ** 31 - 1);

@@ -1,0 +1,152 @@
+// The estimation kernels, executed on the CPU, against the float64 oracle: the built-in methods, all rules
+// and sums, and what goes wrong.
+
+import { describe, expect, it } from 'vitest';
+import { antidiagonal } from '../../dsl/estimate/trace.ts';
+import type { Inputs } from '../../dsl/estimate/values.ts';
+import { errorBound } from '../../runtime/bound.ts';
+import { tensor } from '../../runtime/tensor.ts';
+import { disagreementsOfSets } from '../sets.ts';
+import {
+  bare,
+  builtIn,
+  type Call,
+  type CallSizes,
+  callOf,
+  emulate,
+  type Options,
+  trace,
+} from './estimate-calls.ts';
+
+/** What the oracle objects to; dilations are compared apart. */
+async function problemsOf(call: Call, options: Options = {}): Promise<string[]> {
+  const { sets, error } = await emulate(bare(call), options);
+  expect(error).toBeUndefined();
+  const { headDim, kLen } = call.shape;
+  const { lse } = errorBound('fp32', kLen, headDim, { value: 1, logit: 16 * Math.sqrt(headDim) });
+  return disagreementsOfSets(bare(call).graphs, call, sets, lse);
+}
+
+const sizes: [string, CallSizes, Options][] = [
+  ['a chunk of a prompt', {}, {}],
+  ['more queries than keys, rows with gaps', { qLen: 90, kLen: 77, layout: 'bshd' }, {}],
+  ['many waves and chunks', { heads: 2, qLen: 200, kLen: 200 }, { scoreBytes: 4 * 64 * 64 }],
+  ['a single query', { qLen: 1, kLen: 70 }, {}],
+  ['no query', { qLen: 0, kLen: 40 }, {}],
+  ['no key', { qLen: 40, kLen: 0 }, {}],
+];
+
+const few = { probe: 16, grain: 8 };
+const methods: [string, Readonly<Record<string, number | readonly number[]>>][] = [
+  ['vertical-slash', { ...few, verticals: 40, slashes: 110 }],
+  ['block-sparse', { block: 16, blocksPerRow: 3 }],
+  ['x-attention', { block: 16, stride: 4, mass: 0.7 }],
+  ['flash-prefill', { block: 16, tile: 8, share: 0.5 }],
+  ['nsa-selection', { block: 16, blocksPerQuery: 3 }],
+];
+
+describe.each(methods)('%s agrees with the oracle', (name, params) => {
+  it.each(sizes)('for %s', async (_, own, options) => {
+    expect(await problemsOf(builtIn(name, params, own), options)).toEqual([]);
+  });
+});
+
+describe('numbers per head', () => {
+  it('give each head its own set, and no set to a head that needs none', async () => {
+    const verticals = [0, 31, 40, 200];
+    const call = builtIn('vertical-slash', { ...few, verticals, slashes: [0, 101, 110, 120] });
+    const { sets } = await emulate(bare(call), { only: [0, 2, 3] });
+    const counts = sets.columns!.units.map((set) => set.count(0));
+    expect(counts).toEqual([30, 0, 40, 130, 30, 0, 40, 130]);
+    expect(await problemsOf(call)).toEqual([]);
+  });
+
+  it('may differ between KV heads where a set is one per KV head', async () => {
+    const call = builtIn('flash-prefill', { block: 16, tile: 8, share: [0.9, 0.9, 0.1, 0.1] });
+    expect(await problemsOf(call)).toEqual([]);
+  });
+});
+
+describe('every rule and sum agrees with the oracle', () => {
+  const programs: Record<string, (inputs: Inputs) => Record<string, unknown>> = {
+    'cover of sums, past their capacity': ({ q, k }) => {
+      const weight = q.last(16).dot(k).causal().softmax();
+      return {
+        columns: weight.sumPerKey().cover(0.9, { capacity: 60 }),
+        distances: weight.sumPerDistance().cover(0.5, { always: { first: 20 } }),
+        blocks: weight
+          .sumPerKey()
+          .pool(16)
+          .topk(3, { always: { last: 1 } }),
+      };
+    },
+    'open sums over all rows': ({ q, k }) => {
+      const weight = q.dot(k).exp();
+      return {
+        columns: weight.sumPerKey().sumPerGroup().topk(20),
+        distances: weight.sumPerDistance().above(0.01, { of: 'sum' }),
+      };
+    },
+    'rows past their capacity': ({ q, k }) => ({
+      blocks: q.pool(16, 'max').dot(k.pool(16, 'max')).softmax().above(0.3, { capacity: 4 }),
+      antidiagonals: antidiagonal(q, k, { stride: 4, block: 16 }).causal().exp().above(0.4),
+    }),
+  };
+  it.each(Object.entries(programs))('%s', async (_, program) => {
+    const call = callOf(trace(program));
+    expect(await problemsOf(call)).toEqual([]);
+    expect(await problemsOf(call, { scoreBytes: 4 * 64 * 64 })).toEqual([]);
+  });
+});
+
+it('ties go to the lower index', async () => {
+  const call = builtIn('block-sparse', { block: 16, blocksPerRow: 3 }, { qLen: 130 });
+  const q = tensor(new Float32Array(call.q.data.length), { shape: call.q.shape, dtype: 'bf16' });
+  const { sets } = await emulate({ ...call, q });
+  for (const set of sets.blocks!.units) {
+    expect([...set.members(1)]).toEqual([0, 1]);
+    expect([...set.members(7)]).toEqual([0, 1, 7]);
+  }
+});
+
+it('dilation unites what lies behind each member', async () => {
+  const call = callOf(
+    trace(({ q, k }) => ({
+      keys: q.last(16).dot(k).causal().softmax().sumPerKey().topk(7).dilate(3).dilate(70),
+    })),
+  );
+  const plain = (await emulate(bare(call))).sets.keys!;
+  const wide = (await emulate(call)).sets.keys!;
+  for (const [unit, set] of plain.units.entries()) {
+    const members = new Set<number>();
+    for (const member of set.members()) for (let i = 0; i < 72; i++) members.add(member + i);
+    expect([...wide.units[unit]!.members()]).toEqual([...members].sort((a, b) => a - b));
+  }
+});
+
+describe('a score that is not finite', () => {
+  it('is reported with the first row that has one', async () => {
+    const call = builtIn('block-sparse', { block: 16, blocksPerRow: 3 });
+    const numbers = Float32Array.from(await call.q.read());
+    const { heads, qLen, headDim } = call.shape;
+    // Of batch entry 1, head 2, position 77 = row 47: in query block 4.
+    numbers[((heads + 2) * qLen + 47) * headDim + 5] = Number.NaN;
+    const q = tensor(numbers, { shape: call.q.shape, dtype: 'bf16' });
+    expect((await emulate({ ...call, q })).error).toEqual({ batch: 1, head: 2, row: 4 });
+  });
+
+  it('counts only where a row sees it', async () => {
+    const call = builtIn('block-sparse', { block: 16, blocksPerRow: 3 }, { qLen: 130 });
+    const numbers = Float32Array.from(await call.k.read());
+    numbers[129 * 16] = Number.POSITIVE_INFINITY;
+    const k = tensor(numbers, { shape: call.k.shape, dtype: 'bf16' });
+    expect((await emulate({ ...call, k })).error).toEqual({ batch: 0, head: 0, row: 8 });
+  });
+});
+
+it('the same call gives the same bits, in any order of threads', async () => {
+  const call = builtIn('flash-prefill', { block: 16, tile: 8, share: 0.5 });
+  const bits = async (seed: number) =>
+    (await emulate(call, { seed })).sets.blocks!.units.map((set) => set.bits);
+  expect(await bits(1)).toEqual(await bits(0));
+});

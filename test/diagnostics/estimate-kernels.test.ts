@@ -1,0 +1,48 @@
+// Law 14 for estimates on CUDA: what the CPU device computes and no kernel does yet.
+
+import { describe, expect, it } from 'vitest';
+import { estimateLaunch } from '../../codegen/estimate/index.ts';
+import {
+  divergence,
+  type EstimateGraph,
+  type EstimateProgram,
+  traceEstimate,
+  where,
+} from '../../dsl/estimate/trace.ts';
+import type { Inputs } from '../../dsl/estimate/values.ts';
+import { refused } from './cases.ts';
+
+const trace = (program: (inputs: Inputs) => Record<string, unknown>): EstimateGraph =>
+  traceEstimate(program as unknown as EstimateProgram, {});
+const shape = { batch: 1, heads: 2, kvHeads: 1, qLen: 5, kLen: 7, headDim: 8, valueDim: 8 };
+const strides = { q: [80, 40, 8], k: [56, 56, 8] } as const;
+const launch = (graphs: readonly EstimateGraph[]) =>
+  estimateLaunch({ graphs, shape, dtype: 'bf16', strides });
+
+const sums = ({ q, k }: Inputs) => q.last(4).dot(k).causal().softmax().sumPerKey();
+
+describe('E010: an estimate that has no kernels', () => {
+  it('a choice between two sets', async () => {
+    const choosing = trace((inputs) => {
+      const own = sums(inputs);
+      return { keys: where(divergence(own, own).below(0.1), own.topk(2), 'none') };
+    });
+    expect(await refused('E010', () => launch([choosing, choosing]))).toMatchInlineSnapshot(`
+      "error[E010]: the estimate uses where(), for which there are no CUDA kernels yet
+        = help: use the CPU device: openDevice('cpu')"
+    `);
+    const mended = trace((inputs) => ({ keys: sums(inputs).topk(2) }));
+    expect(launch([mended, mended]).kernels.length).toBeGreaterThan(0);
+  });
+
+  it('heads that choose by different steps', async () => {
+    const largest = trace((inputs) => ({ keys: sums(inputs).topk(2) }));
+    const mass = trace((inputs) => ({ keys: sums(inputs).cover(0.5) }));
+    expect(await refused('E010', () => launch([largest, mass]))).toMatchInlineSnapshot(`
+      "error[E010]: heads choose 'keys' by different steps, for which there are no CUDA kernels yet
+        = help: use the CPU device: openDevice('cpu')"
+    `);
+    const more = trace((inputs) => ({ keys: sums(inputs).topk(3) }));
+    expect(launch([largest, more]).kernels.length).toBeGreaterThan(0);
+  });
+});

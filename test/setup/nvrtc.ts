@@ -54,9 +54,10 @@ function fetchNvrtc(): void {
       if (!/^libnvrtc(-builtins)?\.so\.[\d.]+$/.test(entry.name)) continue;
       renameSync(join(entry.parentPath, entry.name), join(kept, entry.name));
     }
-    // Whole or not at all: another run may fetch at the same time.
-    if (!existsSync(place)) renameSync(kept, place);
+    renameSync(kept, place);
   } catch (cause) {
+    // Another run may have fetched it at the same time; it appears whole or not at all.
+    if (existsSync(place)) return;
     throw new Error(`the tests need NVRTC: fetch it by 'pip install ${wheel}'`, { cause });
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -23,9 +23,11 @@ const store = fileURLToPath(new URL('../../build/emulator/', import.meta.url));
 const kernelFlags = [
   '-std=c++17',
   '-O1',
+  // Version 5 of the tables confuses addr2line about a unit's first file.
+  '-gdwarf-4',
   '-g1',
   '-fPIC',
-  '-fsanitize=thread,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent',
+  '-fsanitize=thread,alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent',
   '-fno-sanitize-recover',
   '-ffp-contract=off',
   '-fno-strict-aliasing',

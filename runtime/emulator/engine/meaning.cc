@@ -1,5 +1,6 @@
 // C++ without a meaning, as the compiler's checks of undefined behaviour find it: indices outside of
-// arrays that lie in registers on a device, overflows of signed integers, shifts by too much.
+// arrays that lie in registers on a device, overflows of signed integers, shifts by too much, and vectors
+// at addresses that are not theirs (which the hooks alone would miss where a vector is taken apart).
 #include "fault.h"
 #include "module.h"
 
@@ -23,6 +24,12 @@ struct Type {
 struct IndexData {
   Place place;
   const Type *array, *index;
+};
+
+struct PointerData {
+  Place place;
+  const Type *type;
+  u8 alignmentBits, access;
 };
 
 Site siteOf(const Place &place, const void *caller) {
@@ -51,4 +58,10 @@ CHECK(shift_out_of_bounds, "a shift by as many bits as there are, or more")
 extern "C" [[noreturn]] void __ubsan_handle_out_of_bounds_abort(const IndexData *data, u64 index) {
   fault("undefined", siteOf(data->place, __builtin_return_address(0)), "index %lld of %s",
         static_cast<long long>(index), data->array->name);
+}
+
+extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1_abort(const PointerData *data, u64 at) {
+  fault("misaligned", siteOf(data->place, __builtin_return_address(0)),
+        "takes %p for the address of a %s, which is aligned to %d", reinterpret_cast<void *>(at),
+        data->type->name, 1 << data->alignmentBits);
 }

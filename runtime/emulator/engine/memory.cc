@@ -33,24 +33,18 @@ constexpr u32 timeMask = atomicBit - 1;
 
 } // namespace
 
-Buffer &Memory::add(const std::string &name, u64 bytes) {
+Buffer &Memory::add(const std::string &name, u64 bytes, bool isGiven) {
   // Aligned to 256 bytes and to no more, as a kernel may find it on a device.
   const u64 before = guardBytes + 256;
   u8 *base = pages(before + bytes + guardBytes) + before;
   std::memset(base - before, 0xff, before + bytes + guardBytes);
-  buffers.push_back({name, base, bytes, pages(bytes + 1),
-                     reinterpret_cast<Stamp *>(pages((bytes + 1) * sizeof(Stamp)))});
+  buffers.push_back({name, base, bytes, isGiven, pages(bytes + 1),
+                     reinterpret_cast<Stamp *>(pages((bytes + 1) * sizeof(Stamp))),
+                     pages((bytes >> Buffer::pageBits) + 1)});
   return buffers.back();
 }
 
-bool Memory::isNear(const void *pointer) const {
-  const u8 *at = static_cast<const u8 *>(pointer);
-  for (const Buffer &buffer : buffers)
-    if (at >= buffer.base - guardBytes && at < buffer.base + buffer.bytes + guardBytes) return true;
-  return false;
-}
-
-const Buffer *Memory::find(const u8 *at, u32 size) {
+Buffer *Memory::find(const u8 *at, u32 size) {
   const auto holds = [&](const Buffer &buffer) {
     return at >= buffer.base && at + size <= buffer.base + buffer.bytes;
   };
@@ -77,14 +71,16 @@ void Memory::outside(const u8 *at, u32 size, bool isWrite, Site site) const {
 
 void Memory::check(const void *pointer, u32 size, bool isWrite, bool isAtomic, Site site) {
   const u8 *at = static_cast<const u8 *>(pointer);
-  const Buffer *buffer = find(at, size);
+  Buffer *buffer = find(at, size);
   if (!buffer) outside(at, size, isWrite, site);
   const u64 offset = at - buffer->base;
   const u32 me = block.number * 1024 + block.current;
   for (u64 byte = offset; byte < offset + size; ++byte) {
-    if ((!isWrite || isAtomic) && !buffer->written[byte])
+    if ((!isWrite || isAtomic) && !buffer->isGiven && !buffer->written[byte])
       fault("uninitialised", site, "reads byte %llu of '%s', which nothing wrote",
             static_cast<unsigned long long>(byte), buffer->name.c_str());
+    u8 &isStamped = buffer->isStamped[byte >> Buffer::pageBits];
+    if (!isWrite && !isStamped) continue;
     Stamp &stamp = buffer->stamps[byte];
     const bool isNew = stamp.when != 0 && stamp.when >> 24 == launch;
     if (isNew && stamp.thread != me && !(isAtomic && (stamp.when & atomicBit))) {
@@ -100,7 +96,7 @@ void Memory::check(const void *pointer, u32 size, bool isWrite, bool isAtomic, S
               buffer->name.c_str(), other, otherBlock, stamp.site);
     }
     if (isWrite) {
-      buffer->written[byte] = 1;
+      buffer->written[byte] = isStamped = 1;
       stamp = {me, launch << 24 | (isAtomic ? atomicBit : 0) | (block.now() & timeMask), site};
     }
   }

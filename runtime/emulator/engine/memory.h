@@ -20,14 +20,17 @@ struct Buffer {
   std::string name;
   u8 *base;
   u64 bytes;
+  bool isGiven; // all of it was written before the first step
   u8 *written;
   Stamp *stamps;
+  u8 *isStamped; // for each page of bytes: whether any has a stamp
+  static constexpr int pageBits = 12;
 };
 
 class Memory {
 public:
-  /// New memory of 0xff bytes, none of them written.
-  Buffer &add(const std::string &name, u64 bytes);
+  /// New memory of 0xff bytes, none of them written unless the caller gives them.
+  Buffer &add(const std::string &name, u64 bytes, bool isGiven);
 
   /// Every launch begins with all earlier writes known to everyone.
   void beginLaunch() { launch = (launch + 1) & 0xff; }
@@ -37,14 +40,11 @@ public:
   void write(const void *at, u32 size, Site site) { check(at, size, true, false, site); }
   void update(const void *at, u32 size, Site site) { check(at, size, true, true, site); }
 
-  /// Whether `at` lies in a buffer or in the guards around one.
-  bool isNear(const void *at) const;
-
   std::vector<Buffer> buffers;
 
 private:
   void check(const void *at, u32 size, bool isWrite, bool isAtomic, Site site);
-  const Buffer *find(const u8 *at, u32 size);
+  Buffer *find(const u8 *at, u32 size);
   [[noreturn]] void outside(const u8 *at, u32 size, bool isWrite, Site site) const;
 
   u32 launch = 0;

@@ -145,12 +145,11 @@ void serve() {
       std::string name, use;
       u64 bytes = 0;
       std::cin >> bytes >> use >> name;
-      Buffer &buffer = memory.add(name, bytes);
-      if (use.find('i') != std::string::npos) {
-        given.push_back(memory.buffers.size() - 1);
-        std::memset(buffer.written, 1, bytes);
-      }
-      if (use.find('o') != std::string::npos) wanted.push_back(memory.buffers.size() - 1);
+      const bool isGiven = use.find('i') != std::string::npos;
+      const std::size_t at = memory.buffers.size();
+      memory.add(name, bytes, isGiven);
+      if (isGiven) given.push_back(at);
+      if (use.find('o') != std::string::npos) wanted.push_back(at);
     } else fail("the request has an unknown line");
   }
   std::cin.get();

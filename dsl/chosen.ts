@@ -185,6 +185,21 @@ export class BitSet {
   }
 }
 
+/** A set whose members are not known here, as one on a device: anything may be in it. It holds no bits. */
+export class UnknownSet extends BitSet {
+  constructor(domain: SetDomain) {
+    super(domain, new Uint32Array(0));
+  }
+
+  override any(): boolean {
+    return true;
+  }
+
+  override all(): boolean {
+    return false;
+  }
+}
+
 /** One named set of a launch: a BitSet per batch and head (or KV head), at `batch * heads + head`. */
 export interface ChosenSet {
   readonly axes: readonly { readonly axis: string; readonly size: number }[];

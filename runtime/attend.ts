@@ -13,13 +13,12 @@ import type { ChosenSets } from '../dsl/estimate/values.ts';
 import type { Given, ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
-import type { RowSource } from './cpu/rows.ts';
+import type { BackendCall } from './backend.ts';
 import { type Device, openDevice } from './device.ts';
-import { allocate, type FloatType } from './dtype.ts';
+import type { FloatType } from './dtype.ts';
 import { type AttentionInputs, type CheckedInputs, checkAllInputs } from './inputs.ts';
-import { jobOf } from './launch.ts';
-import { type AnySets, type CallOptions, chosenOf, type Part, partsOf, setsOf } from './parts.ts';
-import { type FloatTensor, Tensor } from './tensor.ts';
+import { type AnySets, type CallOptions, chosenOf, type Part, partsOf } from './parts.ts';
+import type { FloatTensor } from './tensor.ts';
 
 export interface CompileOptions {
   /** Query heads, KV heads (default: as many), and the dimensions of a head. */
@@ -63,7 +62,7 @@ export interface Attend<G extends Given = Given, Sets = ChosenSetsData> {
 
 /**
  * Compiles a pattern (or one per head) for these dimensions. Throws LiftError or PlanError with all that
- * is wrong with the pattern.
+ * is wrong with the pattern, DeviceError where the device has no kernel for it (R013) or cannot make it.
  */
 export async function compile<G extends Given, S extends ChosenSets>(
   pattern: Pattern<G, S>,
@@ -80,7 +79,14 @@ export async function compile(
 ): Promise<unknown> {
   const parts = partsOf(pattern, options.heads);
   for (const { definition } of parts) lifted(definition);
+  const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype } = options;
   const device = options.device ?? (await openDevice());
+  try {
+    await device.backend.prepare(parts, { heads, kvHeads, headDim, valueDim, dtype });
+  } catch (error) {
+    if (!options.device) await device.dispose();
+    throw error;
+  }
   const compiled = new Compiled(parts, isHeadPatterns(pattern), options, device);
   const dispose = async () => {
     compiled.disposed = true;
@@ -118,52 +124,29 @@ class Compiled {
   async estimate(
     inputs: AnyInputs,
     params: AnyParams = {},
-    call: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<AnySets> {
-    const checked = this.#check(inputs, params);
-    const sets: ChosenSetsData[] = [];
-    for (const [i, part] of this.#parts.entries()) {
-      sets.push(await setsOf(part, checked, checked.given[i]!, this.#passed(inputs, i), call));
-    }
-    return this.#isPerHead ? sets : sets[0]!;
+    const chosen = await this.#device.backend.estimate(this.#call(inputs, params, options));
+    return this.#isPerHead ? chosen : chosen[0]!;
   }
 
   async attend(
     inputs: AnyInputs,
     params: AnyParams = {},
-    call: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<AttendResult<AnySets>> {
-    const checked = this.#check(inputs, params);
-    const { q, k, v, shape } = checked;
-    const { batch, heads, qLen, valueDim } = shape;
-    const out = new Tensor({
-      data: allocate(q.dtype, batch * heads * qLen * valueDim),
-      shape: [batch, heads, qLen, valueDim],
-      dtype: q.dtype,
-      layout: q.layout,
-    });
-    const rows = allocate('fp32', batch * heads * qLen) as Float32Array;
-    const lse = new Tensor({ data: rows, shape: [batch, heads, qLen], dtype: 'fp32' });
-    const buffers = { q: rowsOf(q), k: rowsOf(k), v: rowsOf(v), out: rowsOf(out), lse: rows };
-    const chosen: ChosenSetsData[] = [];
-    for (const [i, part] of this.#parts.entries()) {
-      const { definition, heads: headList } = part;
-      const given = checked.given[i]!;
-      const sets = await setsOf(part, checked, given, this.#passed(inputs, i), call);
-      const job = jobOf({ definition, shape, given, sets, headList, buffers });
-      const { onProgress, signal } = call;
-      const bad = await this.#device.pool.run(job, {
-        onProgress: onProgress && ((share) => onProgress(share, 'attention')),
-        signal,
-      });
-      if (bad) throw notANumber(bad);
-      chosen.push(sets);
-    }
+    const result = await this.#device.backend.attend(this.#call(inputs, params, options));
     return {
-      out: out as FloatTensor,
-      lse: lse as FloatTensor,
-      chosen: this.#isPerHead ? chosen : chosen[0]!,
+      out: result.out as FloatTensor,
+      lse: result.lse as FloatTensor,
+      chosen: this.#isPerHead ? result.chosen : result.chosen[0]!,
     };
+  }
+
+  #call(inputs: AnyInputs, params: AnyParams, options: CallOptions): BackendCall {
+    const { given, ...checked } = this.#check(inputs, params);
+    const passed = this.#parts.map((_, i) => this.#passed(inputs, i));
+    return { parts: this.#parts, checked, given, passed, options };
   }
 
   #passed({ chosen }: AnyInputs, i: number): ChosenSetsData | undefined {
@@ -184,13 +167,6 @@ class Compiled {
 }
 
 type CheckedCall = ReturnType<typeof checkAllInputs>;
-
-const rowsOf = ({ data, dtype, strides, shape }: Tensor): RowSource => ({
-  data,
-  dtype,
-  strides,
-  dim: shape[3]!,
-});
 
 function checkDimensions({ q, shape }: CheckedInputs, options: CompileOptions): void {
   const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype } = options;
@@ -215,20 +191,4 @@ function checkDimensions({ q, shape }: CheckedInputs, options: CompileOptions): 
   expect('valueDim', shape.valueDim, valueDim, 'T002');
   expect('dtype', q.dtype, dtype, 'T003');
   throwIfAny(findings, ShapeError);
-}
-
-function notANumber({
-  batch,
-  head,
-  row,
-}: {
-  batch: number;
-  head: number;
-  row: number;
-}): ShapeError {
-  return new ShapeError([
-    diagnostic('T010', `the output of batch ${batch}, head ${head}, row ${row} is not a number`, {
-      help: 'its query, or a key or value it may see, is NaN or infinite, or the score is',
-    }),
-  ]);
 }

@@ -2,6 +2,8 @@
 
 import { availableParallelism } from 'node:os';
 import { DeviceError, diagnostic } from '../dsl/diagnostic.ts';
+import type { Backend } from './backend.ts';
+import { CpuBackend } from './cpu/backend.ts';
 import { Pool } from './cpu/pool.ts';
 import { tileProducts } from './cpu/products.ts';
 
@@ -15,12 +17,14 @@ export class CpuDevice {
   readonly kind = 'cpu';
   readonly threads: number;
   /** @internal */
-  readonly pool: Pool;
+  readonly backend: Backend;
+  readonly #pool: Pool;
   #disposed = false;
 
   constructor(threads: number) {
     this.threads = threads;
-    this.pool = new Pool(threads);
+    this.#pool = new Pool(threads);
+    this.backend = new CpuBackend(this.#pool);
   }
 
   /** What does the tile products: 'avx512', 'avx2', 'neon', 'portable' or 'typescript'. */
@@ -40,7 +44,7 @@ export class CpuDevice {
   /** Ends the worker threads. Calls in flight are rejected. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    await this.pool.close();
+    await this.#pool.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -365,3 +365,20 @@ export function checkGraphs(graphs: readonly EstimateGraph[], shape: LaunchShape
     }
   }
 }
+
+/** A row of the output that is not a number. */
+export function notANumber({
+  batch,
+  head,
+  row,
+}: {
+  batch: number;
+  head: number;
+  row: number;
+}): ShapeError {
+  return new ShapeError([
+    diagnostic('T010', `the output of batch ${batch}, head ${head}, row ${row} is not a number`, {
+      help: 'its query, or a key or value it may see, is NaN or infinite, or the score is',
+    }),
+  ]);
+}

@@ -13,7 +13,15 @@ import { boxOfTile, planUnit, statedSpans } from '../dsl/plan/unit.ts';
 import { tileSizes } from '../dsl/schedule.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
 import type { Buffers } from './cpu/attention.ts';
-import { type CapturedParts, type Job, Planner, partsOfSets, unitsOfJob } from './cpu/job.ts';
+import {
+  Binder,
+  type BindingParts,
+  type CapturedParts,
+  type Job,
+  Planner,
+  partsOfSets,
+  unitsOfJob,
+} from './cpu/job.ts';
 import type { CheckedGiven } from './inputs.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -43,9 +51,7 @@ export function jobOf({ definition, shape, given, sets, headList, buffers }: Lau
     mask: withoutSpans(mask),
     score: score && withoutSpans(score),
     params: given.params,
-    captured: Object.fromEntries(
-      Object.entries(given.captured).map(([name, tensor]) => [name, partsOf(tensor)]),
-    ),
+    captured: capturedParts(given),
     sets: partsOfSets(sets),
     headList,
     ...tileSizes(knobs),
@@ -59,15 +65,22 @@ export function jobOf({ definition, shape, given, sets, headList, buffers }: Lau
   return definition.visit ? { ...job, stated: stateSpans(definition, job) } : job;
 }
 
+/** The captured tensors of a call, row-major. */
+export const capturedParts = (given: CheckedGiven): Record<string, CapturedParts> =>
+  Object.fromEntries(
+    Object.entries(given.captured).map(([name, tensor]) => [name, partsOf(tensor)]),
+  );
+
 function partsOf(tensor: Tensor): CapturedParts {
   const kind = tensor.dtype === 'i32' ? 'int' : 'float';
   const data = tensor.withLayout('bhsd').data as Int32Array | Float32Array;
   return { kind, shape: tensor.shape, data };
 }
 
-function proveIntegers(definition: Definition, job: Job): void {
+/** Proves that no integer of mask and score leaves int32 in these units. throws: ShapeError T009. */
+export function proveIntegers(definition: Definition, job: BindingParts): void {
   const { mask, score } = lifted(definition);
-  const planner = new Planner(job);
+  const planner = new Binder(job);
   const seen = new Set<string>();
   const findings: Diagnostic[] = [];
   for (let i = 0; i < unitsOfJob(job); i += 1) {

@@ -1,7 +1,7 @@
-// Tensors in host memory: made from numbers, at random or from files; read, converted, sliced. Not device
-// memory, and no arithmetic.
+// Tensors: made from numbers, at random or from files; read, converted, sliced. Their elements lie in host
+// memory, or in the memory of a device (memory.ts) until they are read. No arithmetic.
 
-import { type Code, diagnostic, ShapeError } from '../dsl/diagnostic.ts';
+import { type Code, DeviceError, diagnostic, ShapeError } from '../dsl/diagnostic.ts';
 import {
   allocate,
   checkLayout,
@@ -18,18 +18,19 @@ import {
 } from './dtype.ts';
 import { loadStored } from './files/load.ts';
 import { decode, encode, numberFrom } from './half.ts';
+import { type DeviceMemory, isDeviceMemory } from './memory.ts';
 import { fillNormal } from './random.ts';
 
 /** Elements with their meaning; what a worker thread is sent to make the same tensor again. */
 export interface TensorParts {
-  readonly data: Elements;
+  readonly data: Elements | DeviceMemory;
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly layout?: Layout;
 }
 
 /**
- * Dense elements in host memory that worker threads can share. `shape` is `[batch, head, sequence, dim]`
+ * Dense elements, in host memory that worker threads can share or in the memory of a device. `shape` is `[batch, head, sequence, dim]`
  * for rank 4 whatever the `layout`; `strides` are in elements along the axes of `shape`.
  */
 export class Tensor {
@@ -37,8 +38,9 @@ export class Tensor {
   readonly dtype: DType;
   readonly layout: Layout;
   readonly strides: readonly number[];
-  /** In memory order, without gaps, over a SharedArrayBuffer; fp16 and bf16 as bits. */
-  readonly data: Elements;
+  /** Where the elements are, when they are in the memory of a device. */
+  readonly memory: DeviceMemory | undefined;
+  readonly #data: Elements | undefined;
 
   /**
    * Takes elements as they are; those over other than shared memory are copied into it.
@@ -47,26 +49,55 @@ export class Tensor {
   constructor({ data, shape, dtype, layout = 'bhsd' }: TensorParts) {
     const count = countOf(shape);
     checkLayout(shape, layout);
+    this.shape = Object.freeze([...shape]);
+    this.dtype = dtype;
+    this.layout = layout;
+    this.strides = Object.freeze(stridesOf(shape, layout));
+    this.memory = isDeviceMemory(data) ? data : undefined;
+    if (isDeviceMemory(data)) return;
     if (!holds(dtype, data)) {
       const help = 'fp32 is a Float32Array, fp16 and bf16 a Uint16Array of bits, i32 an Int32Array';
       throw misfit('T003', `data of another kind than ${dtype}`, help);
     }
     checkCount(data.length, shape, count);
-    this.shape = Object.freeze([...shape]);
-    this.dtype = dtype;
-    this.layout = layout;
-    this.strides = Object.freeze(stridesOf(shape, layout));
-    this.data = data;
-    if (!(data.buffer instanceof SharedArrayBuffer)) {
-      this.data = allocate(dtype, count);
-      this.data.set(data);
+    if (data.buffer instanceof SharedArrayBuffer) this.#data = data;
+    else {
+      this.#data = allocate(dtype, count);
+      this.#data.set(data);
     }
+  }
+
+  /**
+   * In memory order, without gaps, over a SharedArrayBuffer; fp16 and bf16 as bits. Throws DeviceError R012
+   * while the elements are in the memory of a device: see `host`.
+   */
+  get data(): Elements {
+    if (this.#data) return this.#data;
+    throw new DeviceError([
+      diagnostic('R012', `the tensor is in the memory of ${this.memory!.device}`, {
+        help: 'await tensor.read() for its numbers, or tensor.host() for a copy in host memory',
+      }),
+    ]);
+  }
+
+  /** The tensor in host memory: itself, or a copy of what the work before leaves on the device. */
+  async host(): Promise<Tensor> {
+    const { dtype, shape, layout, memory } = this;
+    if (!memory) return this;
+    const data = allocate(dtype, countOf(shape));
+    await memory.read(data);
+    return new Tensor({ data, dtype, shape, layout });
+  }
+
+  /** Frees the memory of a device at once, instead of when the tensor is collected; no more on the host. */
+  dispose(): void {
+    this.memory?.dispose();
   }
 
   /** The values in the order of `shape`, a copy: fp32 (exact for fp16 and bf16), or int32 for i32. */
   async read(): Promise<Float32Array | Int32Array> {
-    const { dtype, shape, layout } = this;
-    return decode(reorder(this.data, dtype, shape, layout, 'bhsd'), dtype);
+    const { data, dtype, shape, layout } = await this.host();
+    return decode(reorder(data, dtype, shape, layout, 'bhsd'), dtype);
   }
 
   /** One value. Throws ShapeError T001 for another number of indices than axes, T002 outside. */

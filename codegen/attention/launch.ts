@@ -37,11 +37,11 @@ export interface AttentionCall {
   readonly headList?: readonly number[] | undefined;
   /** One number per name, or one per head: the buffer `params` (see `paramsOf`). */
   readonly params: BoundParameters;
-  /** Buffers `set:<name>`: bits [units, rows, stride]. */
+  /** Buffers `set <name>`: bits [units, rows, stride]. */
   readonly sets: Readonly<
     Record<string, { readonly domain: SetDomain; readonly perGroup: boolean }>
   >;
-  /** Buffers `tensor:<name>`: row-major. */
+  /** Buffers `tensor <name>`: row-major. */
   readonly captured: Readonly<Record<string, { readonly shape: readonly number[] }>>;
   /** Buffers `q_starts` and `k_starts`. */
   readonly segments?: Segments | undefined;
@@ -145,7 +145,7 @@ function addSets(call: AttentionCall, args: Record<string, number>, buffers: Buf
     invariant(found, `the set '${set}' has no buffer`);
     const { rowFrom, rows, columns } = found.domain;
     const name = names('set', set);
-    buffers[`${name}_bits`] = whole(`set:${set}`);
+    buffers[`${name}_bits`] = whole(`set ${set}`);
     args[`${name}_stride`] = (columns + 31) >>> 5;
     args[`${name}_row_from`] = rowFrom;
     args[`${name}_rows`] = rows;
@@ -164,8 +164,8 @@ function addTensors(
   for (const [tensor, { kind }] of Object.entries(call.declarations.tensors)) {
     const { shape } = call.captured[tensor]!;
     const name = names('tensor', tensor);
-    const data = whole(`tensor:${tensor}`);
-    const zones = whole(`zones:${tensor}`);
+    const data = whole(`tensor ${tensor}`);
+    const zones = whole(`zones ${tensor}`);
     buffers[`${name}_data`] = data;
     buffers[`${name}_zones`] = zones;
     for (const [axis, size] of shape.entries()) args[`${name}_size${axis}`] = size;
@@ -214,7 +214,7 @@ function addColumns(
     },
     buffers: {
       ...lists,
-      bits: whole(`set:${set}`),
+      bits: whole(`set ${set}`),
       ...(call.headList ? { head_list: whole('head_list') } : {}),
     },
   });

@@ -2,7 +2,7 @@
 
 import type { Binding } from '../../dsl/analysis/binding.ts';
 import { Captured } from '../../dsl/analysis/zones.ts';
-import { BitSet, type ChosenSetsData, type SetDomain } from '../../dsl/chosen.ts';
+import { BitSet, type ChosenSetsData, type SetDomain, UnknownSet } from '../../dsl/chosen.ts';
 import type { Expression } from '../../dsl/expression.ts';
 import { type BoundParameters, parametersOf } from '../../dsl/given.ts';
 import type { Spans } from '../../dsl/plan/spans.ts';
@@ -17,22 +17,26 @@ export interface CapturedParts {
   readonly data: Int32Array | Float32Array;
 }
 
-/** The bits of one set, one entry per unit (query head or KV head). */
+/** The bits of one set, one entry per unit (query head or KV head); without bits, any members are possible. */
 export interface SetParts {
   readonly perGroup: boolean;
-  readonly units: readonly { readonly domain: SetDomain; readonly bits: Uint32Array }[];
+  readonly units: readonly { readonly domain: SetDomain; readonly bits?: Uint32Array }[];
 }
 
-/** Everything that a thread needs; typed arrays are over shared memory. */
-export interface Job {
+/** What bindings of units are made from. */
+export interface BindingParts {
   readonly shape: LaunchShape;
-  readonly mask: Expression;
-  readonly score: Expression | undefined;
   readonly params: BoundParameters;
   readonly captured: Readonly<Record<string, CapturedParts>>;
   readonly sets: Readonly<Record<string, SetParts>>;
   /** The query heads of this call; each is one unit per batch entry. */
   readonly headList: readonly number[];
+}
+
+/** Everything that a thread needs; typed arrays are over shared memory. */
+export interface Job extends BindingParts {
+  readonly mask: Expression;
+  readonly score: Expression | undefined;
   readonly qTile: number;
   readonly kTile: number;
   readonly order: 'ascending' | 'descending' | undefined;
@@ -59,25 +63,25 @@ export function tilesPerUnit({ shape, qTile }: Pick<Job, 'shape' | 'qTile'>): nu
   return Math.floor((shape.kLen - 1) / qTile) - Math.floor(queryOffset(shape) / qTile) + 1;
 }
 
-export const unitsOfJob = ({ shape, headList }: Job): number => shape.batch * headList.length;
+export const unitsOfJob = ({ shape, headList }: BindingParts): number =>
+  shape.batch * headList.length;
 
 /** Unit `i` of a job: batches outermost, so that neighbours share their K and V. */
-export function unitOfJob({ shape, headList }: Job, i: number): Unit {
+export function unitOfJob({ shape, headList }: BindingParts, i: number): Unit {
   const head = headList[i % headList.length]!;
   return { batch: Math.floor(i / headList.length), head, kvHead: kvHeadOf(shape, head) };
 }
 
-/** Makes bindings and plans of a job's units; captured tensors and equal sets are shared between them. */
-export class Planner {
-  readonly #job: Job;
+/** Makes bindings of units; captured tensors and equal sets are shared between them. */
+export class Binder {
+  readonly #parts: BindingParts;
   readonly #captured: Record<string, Captured>;
   readonly #sets = new Map<string, BitSet>();
-  #last: { unit: number; plan: UnitPlan } | undefined;
 
-  constructor(job: Job) {
-    this.#job = job;
+  constructor(parts: BindingParts) {
+    this.#parts = parts;
     this.#captured = Object.fromEntries(
-      Object.entries(job.captured).map(([name, { kind, shape, data }]) => [
+      Object.entries(parts.captured).map(([name, { kind, shape, data }]) => [
         name,
         new Captured(kind, shape, data),
       ]),
@@ -85,8 +89,8 @@ export class Planner {
   }
 
   binding(i: number): Binding {
-    const { shape, params, sets } = this.#job;
-    const unit = unitOfJob(this.#job, i);
+    const { shape, params, sets } = this.#parts;
+    const unit = unitOfJob(this.#parts, i);
     const bound = Object.keys(sets).map((name) => [name, this.#set(name, unit)] as const);
     return {
       shape,
@@ -95,6 +99,30 @@ export class Planner {
       captured: this.#captured,
       sets: Object.fromEntries(bound),
     };
+  }
+
+  #set(name: string, { batch, head, kvHead }: Unit): BitSet {
+    const { shape, sets } = this.#parts;
+    const { perGroup, units } = sets[name]!;
+    const at = perGroup ? batch * shape.kvHeads + kvHead : batch * shape.heads + head;
+    const key = `${name} ${at}`;
+    const known = this.#sets.get(key);
+    if (known) return known;
+    const { domain, bits } = units[at]!;
+    const made = bits ? new BitSet(domain, bits) : new UnknownSet(domain);
+    this.#sets.set(key, made);
+    return made;
+  }
+}
+
+/** Makes plans of a job's units. */
+export class Planner extends Binder {
+  readonly #job: Job;
+  #last: { unit: number; plan: UnitPlan } | undefined;
+
+  constructor(job: Job) {
+    super(job);
+    this.#job = job;
   }
 
   plan(i: number): UnitPlan {
@@ -117,18 +145,5 @@ export class Planner {
     });
     this.#last = { unit: i, plan };
     return plan;
-  }
-
-  #set(name: string, { batch, head, kvHead }: Unit): BitSet {
-    const { shape, sets } = this.#job;
-    const { perGroup, units } = sets[name]!;
-    const at = perGroup ? batch * shape.kvHeads + kvHead : batch * shape.heads + head;
-    const key = `${name} ${at}`;
-    const known = this.#sets.get(key);
-    if (known) return known;
-    const { domain, bits } = units[at]!;
-    const made = new BitSet(domain, bits);
-    this.#sets.set(key, made);
-    return made;
   }
 }

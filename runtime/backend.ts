@@ -1,0 +1,40 @@
+// What a device does for a compiled pattern: choose the sets of a call, and attend.
+
+import type { ChosenSetsData } from '../dsl/chosen.ts';
+import type { FloatType } from './dtype.ts';
+import type { CheckedGiven, CheckedInputs } from './inputs.ts';
+import type { CallOptions, Part } from './parts.ts';
+import type { Tensor } from './tensor.ts';
+
+/** A checked call of the parts of a pattern; `given` and `passed` are in the order of the parts. */
+export interface BackendCall {
+  readonly parts: readonly Part[];
+  readonly checked: CheckedInputs;
+  readonly given: readonly CheckedGiven[];
+  /** Sets to use instead of running the estimates. */
+  readonly passed: readonly (ChosenSetsData | undefined)[];
+  readonly options: CallOptions;
+}
+
+export interface BackendResult {
+  readonly out: Tensor;
+  readonly lse: Tensor;
+  readonly chosen: readonly ChosenSetsData[];
+}
+
+/** Dimensions that a pattern is compiled for. */
+export interface BackendShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly dtype: FloatType;
+}
+
+export interface Backend {
+  /** Makes ready what does not depend on a call. */
+  prepare(parts: readonly Part[], shape: BackendShape): Promise<void>;
+  attend(call: BackendCall): Promise<BackendResult>;
+  /** The sets alone, in host memory. */
+  estimate(call: BackendCall): Promise<readonly ChosenSetsData[]>;
+}

@@ -1,0 +1,102 @@
+// Device memory with an owner: freed when it is disposed of or collected, whichever comes first. Tensors and
+// chosen sets hold parts of blocks.
+
+import { DeviceError, diagnostic, type PatternError } from '../../dsl/diagnostic.ts';
+import { bytesOf, type Elements } from '../dtype.ts';
+import { DeviceMemory } from '../memory.ts';
+import type { Machine, Range } from './machine.ts';
+
+const collected = new FinalizationRegistry<{ machine: Machine; range: Range }>((held) => {
+  try {
+    held.machine.free(held.range);
+  } catch {
+    // The device is lost or gone, and its memory with it.
+  }
+});
+
+/** One allocation, shared by those who hold it: `keep` adds a holder, `release` takes one away. */
+export class Block {
+  readonly machine: Machine;
+  readonly range: Range;
+  #holders = 1;
+
+  constructor(machine: Machine, bytes: number) {
+    this.machine = machine;
+    this.range = machine.alloc(bytes);
+    collected.register(this, { machine, range: this.range }, this);
+  }
+
+  get address(): number {
+    return this.range.address;
+  }
+
+  keep(): this {
+    this.#holders += 1;
+    return this;
+  }
+
+  release(): void {
+    this.#holders -= 1;
+    if (this.#holders > 0) return;
+    collected.unregister(this);
+    this.machine.free(this.range);
+  }
+}
+
+/** A word on the device that kernels leave all ones, or write what went wrong into. */
+export interface Verdict {
+  readonly block: Block;
+  readonly offset: number;
+  /** The error that a word other than all ones stands for. */
+  explain(word: bigint): PatternError;
+}
+
+/** Waits for the work before and throws what a verdict says. */
+export async function checkVerdict({ block, offset, explain }: Verdict): Promise<void> {
+  const word = new BigUint64Array(1);
+  await block.machine.download(block.address + offset, word);
+  if (word[0] !== 0xffff_ffff_ffff_ffffn) throw explain(word[0]!);
+}
+
+/** Elements at an offset of a block; reading them asks the verdicts first. */
+export class BlockMemory extends DeviceMemory {
+  readonly block: Block;
+  readonly offset: number;
+  readonly #verdicts: readonly Verdict[];
+  #disposed = false;
+
+  /** Takes over one holder of the block, and of the blocks of the verdicts. */
+  constructor(block: Block, offset = 0, verdicts: readonly Verdict[] = []) {
+    super();
+    this.block = block;
+    this.offset = offset;
+    this.#verdicts = verdicts;
+  }
+
+  get device(): string {
+    return this.block.machine.name;
+  }
+
+  /** Throws DeviceError R003 after `dispose`. */
+  get address(): number {
+    if (this.#disposed) {
+      throw new DeviceError([
+        diagnostic('R003', 'this tensor was disposed', { help: 'keep it until its last use' }),
+      ]);
+    }
+    return this.block.address + this.offset;
+  }
+
+  async read(into: Elements): Promise<void> {
+    const { address } = this;
+    for (const verdict of this.#verdicts) await checkVerdict(verdict);
+    await this.block.machine.download(address, bytesOf(into, 0, Number.POSITIVE_INFINITY));
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.block.release();
+    for (const { block } of this.#verdicts) if (block !== this.block) block.release();
+  }
+}

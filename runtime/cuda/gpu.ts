@@ -1,0 +1,148 @@
+// A CUDA device as a machine: kernels compiled by NVRTC and kept loaded, launch lists encoded once and
+// given their addresses before each run.
+
+import type { Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
+import { invariant } from '../../dsl/diagnostic.ts';
+import { compileKernel } from './compiler.ts';
+import { encodeLaunchList, type LaunchRecord, offsetsOfArguments } from './launch-list.ts';
+import type { KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
+import type { CudaDevice, CudaFunction, HostView } from './native.ts';
+
+/** The bytes of a list, and where the addresses of its buffers go. */
+class EncodedList implements ReadyList {
+  readonly list: LaunchList;
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #patches: readonly {
+    readonly at: number;
+    readonly buffer: string;
+    readonly offset: number;
+  }[];
+
+  constructor(list: LaunchList, functionOf: (kernel: Kernel) => CudaFunction) {
+    this.list = list;
+    const records = list.steps.map((step) => recordOf(step, functionOf));
+    this.bytes = encodeLaunchList(records);
+    this.#view = new DataView(this.bytes.buffer);
+    const starts = offsetsOfArguments(records);
+    this.#patches = list.steps.flatMap((step, i) => {
+      const at = starts[i]!;
+      if (step.op === 'fill') return [{ at, buffer: step.buffer, offset: step.offset }];
+      return Object.entries(step.buffers).map(([field, { buffer, offset }]) => ({
+        at: at + step.kernel.params.offsets[field]!,
+        buffer,
+        offset,
+      }));
+    });
+  }
+
+  /** The bytes with the addresses of a run: good until the next. */
+  placed(places: Places): Uint8Array {
+    for (const { at, buffer, offset } of this.#patches) {
+      const address = places[buffer];
+      invariant(address !== undefined, `the buffer '${buffer}' has no place`);
+      const value = address + offset;
+      this.#view.setUint32(at, value % 2 ** 32, true);
+      this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+    }
+    return this.bytes;
+  }
+}
+
+function recordOf(step: Step, functionOf: (kernel: Kernel) => CudaFunction): LaunchRecord {
+  if (step.op === 'fill') return { op: 'fill', address: 0, bytes: step.bytes, value: step.value };
+  const { kernel, grid, args, buffers } = step;
+  const values = { ...args };
+  for (const field of Object.keys(buffers)) values[field] = 0;
+  return {
+    op: 'launch',
+    handle: functionOf(kernel).handle,
+    grid,
+    block: [kernel.threads, 1, 1],
+    sharedBytes: kernel.sharedBytes,
+    args: kernel.params.pack(values),
+  };
+}
+
+export class Gpu implements Machine {
+  readonly name: string;
+  readonly arch: string;
+  readonly blockSharedBytes: number;
+  readonly device: CudaDevice;
+  /** By source: equal kernels are loaded once. */
+  readonly #functions = new Map<string, Promise<CudaFunction>>();
+  #disposed: Promise<void> | undefined;
+
+  constructor(device: CudaDevice) {
+    const { ordinal, major, minor, blockSharedBytes } = device.properties;
+    this.device = device;
+    this.name = `cuda:${ordinal}`;
+    this.arch = `sm_${major}${minor}`;
+    this.blockSharedBytes = blockSharedBytes;
+  }
+
+  check(): void {
+    this.device.memory();
+  }
+
+  alloc(bytes: number): Range {
+    return { address: this.device.alloc(Math.max(1, bytes)), bytes };
+  }
+
+  free({ address }: Range): void {
+    if (!this.#disposed) this.device.free(address);
+  }
+
+  async upload(address: number, view: HostView): Promise<void> {
+    if (view.byteLength > 0) await this.device.upload(address, view);
+  }
+
+  write(address: number, view: HostView): void {
+    if (view.byteLength > 0) this.device.write(address, view);
+  }
+
+  async download(address: number, view: HostView): Promise<void> {
+    if (view.byteLength > 0) await this.device.download(address, view);
+  }
+
+  async facts(kernel: Kernel): Promise<KernelFacts> {
+    const { registers, spillBytes } = await this.#load(kernel);
+    return { registers, spillBytes };
+  }
+
+  async prepare(list: LaunchList): Promise<ReadyList> {
+    const functions = new Map<string, CudaFunction>();
+    const kernels = list.steps.flatMap((step) => (step.op === 'launch' ? [step.kernel] : []));
+    await Promise.all(
+      kernels.map(async (kernel) => functions.set(kernel.source, await this.#load(kernel))),
+    );
+    return new EncodedList(list, ({ source }) => functions.get(source)!);
+  }
+
+  run(ready: ReadyList, places: Places): void {
+    invariant(ready instanceof EncodedList, 'a list was made ready by another machine');
+    if (ready.bytes.length > 0) this.device.run(ready.placed(places));
+  }
+
+  async synchronize(): Promise<void> {
+    await this.device.synchronize();
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed ??= this.device.dispose();
+    await this.#disposed;
+  }
+
+  #load(kernel: Kernel): Promise<CudaFunction> {
+    const { source, name, sharedBytes } = kernel;
+    let loading = this.#functions.get(source);
+    if (!loading) {
+      loading = compileKernel(kernel, this.arch).then(async ({ cubin }) =>
+        this.device.function(await this.device.load(cubin), name, sharedBytes),
+      );
+      this.#functions.set(source, loading);
+      loading.catch(() => this.#functions.delete(source));
+    }
+    return loading;
+  }
+}

@@ -1,0 +1,22 @@
+// Elements in the memory of a device, as a tensor holds them. Who allocates and copies them is the device.
+
+import type { Elements } from './dtype.ts';
+
+const brand = Symbol.for('warploom.deviceMemory');
+
+/** A range of device memory that holds the elements of one tensor. */
+export abstract class DeviceMemory {
+  /** Known across copies of this package. */
+  readonly [brand] = true;
+  /** The name of the device: `cuda:0`. */
+  abstract readonly device: string;
+  /**
+   * Copies all elements to host memory, as the work enqueued before leaves them. throws: DeviceError R003
+   * after `dispose`, and what went wrong in that work.
+   */
+  abstract read(into: Elements): Promise<void>;
+  /** Frees it once the work enqueued before is done. May be called again. */
+  abstract dispose(): void;
+}
+
+export const isDeviceMemory = (value: object): value is DeviceMemory => brand in value;

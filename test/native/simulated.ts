@@ -74,7 +74,11 @@ export async function aliveObjects(device: CudaDevice): Promise<Record<string, n
     await device.load(image('control report'));
   } catch (error) {
     const counts = (error as Error).message.matchAll(/(\w+)=(-?\d+)/g);
-    return Object.fromEntries([...counts].map(([, kind, count]) => [kind, Number(count)]));
+    return Object.fromEntries(
+      [...counts]
+        .map(([, kind, count]) => [kind, Number(count)])
+        .filter(([, count]) => count !== 0),
+    );
   }
   throw new Error('the driver is not the simulated one');
 }

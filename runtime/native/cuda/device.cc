@@ -87,6 +87,12 @@ Failure Device::write(Address to, const void *from, size_t bytes) {
   return staging->write(to, from, bytes);
 }
 
+Failure Device::run(const void *list, size_t bytes) {
+  if (Failure failure = usable())
+    return failure;
+  return runLaunchList(*primary, *modules, list, bytes, mainStream->handle);
+}
+
 Failure Device::run(const void *list, size_t bytes, StreamHandle stream) {
   if (Failure failure = usable())
     return failure;

@@ -30,7 +30,7 @@ public:
   /// At most Staging::slotBytes, in stream order, at once.
   Failure write(Address to, const void *from, size_t bytes);
   /// A launch list (launch-list.h), on the device's own stream or on a caller's.
-  Failure run(const void *list, size_t bytes) { return run(list, bytes, mainStream->handle); }
+  Failure run(const void *list, size_t bytes);
   Failure run(const void *list, size_t bytes, StreamHandle stream);
   /// Frees and total of the whole device, bytes.
   Failure memoryLeft(uint64_t &free, uint64_t &total) const;

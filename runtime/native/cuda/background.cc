@@ -17,6 +17,9 @@ struct Job {
 void execute(napi_env, void *data) {
   Job &job = *static_cast<Job *>(data);
   job.failure = job.work();
+  // What it holds is let go here: at process.exit nobody comes to complete it, but the pool is
+  // waited for.
+  job.work = nullptr;
 }
 
 void complete(napi_env env, napi_status status, void *data) {

@@ -6,7 +6,7 @@
 #include "../arguments.h"
 #include "background.h"
 #include "device.h"
-#include "tensor-map.h"
+#include "tensor-map-face.h"
 #include "transfer.h"
 
 namespace warploom {
@@ -150,20 +150,15 @@ private:
     std::unique_ptr<cuda::Transfer> begun;
     if (!arguments.ok || !isWell(info.Env(), begin(*device, address, data, length, begun)))
       return Napi::Value();
-    // The Use last: it goes first, and nothing of the device may be touched after it.
+    // The Use first, so that it goes last: the transfer unpins its memory.
     struct Copy {
       Device::Use use;
       std::unique_ptr<cuda::Transfer> transfer;
     };
     auto copy = std::shared_ptr<Copy>(new Copy{use(), std::move(begun)});
-    return promise(info, inBackground(
-                             info.Env(),
-                             [copy] {
-                               Failure failure = copy->transfer->finish();
-                               copy->transfer.reset();
-                               return failure;
-                             },
-                             nullptr, arguments[1]));
+    return promise(
+        info, inBackground(
+                  info.Env(), [copy] { return copy->transfer->finish(); }, nullptr, arguments[1]));
   }
 
   static bool isResizable(napi_env env, napi_value buffer) {
@@ -186,21 +181,16 @@ private:
     const auto view = arguments.bytes(0, "cubin");
     if (!arguments.ok || !isWell(info.Env(), device->usable()))
       return Napi::Value();
-    struct Load {
-      Device::Use use;
-      std::string image;
-      uint64_t module;
-    };
-    auto load = std::shared_ptr<Load>(
-        new Load{use(), std::string(static_cast<const char *>(view.data), view.length), 0});
+    const std::string image(static_cast<const char *>(view.data), view.length);
+    auto used = sharedUse();
+    auto module = std::make_shared<uint64_t>(0);
     return promise(info, inBackground(
                              info.Env(),
-                             [load] {
-                               return load->use->load(load->image.data(), load->image.size(),
-                                                      load->module);
+                             [used, image, module] {
+                               return (*used)->load(image.data(), image.size(), *module);
                              },
-                             [load](napi_env env) -> napi_value {
-                               return Napi::Number::New(env, numberOf(load->module));
+                             [module](napi_env env) -> napi_value {
+                               return Napi::Number::New(env, numberOf(*module));
                              }));
   }
 
@@ -279,11 +269,7 @@ private:
       std::unique_ptr<cuda::Event> event;
     };
     auto wait = std::shared_ptr<Wait>(new Wait{use(), std::move(made)});
-    return promise(info, inBackground(info.Env(), [wait] {
-                     Failure failure = wait->event->wait();
-                     wait->event.reset();
-                     return failure;
-                   }));
+    return promise(info, inBackground(info.Env(), [wait] { return wait->event->wait(); }));
   }
 
   Napi::Value memory(const Napi::CallbackInfo &info) {
@@ -345,68 +331,6 @@ Napi::Value cudaDevices(const Napi::CallbackInfo &info) {
   if (!reason.empty())
     out.Set("error", reason);
   out.Set("devices", list);
-  return out;
-}
-
-/// encodeTensorMap({ type, address, sizes, strides, box, ... })
-Napi::Value encodeTensorMap(const Napi::CallbackInfo &info) {
-  const Napi::Env env = info.Env();
-  const auto fail = [&](const std::string &text) {
-    Napi::TypeError::New(env, text).ThrowAsJavaScriptException();
-    return Napi::Value();
-  };
-  std::string reason;
-  if (!cuda::driver(reason))
-    return fail("there is no CUDA driver: " + reason);
-  if (!info[0].IsObject())
-    return fail("'shape' is not an object");
-  const Napi::Object given = info[0].As<Napi::Object>();
-  std::string wrong;
-  const auto number = [&](const Napi::Value &value, const std::string &name) -> uint64_t {
-    const double read = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
-    if (!(read >= 0 && read < 9007199254740992.0))
-      wrong = "'" + name + "' is not a whole number";
-    return wrong.empty() ? static_cast<uint64_t>(read) : 0;
-  };
-  const auto numbers = [&](const char *name, auto *out, size_t count) {
-    const Napi::Value list = given.Get(name);
-    if (!list.IsArray() || list.As<Napi::Array>().Length() != count) {
-      wrong = std::string("'") + name + "' is not a list of " + std::to_string(count) + " numbers";
-      return;
-    }
-    for (uint32_t i = 0; i < count; ++i)
-      out[i] = static_cast<std::remove_reference_t<decltype(*out)>>(
-          number(list.As<Napi::Array>().Get(i), name));
-  };
-
-  cuda::TensorMapShape shape;
-  const Napi::Value sizes = given.Get("sizes");
-  shape.rank = sizes.IsArray() ? sizes.As<Napi::Array>().Length() : 0;
-  if (shape.rank < 1 || shape.rank > cuda::TensorMapShape::mostAxes)
-    return fail("'sizes' is not a list of 1 to 5 numbers");
-  numbers("sizes", shape.sizes, shape.rank);
-  numbers("strides", shape.strides, shape.rank - 1);
-  numbers("box", shape.box, shape.rank);
-  if (given.Has("steps"))
-    numbers("steps", shape.steps, shape.rank);
-  shape.address = number(given.Get("address"), "address");
-  shape.type = static_cast<int>(number(given.Get("type"), "type"));
-  const struct {
-    const char *name;
-    int &value;
-  } kinds[] = {{"interleave", shape.interleave},
-               {"swizzle", shape.swizzle},
-               {"promotion", shape.promotion},
-               {"fill", shape.fill}};
-  for (const auto &[name, value] : kinds) {
-    if (given.Has(name))
-      value = static_cast<int>(number(given.Get(name), name));
-  }
-  if (!wrong.empty())
-    return fail(wrong);
-  Napi::Uint8Array out = Napi::Uint8Array::New(env, cuda::tensorMapBytes);
-  if (!isWell(env, cuda::encodeTensorMap(shape, out.Data())))
-    return Napi::Value();
   return out;
 }
 

@@ -1,14 +1,16 @@
 // From the traced graph of an estimate to its launch list. The folder: passes (what is asked for), waves
-// (how much at once), vectors and scores, sums, select (kernels), text (how a kernel is written), launches
-// (the list being built), run (one pass). What every step means: runtime/reference/estimate.ts.
+// (how much at once), vectors, scores, sums, select and kernels (the texts), text (how one is written),
+// runs (heads of equal numbers), launches (the list being built), run (one pass). What every step means:
+// runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
-import { at, Launches } from './launches.ts';
+import { selectSpec } from './kernels.ts';
+import { at, denseBuffer, errorBuffer, Launches } from './launches.ts';
 import { type PassPlan, passesOf, type ReadingPlan, type SetPlan } from './passes.ts';
-import { type PassContext, runPass, specOf } from './run.ts';
+import { type PassContext, runPass } from './run.ts';
 import { runsOfEqual } from './runs.ts';
 import { dilateKernel, fillKernel, leafArguments, wordThreads } from './select.ts';
 import { gridArguments } from './text.ts';
@@ -48,11 +50,13 @@ export interface EstimateLaunch {
   readonly sets: Readonly<Record<string, SetBuffer>>;
   /** What outlives the list and is not in its workspace: sets, dense flags, the error. */
   readonly results: readonly Buffer[];
-  /** 16 bytes, all ones unless a score is not finite (E004): then batch << 48 | head << 32 | row, the first such, as u64. */
+  /**
+   * 16 bytes. The first 8, a little-endian u64, are all ones unless a score is not finite (E004): then they
+   * are batch << 48 | head << 32 | row of the first one, the row as the scores count it (position / size).
+   */
   readonly errorBuffer: string;
 }
 
-export const errorBuffer = 'error';
 const errorBytes = 16;
 
 export const wordsOf = (domain: SetDomain): number => Math.ceil(domain.columns / 32);
@@ -69,7 +73,9 @@ export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
   launches.fill(errorBuffer, errorBytes, 255);
   const results: Buffer[] = [{ name: errorBuffer, bytes: errorBytes }];
   const sets: Record<string, SetBuffer> = {};
-  for (const set of passes.flatMap(({ readings }) => readings.flatMap((reading) => reading.sets))) {
+  const plans = passes.flatMap(({ readings }) => readings.flatMap((reading) => reading.sets));
+  const names = Object.keys(graphs[0] ?? {});
+  for (const set of plans.sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name))) {
     const buffer = setBuffer(set, shape);
     sets[set.name] = buffer;
     results.push({ name: buffer.buffer, bytes: buffer.bytes });
@@ -119,7 +125,7 @@ function setBuffer(set: SetPlan, shape: LaunchShape): SetBuffer {
     units,
     buffer: bitsOf(set, dilations.length),
     bytes: bytesOf(domain, units),
-    dense: leaves[0]!.op === 'topk' ? undefined : `dense ${name}`,
+    dense: leaves[0]!.op === 'topk' ? undefined : denseBuffer(name),
   };
 }
 
@@ -132,14 +138,14 @@ function fillDense(
   { shape, launches, needed, bitsOf: bits }: PassContext,
 ): void {
   if (!dense) return;
-  const kernel = fillKernel(specOf(pass, reading, set));
+  const kernel = fillKernel(selectSpec(pass, reading, set));
   const words = wordsOf(set.chosen);
   const batchUnits = set.perGroup ? shape.kvHeads : shape.heads;
   for (const { from, to, leaf } of runsOfEqual(set, shape, needed)) {
     const { always_first, always_last } = leafArguments(leaf);
     launches.launch(
       kernel,
-      [set.chosen.rows, Math.ceil(words / wordThreads), (to - from) * shape.batch],
+      [(to - from) * shape.batch * set.chosen.rows, Math.ceil(words / wordThreads), 1],
       {
         ...gridArguments(pass.grid),
         always_first: always_first!,
@@ -167,7 +173,7 @@ function dilate(set: SetPlan, shape: LaunchShape, launches: Launches): void {
     const words = wordsOf(domain);
     launches.launch(
       dilateKernel(size),
-      [domain.rows, Math.ceil(words / wordThreads), units],
+      [units * domain.rows, Math.ceil(words / wordThreads), 1],
       { source_words: wordsOf(source), words },
       { source: at(bitsOf(set, done)), bits: at(target) },
     );

@@ -11,6 +11,11 @@ export interface Place {
 
 export const at = (buffer: string, offset = 0): Place => ({ buffer, offset });
 
+/** Where scores that are not finite are told. */
+export const errorBuffer = 'error';
+/** The flags of the units of a set that a capacity made dense. */
+export const denseBuffer = (set: string): string => `dense ${set}`;
+
 export class Launches {
   readonly #steps: Step[] = [];
   readonly #bytes = new Map<string, number>();

@@ -1,23 +1,17 @@
 // The launches of one pass: wave by wave and chunk by chunk pools, scores, statistics, sums and selections.
 
-import { firstPosition, lastPosition, line } from '../../dsl/estimate/axes.ts';
+import { firstPosition, lastPosition } from '../../dsl/estimate/axes.ts';
 import type { FieldValues } from '../struct.ts';
 import type { EstimateLaunchRequest } from './index.ts';
-import { at, type Launches, type Place } from './launches.ts';
+import { kernelsOf, type PassKernels } from './kernels.ts';
+import { at, denseBuffer, errorBuffer, type Launches, type Place } from './launches.ts';
 import type { PassPlan, ReadingPlan, SetPlan } from './passes.ts';
 import { runsOfEqual } from './runs.ts';
-import { scoreKernel, scoreTile, statisticsKernel } from './scores.ts';
-import { leafArguments, type SelectSpec, selectKernel } from './select.ts';
-import {
-  distanceKernel,
-  poolSumsKernel,
-  type SumSpec,
-  shiftKernel,
-  sumKernel,
-  sumThreads,
-} from './sums.ts';
-import { gridArguments, headArguments, lineArguments, threadsOfRow } from './text.ts';
-import { factorsOf, poolBytes, poolKernel, type Side, tensorArguments } from './vectors.ts';
+import { scoreTile } from './scores.ts';
+import { leafArguments } from './select.ts';
+import { sumThreads } from './sums.ts';
+import { gridArguments, headArguments, lineArguments } from './text.ts';
+import { type Factors, factorsOf, poolBytes, tensorArguments } from './vectors.ts';
 import { type Chunk, roundUp, type Wave, type WavePlan, wavesOf } from './waves.ts';
 
 export interface PassContext extends EstimateLaunchRequest {
@@ -32,21 +26,29 @@ export interface PassContext extends EstimateLaunchRequest {
 interface Pass extends PassContext {
   readonly pass: PassPlan;
   readonly plan: WavePlan;
+  readonly factors: Factors;
+  readonly kernels: PassKernels;
 }
 
 export function runPass(pass: PassPlan, context: PassContext): void {
-  const { shape, needed, scoreBytes } = context;
-  const all: Pass = { ...context, pass, plan: wavesOf(pass, shape, needed, scoreBytes) };
-  const { rows, columns } = factorsOf(pass.scores, shape);
+  const { shape, needed, scoreBytes, dtype } = context;
+  const factors = factorsOf(pass.scores, shape);
+  const all: Pass = {
+    ...context,
+    pass,
+    plan: wavesOf(pass, shape, needed, scoreBytes),
+    factors,
+    kernels: kernelsOf(pass, factors, shape, dtype),
+  };
   for (const wave of all.plan.waves) {
-    pool('right', columns, columns.line, wave, all);
+    pool('right', factors.columns.line, wave, all);
     for (const [reading, i] of summed(pass)) clearSums(reading, i, wave, all);
     for (const [c, chunk] of all.plan.chunks.entries()) {
-      pool('left', rows, chunk, wave, all);
+      pool('left', chunk, wave, all);
       score(chunk, wave, all);
       statistics(chunk, wave, all);
       for (const [i, reading] of pass.readings.entries()) {
-        if (!reading.isDirect) sum(reading, i, chunk, c > 0, wave, all);
+        sum(reading, i, chunk, c > 0, wave, all);
         if (reading.rows) select(reading, i, chunk, wave, all);
       }
     }
@@ -68,14 +70,16 @@ function groupsOf({ from, to }: Wave, { shape }: Pass): Wave {
 }
 
 /** Makes the pools of one side, where it is made of pools. */
-function pool(name: 'left' | 'right', side: Side, members: Chunk, wave: Wave, all: Pass): void {
-  if (side.form !== 'pool') return;
-  const { launches, shape, dtype, strides } = all;
+function pool(name: 'left' | 'right', members: Chunk, wave: Wave, all: Pass): void {
+  const { launches, shape, strides, factors, kernels } = all;
+  const kernel = kernels[name];
+  const side = name === 'left' ? factors.rows : factors.columns;
+  if (!kernel) return;
   const units = side.tensor === 'q' ? wave : groupsOf(wave, all);
   const count = members.to - members.from;
   const bytes = (units.to - units.from) * poolBytes(count, shape);
   launches.launch(
-    poolKernel(side, shape, dtype),
+    kernel,
     [count, units.to - units.from, 1],
     {
       ...tensorArguments(side.tensor, strides[side.tensor], shape),
@@ -109,15 +113,14 @@ function columnsOf(chunk: Chunk, { pass: { grid } }: Pass): number {
 }
 
 function score(chunk: Chunk, wave: Wave, all: Pass): void {
-  const { shape, dtype, strides, launches, pass } = all;
-  const { rows, columns } = factorsOf(pass.scores, shape);
-  const kernel = scoreKernel(pass.scores, shape, dtype);
+  const { shape, strides, launches, pass, kernels } = all;
+  const { rows, columns } = all.factors;
   const sides = [
     { name: 'left', side: rows, members: chunk },
     { name: 'right', side: columns, members: columns.line },
   ];
   const args: Record<string, number> = {};
-  const buffers: Record<string, Place> = { scores: scores(all), error: at('error') };
+  const buffers: Record<string, Place> = { scores: scores(all), error: at(errorBuffer) };
   for (const { name, side, members } of sides) {
     if (side.form === 'pool') {
       args[`${name}_members`] = members.to - members.from;
@@ -130,7 +133,7 @@ function score(chunk: Chunk, wave: Wave, all: Pass): void {
     if (side.form === 'cells') Object.assign(args, lineArguments(name, side.line));
   }
   launches.launch(
-    kernel,
+    kernels.scores,
     [
       Math.ceil(columnsOf(chunk, all) / scoreTile),
       Math.ceil((chunk.to - chunk.from) / scoreTile),
@@ -148,12 +151,12 @@ function score(chunk: Chunk, wave: Wave, all: Pass): void {
 }
 
 function statistics(chunk: Chunk, wave: Wave, all: Pass): void {
-  const { grid, how, untilQuery } = all.pass;
-  if (how === 'raw') return;
-  all.launches.launch(
-    statisticsKernel(grid, how, untilQuery, threadsOfRow(columnsOf(chunk, all))),
+  const { pass, kernels, launches } = all;
+  if (!kernels.statistics) return;
+  launches.launch(
+    kernels.statistics,
     [chunk.to - chunk.from, wave.to - wave.from, 1],
-    { ...gridArguments(grid), ...scorePlace(chunk, all) },
+    { ...gridArguments(pass.grid), ...scorePlace(chunk, all) },
     { scores: scores(all), statistics: statisticsOf(all) },
   );
 }
@@ -183,11 +186,6 @@ function sumPlace(reading: ReadingPlan, i: number, count: number, wave: Wave, al
   return { sums: at(all.launches.need(name, bytes)), stride, units, bytes };
 }
 
-function sumSpec({ rows, columns, want }: ReadingPlan, { pass, shape }: Pass): SumSpec {
-  const heads = want.group ? shape.heads / shape.kvHeads : 1;
-  return { grid: pass.grid, how: pass.how, rows, columns, heads };
-}
-
 /** Sums of no rows are zeros. */
 function clearSums(reading: ReadingPlan, i: number, wave: Wave, all: Pass): void {
   const { sums, bytes } = sumPlace(reading, i, 1, wave, all);
@@ -202,28 +200,31 @@ function sum(
   wave: Wave,
   all: Pass,
 ): void {
-  const { launches, pass } = all;
-  const spec = sumSpec(reading, all);
+  const { launches, pass, kernels, shape } = all;
+  const { shift, sum: kernel } = kernels.readings[i]!;
+  if (!kernel) return;
   const own = sumRows(reading, chunk, all);
   const count = own.to - own.from;
   const { sums, stride, units } = sumPlace(reading, i, count, wave, all);
   const sumsWave = units.to - units.from;
-  const goesOn = { sums_from: own.from, adds: Number(adds && !reading.rows) };
+  const goesOn = {
+    sums_from: own.from,
+    sum_heads: reading.want.group ? shape.heads / shape.kvHeads : 1,
+    adds: Number(adds && !reading.rows),
+  };
   const shifts = at(reading.rows ? 'shifts' : `shifts ${i}`);
-  const isOpen = pass.how === 'exp';
-  if (isOpen) {
+  if (shift) {
     launches.need(shifts.buffer, 8 * sumsWave * count);
     launches.launch(
-      shiftKernel(spec),
+      shift,
       [count, sumsWave, 1],
       { row_from: chunk.from, rows: chunk.to - chunk.from, ...goesOn },
       { statistics: statisticsOf(all), shifts },
     );
   }
-  const { columns, want } = reading;
-  const width = columns.to - columns.from;
+  const width = reading.columns.to - reading.columns.from;
   launches.launch(
-    want.keep === 'distances' ? distanceKernel(spec) : sumKernel(spec),
+    kernel,
     [count, Math.ceil(width / sumThreads), sumsWave],
     {
       ...gridArguments(pass.grid),
@@ -235,7 +236,7 @@ function sum(
     {
       scores: scores(all),
       statistics: statisticsOf(all),
-      ...(isOpen ? { shifts } : {}),
+      ...(shift ? { shifts } : {}),
       sums,
     },
   );
@@ -245,27 +246,18 @@ const pooledBuffer = (i: number): string => `pooled sums ${i}`;
 
 function poolSums(reading: ReadingPlan, i: number, wave: Wave, all: Pass): void {
   const { want, columns } = reading;
-  if (want.pool === undefined) return;
+  const kernel = all.kernels.readings[i]!.poolSums;
+  if (!kernel || want.pool === undefined) return;
   const { sums, stride, units } = sumPlace(reading, i, 1, wave, all);
   const blocks = Math.ceil(columns.to / want.pool);
   const count = units.to - units.from;
   const pooledStride = roundUp(blocks, 32);
   all.launches.launch(
-    poolSumsKernel(want.pool),
+    kernel,
     [Math.ceil(blocks / sumThreads), count, 1],
     { stride, members: columns.to, pooled_stride: pooledStride },
     { sums, pooled: at(all.launches.need(pooledBuffer(i), 4 * count * pooledStride)) },
   );
-}
-
-/** What the selections of a reading see. */
-export function specOf(pass: PassPlan, reading: ReadingPlan, set: SetPlan): SelectSpec {
-  const { rows, isDirect, want } = reading;
-  const columns = rows
-    ? reading.columns
-    : line((want.pool ?? 1) * reading.columns.size, 0, pass.grid.columns.end);
-  const how = isDirect ? pass.how : 'raw';
-  return { leaf: set.leaves[0]!, grid: pass.grid, rows, columns, how };
 }
 
 /** Where the weights of a selection lie: scores, sums, or pooled sums. */
@@ -294,13 +286,13 @@ function select(
   wave: Wave,
   all: Pass,
 ): void {
-  const { shape, launches, pass, needed } = all;
+  const { shape, launches, pass, needed, kernels } = all;
   const rows = chunk ? sumRows(reading, chunk, all) : { from: 0, to: 1 };
   const { weights, stride } = weightsOf(reading, i, rows, wave, all);
   const count = rows.to - rows.from;
-  for (const set of reading.sets) {
-    const spec = specOf(pass, reading, set);
-    const kernel = selectKernel(spec, threadsOfRow(set.chosen.columns));
+  const isRaw = !reading.isDirect || pass.how === 'raw';
+  for (const [s, set] of reading.sets.entries()) {
+    const kernel = kernels.readings[i]!.select[s]!;
     const units = set.perGroup ? groupsOf(wave, all) : wave;
     const perBatch = set.perGroup ? shape.kvHeads : shape.heads;
     const words = Math.ceil(set.chosen.columns / 32);
@@ -326,11 +318,9 @@ function select(
           },
           {
             weights: at(weights.buffer, 4 * before * count * stride),
-            ...(spec.how === 'raw'
-              ? {}
-              : { statistics: at(statisticsOf(all).buffer, 8 * before * count) }),
+            ...(isRaw ? {} : { statistics: at(statisticsOf(all).buffer, 8 * before * count) }),
             bits: at(all.bitsOf(set)),
-            ...(leaf.op === 'topk' ? {} : { dense: at(`dense ${set.name}`) }),
+            ...(leaf.op === 'topk' ? {} : { dense: at(denseBuffer(set.name)) }),
           },
         );
       }

@@ -147,8 +147,8 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
 export const wordThreads = 128;
 
 /**
- * Fills the rows of dense units with all that they see. grid: [rows, words / wordThreads, units of one
- * batch entry x batch entries].
+ * Fills the rows of dense units with all that they see. grid: [units x rows, words / wordThreads]; units are
+ * `units` of each batch entry.
  */
 export function fillKernel(spec: SelectSpec): Kernel {
   return kernelOf({
@@ -167,10 +167,11 @@ export function fillKernel(spec: SelectSpec): Kernel {
     ],
     threads: wordThreads,
     body: [
-      'const int unit = p.unit + blockIdx.z % p.units + blockIdx.z / p.units * p.batch_units;',
+      'const int own = blockIdx.x / p.set_rows, set_row = blockIdx.x % p.set_rows;',
+      'const int unit = p.unit + own % p.units + own / p.units * p.batch_units;',
       'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
       'if (p.dense[unit] == 0 || word >= p.words) return;',
-      ...(spec.rows ? ['const int row = p.set_from + blockIdx.x;'] : []),
+      ...(spec.rows ? ['const int row = p.set_from + set_row;'] : []),
       ...rowText(spec),
       'u32 bits = 0;',
       'for (int bit = 0; bit < 32; ++bit) {',
@@ -178,12 +179,12 @@ export function fillKernel(spec: SelectSpec): Kernel {
       '  const bool is_seen = column >= line_from(columns) && column < to;',
       '  if (is_seen || is_forced(forced, column)) bits |= 1u << bit;',
       '}',
-      'p.bits[((i64)unit * p.set_rows + blockIdx.x) * p.words + word] = bits;',
+      'p.bits[((i64)unit * p.set_rows + set_row) * p.words + word] = bits;',
     ],
   });
 }
 
-/** The union of [s, s + size) over the members s. grid: [rows, words / wordThreads, units]. */
+/** The union of [s, s + size) over the members s. grid: [units x rows, words / wordThreads]. */
 export function dilateKernel(size: number): Kernel {
   return kernelOf({
     name: `estimate_dilate${size}`,
@@ -202,7 +203,7 @@ export function dilateKernel(size: number): Kernel {
     body: [
       'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
       'if (word >= p.words) return;',
-      'const i64 row = (i64)blockIdx.z * gridDim.x + blockIdx.x;',
+      'const i64 row = blockIdx.x;',
       `p.bits[row * p.words + word] = dilated_word<${size}>(p.source + row * p.source_words, p.source_words, word);`,
     ],
   });

@@ -15,8 +15,6 @@ export interface SumSpec {
   /** The rows that the sums have; undefined for one sum over all rows. */
   readonly rows: Line | undefined;
   readonly columns: Line;
-  /** Query heads summed: the heads of a KV head, or 1. */
-  readonly heads: number;
 }
 
 /** Over so many threads the columns are spread. */
@@ -24,12 +22,7 @@ export const sumThreads = 128;
 
 const how = (spec: SumSpec): string => `HOW_${spec.how.toUpperCase()}`;
 const named = (spec: SumSpec, what: string): string =>
-  [
-    `estimate_${what}`,
-    spec.how,
-    ...(spec.rows ? [`rows${spec.rows.size}`] : []),
-    ...(spec.heads > 1 ? [`heads${spec.heads}`] : []),
-  ].join('_');
+  [`estimate_${what}`, spec.how, ...(spec.rows ? [`rows${spec.rows.size}`] : [])].join('_');
 
 /** What all sums read: scores and statistics of the wave, and under which maximum open weights are summed. */
 const sumFields = (spec: SumSpec): Field[] => [
@@ -49,6 +42,7 @@ const sumFields = (spec: SumSpec): Field[] => [
   { name: 'sums_stride', type: 'i32' },
   { name: 'sums_from', type: 'i32', comment: 'the first row of sums' },
   { name: 'sums_rows', type: 'i32' },
+  { name: 'sum_heads', type: 'i32', comment: 'query heads of each sum' },
   { name: 'adds', type: 'i32', comment: 'whether to add to what is there' },
 ];
 
@@ -83,19 +77,19 @@ export function shiftKernel(spec: SumSpec): Kernel {
       address('statistics', 'const RowStatistics*', '[units, rows]'),
       address('shifts', 'RowStatistics*', '[sums, rows of sums]'),
       { name: 'sums_from', type: 'i32', comment: 'the first row of sums' },
+      { name: 'sum_heads', type: 'i32', comment: 'query heads of each sum' },
       { name: 'adds', type: 'i32', comment: 'whether there is a sum so far' },
     ],
     threads: 32,
     body: [
       '__shared__ WarpValues<float> shared;',
       ...rowsText(spec),
-      `const int heads = ${spec.heads};`,
       'RowStatistics* shift = p.shifts + (i64)blockIdx.y * gridDim.x + blockIdx.x;',
       'const float old = p.adds ? shift->maximum : NEGATIVE_INFINITY;',
       'float maximum = old;',
-      'for (int head = 0; head < heads; ++head)',
+      'for (int head = 0; head < p.sum_heads; ++head)',
       '  for (int row = from + threadIdx.x; row < to; row += 32)',
-      '    maximum = fmaxf(maximum, p.statistics[((i64)blockIdx.y * heads + head) * p.rows + row - p.row_from].maximum);',
+      '    maximum = fmaxf(maximum, p.statistics[((i64)blockIdx.y * p.sum_heads + head) * p.rows + row - p.row_from].maximum);',
       'maximum = block_max(shared, maximum);',
       'if (threadIdx.x == 0) *shift = {maximum, old == maximum ? 1.0f : expf(old - maximum)};',
     ],
@@ -118,12 +112,12 @@ const shiftText = (spec: SumSpec): string[] =>
 
 /** grid: [rows of sums, columns / sumThreads, sums]. */
 export function sumKernel(spec: SumSpec): Kernel {
-  const { grid, columns, heads } = spec;
+  const { grid, columns } = spec;
   const span = columns.size / grid.columns.size;
   return kernelOf({
     name: named(spec, 'sums'),
     about: [
-      `Sums of weights over ${spec.rows ? `blocks of ${spec.rows.size} positions` : 'all rows'}${heads > 1 ? ` and ${heads} heads` : ''}:`,
+      `Sums of weights over ${spec.rows ? `blocks of ${spec.rows.size} positions` : 'all rows'} and the heads of a sum:`,
       `scores [units, rows, stride] to [sums, rows of sums, sums_stride], ${span} column(s) to one.`,
     ],
     primitives: ['estimate-lines', 'estimate-weights'],
@@ -139,9 +133,9 @@ export function sumKernel(spec: SumSpec): Kernel {
       // Sums of one axis are numbered from 0, rows of sums from their first column.
       `float* target = p.sums + ((i64)blockIdx.z * p.sums_rows + blockIdx.x) * p.sums_stride + column${spec.rows ? ' - line_from(columns)' : ''};`,
       ...shiftText(spec),
-      `for (int head = 0; head < ${heads}; ++head) {`,
+      'for (int head = 0; head < p.sum_heads; ++head) {',
       '  for (int row = from; row < to; ++row) {',
-      `    const i64 at = ((i64)blockIdx.z * ${heads} + head) * p.rows + row - p.row_from;`,
+      '    const i64 at = ((i64)blockIdx.z * p.sum_heads + head) * p.rows + row - p.row_from;',
       '    const float* scores = p.scores + at * p.stride - first_column;',
       ...statisticsText(spec).map((line) => `    ${line}`),
       '    const int end = visible_end(grid, row);',
@@ -163,11 +157,11 @@ export function sumKernel(spec: SumSpec): Kernel {
 
 /** Rows and columns are single tokens. grid: [1, distances / sumThreads, sums]. */
 export function distanceKernel(spec: SumSpec): Kernel {
-  const { grid, heads } = spec;
+  const { grid } = spec;
   return kernelOf({
     name: named(spec, 'distances'),
     about: [
-      `Sums of weights per distance q - k from 0 over all rows${heads > 1 ? ` and ${heads} heads` : ''}:`,
+      `Sums of weights per distance q - k from 0 over all rows and the heads of a sum:`,
       'scores [units, rows, stride] to [sums, 1, sums_stride].',
     ],
     primitives: ['estimate-lines', 'estimate-weights'],
@@ -181,11 +175,11 @@ export function distanceKernel(spec: SumSpec): Kernel {
       'const int from = p.row_from, to = p.row_from + p.rows;',
       'float* target = p.sums + (i64)blockIdx.z * p.sums_stride + distance;',
       ...shiftText(spec),
-      `for (int head = 0; head < ${heads}; ++head) {`,
+      'for (int head = 0; head < p.sum_heads; ++head) {',
       '  for (int row = from; row < to; ++row) {',
       '    const int column = row - distance;',
       '    if (column < first_column || column >= visible_end(grid, row)) continue;',
-      `    const i64 at = ((i64)blockIdx.z * ${heads} + head) * p.rows + row - p.row_from;`,
+      '    const i64 at = ((i64)blockIdx.z * p.sum_heads + head) * p.rows + row - p.row_from;',
       ...statisticsText(spec).map((line) => `    ${line}`),
       `    sum += weight_of<${how(spec)}>(p.scores[at * p.stride + column - first_column], row_statistics);`,
       '  }',

@@ -81,8 +81,8 @@ export function wavesOf(
   }
   const most = chunks.reduce((all, { from, to }) => Math.max(all, to - from), 0);
   // The second and third size of a grid end at 65535.
-  const units = Math.min(2 ** 15, Math.floor(limit / (4 * stride * Math.max(1, most) * together)));
-  const perWave = Math.max(1, units) * together;
+  const units = Math.min(2 ** 15, Math.floor(limit / (4 * stride * Math.max(1, most))));
+  const perWave = Math.max(1, Math.floor(units / together)) * together;
   const waves = runsOf(unitsOf(shape, needed, isGrouped)).flatMap(({ from, to }) =>
     Array.from({ length: Math.ceil((to - from) / perWave) }, (_, i): Wave => {
       return { from: from + i * perWave, to: Math.min(to, from + (i + 1) * perWave) };

@@ -1,0 +1,71 @@
+// The kernels of one pass, made once for all its waves and chunks.
+
+import { line } from '../../dsl/estimate/axes.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import type { Kernel } from '../kernel.ts';
+import type { PassPlan, ReadingPlan, SetPlan } from './passes.ts';
+import { scoreKernel, statisticsKernel } from './scores.ts';
+import { type SelectSpec, selectKernel } from './select.ts';
+import { distanceKernel, poolSumsKernel, type SumSpec, shiftKernel, sumKernel } from './sums.ts';
+import { threadsOfRow } from './text.ts';
+import { type Factors, type HalfType, poolKernel, type Side } from './vectors.ts';
+
+/** Of one reading; what it does not need is undefined. */
+export interface ReadingKernels {
+  readonly shift: Kernel | undefined;
+  readonly sum: Kernel | undefined;
+  readonly poolSums: Kernel | undefined;
+  /** One for each set. */
+  readonly select: readonly Kernel[];
+}
+
+export interface PassKernels {
+  readonly left: Kernel | undefined;
+  readonly right: Kernel | undefined;
+  readonly scores: Kernel;
+  readonly statistics: Kernel | undefined;
+  /** One for each reading. */
+  readonly readings: readonly ReadingKernels[];
+}
+
+/** What the selections of a reading see. */
+export function selectSpec(pass: PassPlan, reading: ReadingPlan, set: SetPlan): SelectSpec {
+  const { rows, isDirect, want } = reading;
+  const columns = rows
+    ? reading.columns
+    : line((want.pool ?? 1) * reading.columns.size, 0, pass.grid.columns.end);
+  const how = isDirect ? pass.how : 'raw';
+  return { leaf: set.leaves[0]!, grid: pass.grid, rows, columns, how };
+}
+
+function readingKernels(pass: PassPlan, reading: ReadingPlan): ReadingKernels {
+  const { rows, columns, want, sets, isDirect } = reading;
+  const spec: SumSpec = { grid: pass.grid, how: pass.how, rows, columns };
+  const sum = want.keep === 'distances' ? distanceKernel : sumKernel;
+  return {
+    shift: !isDirect && pass.how === 'exp' ? shiftKernel(spec) : undefined,
+    sum: isDirect ? undefined : sum(spec),
+    poolSums: want.pool === undefined ? undefined : poolSumsKernel(want.pool),
+    select: sets.map((set) =>
+      selectKernel(selectSpec(pass, reading, set), threadsOfRow(set.chosen.columns)),
+    ),
+  };
+}
+
+export function kernelsOf(
+  pass: PassPlan,
+  factors: Factors,
+  shape: LaunchShape,
+  dtype: HalfType,
+): PassKernels {
+  const { scores, grid, how, untilQuery, readings } = pass;
+  const pool = (side: Side) => (side.form === 'pool' ? poolKernel(side, shape, dtype) : undefined);
+  const threads = threadsOfRow(grid.columns.to - grid.columns.from);
+  return {
+    left: pool(factors.rows),
+    right: pool(factors.columns),
+    scores: scoreKernel(scores, shape, dtype),
+    statistics: how === 'raw' ? undefined : statisticsKernel(grid, how, untilQuery, threads),
+    readings: readings.map((reading) => readingKernels(pass, reading)),
+  };
+}

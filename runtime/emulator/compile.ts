@@ -37,14 +37,23 @@ const kernelFlags = [
   '-fno-math-errno',
   '-w',
 ];
-/** Locals begin as a pattern, so that a register that was never set shows. From GCC 12 and Clang 8 on. */
-const patternFlag = '-ftrivial-auto-var-init=pattern';
+// What not every compiler has. Locals begin as a pattern, so that a register that was never set shows. Clang
+// leaves out the hook of a read that a write follows, unless told.
+const extraFlags = [
+  ['-ftrivial-auto-var-init=pattern'],
+  ['-mllvm', '-tsan-instrument-read-before-write=1'],
+];
+// What copies of structs become in the end.
+const wrapped =
+  process.platform === 'linux'
+    ? ['memcpy', 'memmove', 'memset'].map((name) => `-Wl,--wrap=${name}`)
+    : [];
 const engineFlags = ['-std=c++17', '-O2', '-g1', '-ffp-contract=off', '-rdynamic'];
 
 interface Compiler {
   readonly command: string;
   readonly version: string;
-  /** Flags that not every compiler has. */
+  /** Those of `extraFlags` that it has. */
   readonly extra: readonly string[];
 }
 
@@ -56,11 +65,15 @@ function findCompiler(): Promise<Compiler> {
     for (const command of process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++']) {
       const found = await run(command, ['--version']).catch(() => undefined);
       if (!found) continue;
-      const probe = ['-Werror', '-fsyntax-only', '-x', 'c++', patternFlag, '/dev/null'];
-      const extra = await run(command, probe).then(
-        () => [patternFlag],
-        () => [],
-      );
+      const extra: string[] = [];
+      for (const flags of extraFlags) {
+        const probe = ['-Werror', '-fsanitize=thread', ...flags, '-S', '-o', '/dev/null'];
+        const isKnown = await run(command, [...probe, '-x', 'c++', '/dev/null']).then(
+          () => true,
+          () => false,
+        );
+        if (isKnown) extra.push(...flags);
+      }
       return { command, version: found.stdout, extra };
     }
     const help = 'install g++ or clang++, or name one in CXX';
@@ -141,21 +154,25 @@ export async function compileEngine(): Promise<string> {
 /** A kernel as a shared object that the runner loads. Returns its path. */
 export async function compileKernel(kernel: Kernel): Promise<string> {
   const source = hostSource(kernel);
-  return once([...kernelFlags, twinTexts(), source], '.so', async (to, { command, extra }) => {
-    const text = `${to}.cc`;
-    const object = `${to}.o`;
-    try {
-      await writeFile(text, source);
-      await run(command, [...kernelFlags, ...extra, `-I${twins}`, '-c', text, '-o', object]);
-      // Linked apart: with the flag, the linker would add the sanitizer's own runtime.
-      await run(command, ['-shared', object, '-o', to]);
-    } catch (error) {
-      const log = (error as { stderr?: string }).stderr ?? String(error);
-      const errors = log.split('\n').filter((line) => / error: /.test(line));
-      const shown = errors.length > 0 ? errors.slice(0, 8).join('\n') : log;
-      throw new Error(`${fileOf(kernel)} does not compile as C++:\n${shown}`);
-    } finally {
-      await Promise.all([rm(text, { force: true }), rm(object, { force: true })]);
-    }
-  });
+  return once(
+    [...kernelFlags, ...wrapped, twinTexts(), source],
+    '.so',
+    async (to, { command, extra }) => {
+      const text = `${to}.cc`;
+      const object = `${to}.o`;
+      try {
+        await writeFile(text, source);
+        await run(command, [...kernelFlags, ...extra, `-I${twins}`, '-c', text, '-o', object]);
+        // Linked apart: with the flag, the linker would add the sanitizer's own runtime.
+        await run(command, ['-shared', ...wrapped, object, '-o', to]);
+      } catch (error) {
+        const log = (error as { stderr?: string }).stderr ?? String(error);
+        const errors = log.split('\n').filter((line) => / error: /.test(line));
+        const shown = errors.length > 0 ? errors.slice(0, 8).join('\n') : log;
+        throw new Error(`${fileOf(kernel)} does not compile as C++:\n${shown}`);
+      } finally {
+        await Promise.all([rm(text, { force: true }), rm(object, { force: true })]);
+      }
+    },
+  );
 }

@@ -9,6 +9,7 @@ const run = promisify(execFile);
 
 /** The rules of the device, by what breaks them. */
 export const faultKinds = {
+  launch: 'a grid, a block or shared memory of a size that no device has',
   'out-of-bounds': 'memory outside of every buffer, or outside of shared memory',
   misaligned: 'an address that is not a multiple of the size of the access',
   uninitialised: 'memory that nothing has written',

@@ -11,7 +11,7 @@ import { type Contents, requestOf } from './request.ts';
 export type { Contents } from './request.ts';
 
 export interface EmulatorOptions {
-  /** 0 runs threads in order and asynchronous copies at their waits; others pick any legal order. */
+  /** 0 runs the threads of a block in order; others pick any legal order. */
   readonly seed?: number;
   /** Blocks that run at the same time; the number of cores by default. */
   readonly processes?: number;

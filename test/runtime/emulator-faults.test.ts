@@ -119,6 +119,20 @@ const cases: Record<string, Case> = {
     wrong: '((u32*)shared)[4 * threadIdx.x + 3] = 1;',
     right: '((u32*)shared)[128 + threadIdx.x] = 1;',
   },
+  'a copy whose source is overwritten': {
+    kind: 'race',
+    body: `p.out[threadIdx.x] = 0;
+  __syncwarp();
+  if (threadIdx.x == 0) copy_async_16(shared_address(shared), p.out, true);
+  copy_commit();
+  LINE
+  copy_wait<0>();
+  __syncwarp();
+  p.out[threadIdx.x] = 2;`,
+    wrong: 'if (threadIdx.x == 0) p.out[3] = 1;',
+    right: 'if (threadIdx.x == 0) p.out[4] = 1;',
+    says: 'whose source was overwritten',
+  },
   'a copy that others read without a barrier': {
     kind: 'race',
     body: `u32* all = (u32*)shared;
@@ -249,7 +263,7 @@ const cases: Record<string, Case> = {
     body: 'float sums[4] = {};\n for (int i = 0; i < p.n; ++i) {\n LINE\n }\n p.out[threadIdx.x] = (u32)sums[1];',
     wrong: 'sums[i] += 1.f;',
     right: 'sums[i & 3] += 1.f;',
-    says: "index 4 of 'float [4]'",
+    says: 'index 4 of',
   },
   'a sum that leaves int32': {
     kind: 'undefined',
@@ -324,8 +338,24 @@ describe('a fault', () => {
     }
   });
 
+  it.each([
+    [[0, 1, 1], 32, 0, 'has 0 blocks along x'],
+    [[1, 65536, 1], 32, 0, 'has 65536 blocks along y'],
+    [[1, 1, 1], 1056, 0, 'has 1056 threads in a block'],
+    [[1, 1, 1], 32, 240_000, 'bytes of shared memory'],
+  ] as const)('is a launch of %j blocks of %d threads with %d shared bytes', async (...size) => {
+    const [grid, threads, sharedBytes, what] = size;
+    const fields = [pointer('data', 'const u32')];
+    const kernel = kernelOf('large', { fields, body: '', threads, sharedBytes });
+    const done = runEmulated(launch(kernel, {}, grid), { data: bytesOf(data) });
+    await expect(done).rejects.toMatchObject({
+      kind: 'launch',
+      what: expect.stringContaining(what),
+    });
+  });
+
   it('has a case for each kind', () => {
-    const kinds = new Set(Object.values(cases).map(({ kind }) => kind));
+    const kinds = new Set(['launch', ...Object.values(cases).map(({ kind }) => kind)]);
     expect([...kinds].sort()).toEqual(Object.keys(faultKinds).sort());
   });
 

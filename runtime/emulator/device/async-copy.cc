@@ -18,12 +18,9 @@ void warploomCopyAsync(u32 to, const void *from, bool valid, int line) {
   shared.host(to, 16, "copies", site);
   if (valid) memory.read(from, 16, site);
   shared.expect(to, 16, site);
-  Copy copy = {to, valid ? static_cast<const u8 *>(from) : nullptr, {}, false, site,
+  Copy copy = {to, valid ? static_cast<const u8 *>(from) : nullptr, {}, site,
                block.groups[block.current]};
-  if (valid && block.choose(false)) {
-    std::memcpy(copy.data, from, 16);
-    copy.isTaken = true;
-  }
+  if (valid) std::memcpy(copy.data, from, 16);
   block.copies[block.current].push_back(copy);
 }
 
@@ -38,9 +35,10 @@ void warploomCopyWait(int pending, int line) {
   for (; done < copies.size() && copies[done].group + pending < closed; ++done) {
     const Copy &copy = copies[done];
     u8 *to = shared.host(copy.to, 16, "copies", site);
-    if (copy.isTaken) std::memcpy(to, copy.data, 16);
-    else if (copy.from) std::memcpy(to, copy.from, 16);
-    else std::memset(to, 0, 16);
+    // It may read at any time until now.
+    if (copy.from && std::memcmp(copy.data, copy.from, 16) != 0)
+      fault("race", site, "waits for the copy of {%x}, whose source was overwritten on its way", copy.site);
+    std::memcpy(to, copy.data, 16);
     shared.arrive(copy.to, 16, copy.site);
   }
   copies.erase(copies.begin(), copies.begin() + done);

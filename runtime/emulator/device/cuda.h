@@ -13,8 +13,9 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// All static shared variables lie in one section, so that the engine can find them.
-#define __shared__ static __attribute__((section("warploom_shared")))
+// All static shared variables lie in one section, so that the engine can find them. `used`: what a kernel
+// never writes is no constant, it is poison.
+#define __shared__ static __attribute__((section("warploom_shared"), used))
 
 #define WARPLOOM_INTRINSIC static inline __attribute__((always_inline))
 // The line of a call, as a last argument that nobody gives. A type of its own, so that no number of the
@@ -436,4 +437,4 @@ WARPLOOM_INTRINSIC unsigned long __cvta_generic_to_shared(const void *pointer, W
 WARPLOOM_INTRINSIC void __nanosleep(unsigned) {}
 
 // A kernel without static shared variables has a section all the same.
-__shared__ __attribute__((used)) unsigned char warploomNothing[16];
+__shared__ unsigned char warploomNothing[16];

@@ -6,6 +6,8 @@
 #include "module.h"
 #include "shared.h"
 
+#include <cstring>
+
 namespace warploom {
 namespace {
 
@@ -46,7 +48,9 @@ using warploom::access;
   HOOK(__tsan_volatile_read##size, size, size, reading)                                            \
   HOOK(__tsan_volatile_write##size, size, size, writing)                                           \
   HOOK(__tsan_unaligned_read##size, size, 1, reading)                                              \
-  HOOK(__tsan_unaligned_write##size, size, 1, writing)
+  HOOK(__tsan_unaligned_write##size, size, 1, writing)                                             \
+  HOOK(__tsan_unaligned_volatile_read##size, size, 1, reading)                                     \
+  HOOK(__tsan_unaligned_volatile_write##size, size, 1, writing)
 HOOKS(1)
 HOOKS(2)
 HOOKS(4)
@@ -61,6 +65,25 @@ void __tsan_read_range(void *at, unsigned long size) {
 void __tsan_write_range(void *at, unsigned long size) {
   access(at, size, 1, warploom::writing, __builtin_return_address(0));
 }
+
+// Copies of whole structs, which Clang makes by these functions: the linker is told to --wrap them, and
+// newer versions call names of their own.
+void *__wrap_memcpy(void *to, const void *from, unsigned long size) {
+  if (size == 0) return to;
+  access(from, size, 1, warploom::reading, __builtin_return_address(0));
+  access(to, size, 1, warploom::writing, __builtin_return_address(0));
+  return std::memmove(to, from, size);
+}
+void *__wrap_memmove(void *, const void *, unsigned long) __attribute__((alias("__wrap_memcpy")));
+void *__tsan_memcpy(void *, const void *, unsigned long) __attribute__((alias("__wrap_memcpy")));
+void *__tsan_memmove(void *, const void *, unsigned long) __attribute__((alias("__wrap_memcpy")));
+void *__wrap_memset(void *to, int value, unsigned long size) {
+  if (size == 0) return to;
+  access(to, size, 1, warploom::writing, __builtin_return_address(0));
+  return std::memset(to, value, size);
+}
+void *__tsan_memset(void *, int, unsigned long) __attribute__((alias("__wrap_memset")));
+
 void __tsan_init() {}
 void __tsan_func_entry(void *) {}
 void __tsan_func_exit() {}

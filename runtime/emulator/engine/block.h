@@ -30,8 +30,7 @@ struct Collective {
 struct Copy {
   u32 to;
   const u8 *from; // null: zeros
-  u8 data[16];
-  bool isTaken; // data are the bytes, as they were at the start
+  u8 data[16];    // as they were at the start
   Site site;
   u32 group;
 };
@@ -47,9 +46,6 @@ public:
 
   /// Meets the lanes in `mask` at an instruction and returns what it left for the running lane.
   const Words &meet(const Collective &collective, u32 mask, const Words &words, int line);
-
-  /// A fair coin when the run has a seed; without one, `usual`.
-  bool choose(bool usual) { return seed == 0 ? usual : (random() >> 7 & 1) != 0; }
 
   u32 now() const { return clocks.now(current); }
   int lane() const { return current % warpSize; }

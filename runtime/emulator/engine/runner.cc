@@ -81,10 +81,30 @@ void runBlocks(const Launch &launch, const Options &options, u32 *next) {
 
 u32 gridSize[3], blockSize;
 
+/// What no device launches (the CUDA programming guide, "Technical Specifications per Compute Capability").
+void checkLimits(const Launch &launch) {
+  const u32 most[3] = {0x7fffffff, 65535, 65535};
+  for (int axis = 0; axis < 3; ++axis)
+    if (launch.grid[axis] < 1 || launch.grid[axis] > most[axis])
+      fault("launch", 0, "has %u blocks along %c; 1 to %u can be launched", launch.grid[axis],
+            "xyz"[axis], most[axis]);
+  if (launch.threads < 1 || launch.threads > 1024)
+    fault("launch", 0, "has %d threads in a block; 1 to 1024 can be launched", launch.threads);
+  if (module.sharedBytes > (48 << 10) + 16)
+    fault("launch", 0, "has more than 48 KiB of static shared variables");
+  if (module.sharedBytes + launch.sharedBytes > (227 << 10))
+    fault("launch", 0, "has %llu bytes of shared memory; no device has more than 227 KiB in a block",
+          static_cast<unsigned long long>(module.sharedBytes + launch.sharedBytes));
+  if (launch.params.size() > 4096)
+    fault("launch", 0, "has %llu bytes of arguments; 4096 can be passed",
+          static_cast<unsigned long long>(launch.params.size()));
+}
+
 void run(const Launch &launch, const Options &options, Shared *state) {
   static std::string loaded;
   if (loaded != launch.path) module.load(launch.path.c_str());
   loaded = launch.path;
+  checkLimits(launch);
   std::memcpy(gridSize, launch.grid, sizeof gridSize);
   blockSize = launch.threads;
   shared.place(module.sharedFrom, module.sharedBytes, launch.sharedBytes, module.dynamicAlignment);

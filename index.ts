@@ -9,6 +9,8 @@ export {
   compile,
 } from './runtime/attend.ts';
 export { type Bound, errorBound } from './runtime/bound.ts';
+export type { GpuDevice } from './runtime/cuda/device.ts';
+export { readChosen } from './runtime/cuda/sets.ts';
 export { type Device, type DeviceOptions, openDevice } from './runtime/device.ts';
 export { type DrawOptions, draw } from './runtime/draw.ts';
 export type { DType, FloatType, Layout } from './runtime/dtype.ts';

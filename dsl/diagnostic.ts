@@ -87,6 +87,8 @@ export const codes = {
   R009: 'the CUDA compiler NVRTC is not there',
   R010: 'an architecture that NVRTC does not know',
   R011: 'a kernel that the compiler refuses',
+  R012: 'a tensor that is in the memory of a device',
+  R013: 'a call that the device has no kernel for',
 } as const;
 
 export type Code = keyof typeof codes;

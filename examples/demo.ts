@@ -100,9 +100,7 @@ function relativeDistance(sparse: Float32Array, dense: Float32Array): number {
 const device = await openDevice();
 const pictures = new URL('pictures/', import.meta.url);
 await mkdir(pictures, { recursive: true });
-console.log(
-  `5 heads of SmolLM2-135M, 4096 tokens each, fp16; ${device.kind} device, ${device.threads} threads, ${device.products} tile products`,
-);
+console.log(`5 heads of SmolLM2-135M, 4096 tokens each, fp16; ${device.description}`);
 console.log(
   `patterns: ${runs.map(({ pattern, params }) => `${pattern.name} ${JSON.stringify(params)}`).join(', ')}\n`,
 );

@@ -1,4 +1,4 @@
-// Devices: where attention runs. Today the CPU, which is always there; a device is asked for by name.
+// Devices: where attention runs. The CPU, which is always there, and CUDA; a device is asked for by name.
 
 import { availableParallelism } from 'node:os';
 import { DeviceError, diagnostic } from '../dsl/diagnostic.ts';
@@ -6,6 +6,10 @@ import type { Backend } from './backend.ts';
 import { CpuBackend } from './cpu/backend.ts';
 import { Pool } from './cpu/pool.ts';
 import { tileProducts } from './cpu/products.ts';
+import { GpuDevice, openCuda } from './cuda/device.ts';
+import { cudaDevices } from './cuda/native.ts';
+import { findNvrtc } from './cuda/nvrtc.ts';
+import { EmulatedMachine } from './emulator/machine.ts';
 
 export interface DeviceOptions {
   /** Worker threads of the CPU device; 0 works on the calling thread. Default: one per core. */
@@ -32,6 +36,11 @@ export class CpuDevice {
     return tileProducts().name;
   }
 
+  /** For people: threads, and what does the tile products. */
+  get description(): string {
+    return `cpu, ${this.threads} threads, ${this.products} products`;
+  }
+
   /** Throws DeviceError R003 after `dispose`. */
   check(): void {
     if (this.#disposed) {
@@ -52,25 +61,43 @@ export class CpuDevice {
   }
 }
 
-export type Device = CpuDevice;
+export type Device = CpuDevice | GpuDevice;
 
-/** The devices that this version has. */
-export const deviceKinds = ['cpu'] as const;
+/** The devices that this version has; `cuda:1` is the second GPU. */
+export const deviceKinds = ['cpu', 'cuda', 'emulated:sm_80'] as const;
 
 /**
- * Opens a device: the named one, else the one that WARPLOOM_DEVICE names, else the best there is.
- * Throws DeviceError R002 for a device that is not there, R005 for options out of range.
+ * Opens a device: the named one, else the one that WARPLOOM_DEVICE names, else the best there is: a GPU if
+ * its driver and the compiler NVRTC are there, or the CPU. Throws DeviceError R002 for a device that is not
+ * there, R005 for options out of range, R006 and R008 for one that does not open.
  */
+export async function openDevice(kind: 'cpu', options?: DeviceOptions): Promise<CpuDevice>;
+export async function openDevice(kind: 'cuda'): Promise<GpuDevice>;
+export async function openDevice(kind?: string, options?: DeviceOptions): Promise<Device>;
 export async function openDevice(kind?: string, options: DeviceOptions = {}): Promise<Device> {
-  const wanted = kind ?? process.env.WARPLOOM_DEVICE ?? 'cpu';
-  if (wanted !== 'cpu') {
-    throw new DeviceError([
-      diagnostic('R002', `there is no device '${wanted}'`, {
-        help: `this version has: ${deviceKinds.join(', ')}`,
-      }),
-    ]);
+  const wanted = kind ?? process.env.WARPLOOM_DEVICE ?? (await bestKind());
+  if (wanted === 'cpu') return openCpu(options);
+  const [, ordinal] = /^cuda(?::(\d+))?$/.exec(wanted) ?? [undefined, undefined];
+  if (wanted === 'cuda' || ordinal !== undefined) return openCuda(Number(ordinal ?? 0));
+  if (wanted === 'emulated:sm_80') return new GpuDevice(new EmulatedMachine('sm_80'));
+  throw new DeviceError([
+    diagnostic('R002', `there is no device '${wanted}'`, {
+      help: `this version has: ${deviceKinds.join(', ')}; 'cuda:1' is the second GPU`,
+    }),
+  ]);
+}
+
+async function bestKind(): Promise<'cpu' | 'cuda'> {
+  if (cudaDevices().devices.length === 0) return 'cpu';
+  try {
+    await findNvrtc();
+    return 'cuda';
+  } catch {
+    return 'cpu';
   }
-  const { threads = availableParallelism() } = options;
+}
+
+function openCpu({ threads = availableParallelism() }: DeviceOptions): CpuDevice {
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
     throw new DeviceError([
       diagnostic('R005', `threads is ${String(threads)}`, { help: 'give an integer from 0' }),

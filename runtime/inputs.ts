@@ -1,7 +1,7 @@
 // Whether the tensors, numbers and chosen sets of a call fit a pattern and each other: the one check that
 // every device and the oracle run. Collects all findings, computes nothing.
 
-import { BitSet, type ChosenSetsData, type SetDomain } from '../dsl/chosen.ts';
+import { BitSet, type ChosenSet, type ChosenSetsData, type SetDomain } from '../dsl/chosen.ts';
 import { type Definition, traceSets } from '../dsl/definition.ts';
 import {
   type Code,
@@ -24,6 +24,7 @@ import {
 } from '../dsl/given.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
 import { showShape } from './dtype.ts';
+import { isPlacedSet } from './memory.ts';
 import { Tensor } from './tensor.ts';
 
 /** Tensors of a call; captured tensors under the names that the pattern declares. */
@@ -273,28 +274,39 @@ export function checkChosen(
   const report = (what: string, help: string) => findings.push(diagnostic('T011', what, { help }));
   const again = 'pass what attend.estimate returned for tensors of these sizes';
   for (const [name, node] of Object.entries(graph)) {
-    const set = Object.hasOwn(chosen, name) ? chosen[name] : undefined;
-    if (!Array.isArray(set?.units) || !set.units.every((unit) => unit instanceof BitSet)) {
+    const facts = factsOfSet(Object.hasOwn(chosen, name) ? chosen[name] : undefined);
+    if (!facts) {
       report(`the chosen sets lack '${name}' of '${pattern}'`, again);
       continue;
     }
+    const { count, domains } = facts;
     const perGroup = isPerGroup(node);
     const units = shape.batch * (perGroup ? shape.kvHeads : shape.heads);
-    if (set.perGroup !== perGroup || set.units.length !== units) {
+    if (facts.perGroup !== perGroup || count !== units) {
       const each = (group: boolean) => (group ? 'KV head' : 'query head');
-      const got = `${set.units.length} units, one per ${each(set.perGroup)}`;
+      const got = `${count} units, one per ${each(facts.perGroup)}`;
       report(`'${name}' has ${got}; expected ${units}, one per ${each(perGroup)}`, again);
     }
     const wanted = domainOf(node, shape);
-    const other = set.units.find(({ domain }) => !sameDomain(domain, wanted));
-    if (other) {
-      report(`'${name}' has ${domainText(other.domain)}, expected ${domainText(wanted)}`, again);
-    }
+    const other = domains.find((domain) => !sameDomain(domain, wanted));
+    if (other) report(`'${name}' has ${domainText(other)}, expected ${domainText(wanted)}`, again);
   }
   for (const name of Object.keys(chosen)) {
     if (!Object.hasOwn(graph, name)) report(`'${pattern}' has no set '${name}'`, again);
   }
   throwIfAny(findings, ShapeError);
+}
+
+/** Units and domains of a set, wherever it is; undefined for what is no set. */
+function factsOfSet(
+  set: ChosenSet | undefined,
+): { perGroup: boolean; count: number; domains: readonly SetDomain[] } | undefined {
+  if (!set) return undefined;
+  const { perGroup } = set;
+  if (isPlacedSet(set)) return { perGroup, count: set.count, domains: [set.domain] };
+  const { units } = set;
+  if (!Array.isArray(units) || !units.every((unit) => unit instanceof BitSet)) return undefined;
+  return { perGroup, count: units.length, domains: units.map(({ domain }) => domain) };
 }
 
 // Rows are left to the call: a set may be kept for some of the query rows, and has none elsewhere.

@@ -9,7 +9,7 @@ import { type Expression, rebuild } from '../dsl/expression.ts';
 import { parametersOf } from '../dsl/given.ts';
 import { prove, statedFinding } from '../dsl/plan/coverage.ts';
 import type { Spans } from '../dsl/plan/spans.ts';
-import { boxOfTile, planUnit, statedSpans } from '../dsl/plan/unit.ts';
+import { boxOfTile, planUnit, statedSpans, type UnitPlan } from '../dsl/plan/unit.ts';
 import { tileSizes } from '../dsl/schedule.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
 import type { Buffers } from './cpu/attention.ts';
@@ -101,18 +101,40 @@ export function proveIntegers(definition: Definition, job: BindingParts): void {
   throwIfAny(findings, ShapeError);
 }
 
+/** What the plans of stated schedules need beside bindings. */
+type StatedPlan = Pick<Job, 'mask' | 'score' | 'qTile' | 'kTile' | 'order' | 'gather' | 'restSize'>;
+
+/** The plan of unit `i` under the schedule that its author states, proved. throws: PlanError S003. */
+function statedPlan(definition: Definition, plan: StatedPlan, binder: Binder, i: number): UnitPlan {
+  const binding = binder.binding(i);
+  const made = planUnit({ ...plan, binding, stated: statedSpans(definition.visit!, binding) });
+  const finding = statedFinding(definition.name, prove(made));
+  if (finding) throw new PlanError([finding]);
+  return made;
+}
+
 /** Runs a stated schedule for every query tile of every unit, and proves it. */
 function stateSpans(definition: Definition, job: Job): Spans[][] {
   const planner = new Planner(job);
   return Array.from({ length: unitsOfJob(job) }, (_, i) => {
-    const binding = planner.binding(i);
-    const stated = statedSpans(definition.visit!, binding);
-    const plan = planUnit({ ...job, binding, stated });
-    const finding = statedFinding(definition.name, prove(plan));
-    if (finding) throw new PlanError([finding]);
+    const plan = statedPlan(definition, job, planner, i);
+    const stated = statedSpans(definition.visit!, plan.binding);
     return Array.from({ length: plan.tiles }, (_, tile) => {
       const { q0, q1 } = boxOfTile(plan, tile);
       return stated(q0, q1);
     });
   });
+}
+
+/**
+ * Proves a stated schedule where kernels do not need it: they find their keys by the mask. Sets that are
+ * not known yet are left to the mask as well. throws: PlanError S003.
+ */
+export function proveStated(definition: Definition, parts: BindingParts): void {
+  if (!definition.visit || Object.keys(parts.sets).length > 0) return;
+  const { mask, score } = lifted(definition);
+  const { order, gather } = definition.knobs;
+  const plan = { mask, score, ...tileSizes(definition.knobs), order, gather, restSize: undefined };
+  const binder = new Binder(parts);
+  for (let i = 0; i < unitsOfJob(parts); i += 1) statedPlan(definition, plan, binder, i);
 }

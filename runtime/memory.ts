@@ -1,5 +1,7 @@
-// Elements in the memory of a device, as a tensor holds them. Who allocates and copies them is the device.
+// Elements in the memory of a device, as a tensor or a chosen set holds them. Who allocates and copies them
+// is the device.
 
+import type { ChosenSet, SetDomain } from '../dsl/chosen.ts';
 import type { Elements } from './dtype.ts';
 
 const brand = Symbol.for('warploom.deviceMemory');
@@ -20,3 +22,12 @@ export abstract class DeviceMemory {
 }
 
 export const isDeviceMemory = (value: object): value is DeviceMemory => brand in value;
+
+/** A chosen set in the memory of a device: its units are not known here, but what they are is. */
+export interface PlacedSet extends ChosenSet {
+  readonly domain: SetDomain;
+  /** Units: one per batch entry and head, or KV head. */
+  readonly count: number;
+}
+
+export const isPlacedSet = (set: ChosenSet): set is PlacedSet => 'domain' in set && 'count' in set;

@@ -30,6 +30,15 @@ export function sharedBytes(
   return q + stages * kTile * (pitchOf(headDim) + pitchOf(valueDim));
 }
 
+/** Why a tile cannot be, or undefined. */
+export function tileProblem({ qTile, kTile, warps }: TileKnobs): string | undefined {
+  if (qTile % (16 * warps) !== 0)
+    return `${qTile} query rows are not 16 or more for each of ${warps} warps`;
+  if (qTile / warps > 32) return `${qTile / warps} query rows a warp are more than 32`;
+  if (kTile % 16 !== 0 || kTile > 128) return `${kTile} keys are no multiple of 16 up to 128`;
+  return warps > 16 ? `${warps} warps are more than 16` : undefined;
+}
+
 /**
  * Tiles for a head, the fastest first, by the larger of its dimensions. The first whose kernel has no
  * spills is taken: a mask with many numbers to hold leaves fewer registers for the tile.

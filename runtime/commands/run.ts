@@ -183,8 +183,12 @@ function textOf({ target, device, planned, plans, ms, check, file }: Report): st
   });
   const dims = headDim === valueDim ? `${headDim}` : `${headDim}/${valueDim}`;
   const sizes = `batch ${batch}, heads ${heads}/${kvHeads}, ${grouped(qLen)} queries x ${grouped(kLen)} keys, dim ${dims}`;
-  const place = `${device.kind}, ${device.threads} threads, ${device.products} products`;
-  lines.push(`${sizes}, ${planned.dtype}; ${place}`, '', tableOf(plans, batch, heads), '');
+  lines.push(
+    `${sizes}, ${planned.dtype}; ${device.description}`,
+    '',
+    tableOf(plans, batch, heads),
+    '',
+  );
   const isDynamic = target.definitions.some(({ estimates }) => estimates.length > 0);
   const prepared = `${isDynamic ? 'estimate and plans' : 'plans'} ${duration(ms.estimate)}`;
   const each = duration(ms.attention / Math.max(1, batch * heads));
@@ -267,10 +271,15 @@ function dataOf({
     shape: planned.shape,
     dtype: planned.dtype,
     layout: inputs.q.layout,
-    device: { kind: device.kind, threads: device.threads, products: device.products },
+    device: deviceData(device),
     heads: units,
     ms: { ...ms, perHead: ms.attention / Math.max(1, units.length) },
     ...(check && { check }),
     ...(file !== undefined && { file, tensors: { out: result.out.shape, lse: result.lse.shape } }),
   };
 }
+
+const deviceData = (device: Device) =>
+  device.kind === 'cpu'
+    ? { kind: device.kind, threads: device.threads, products: device.products }
+    : { kind: device.kind, name: device.name, chip: device.properties?.name };

@@ -97,3 +97,13 @@ export function encodeLaunchList(records: readonly LaunchRecord[]): Uint8Array {
   }
   return bytes;
 }
+
+/** Where in the encoded list the argument of each launch begins, or the address of each fill and copy. */
+export function offsetsOfArguments(records: readonly LaunchRecord[]): number[] {
+  let start = 0;
+  return records.map((record) => {
+    const at = start + (record.op === 'launch' ? launchBytes : 8);
+    start += sizeOf(record);
+    return at;
+  });
+}

@@ -139,7 +139,7 @@ describe('a call', () => {
 
   it('is compiled for the best device unless one is named', () => {
     expectTypeOf<CompileOptions['device']>().toEqualTypeOf<Device | undefined>();
-    expectTypeOf(openDevice).returns.resolves.toEqualTypeOf<Device>();
+    expectTypeOf(openDevice(process.env.DEVICE)).resolves.toEqualTypeOf<Device>();
     expectTypeOf(compile).toBeFunction();
     expectTypeOf<Pattern>().toHaveProperty('definition');
   });

@@ -1,0 +1,211 @@
+// Calls of one pattern made ready: kernels chosen, integers proved, launch lists encoded. Kept by what
+// decides them, so that a call like an earlier one only fills in addresses.
+
+import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
+import { attentionLaunch, paramsOf, type RowStrides } from '../../codegen/attention/launch.ts';
+import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
+import type { SetDomain } from '../../dsl/chosen.ts';
+import { type Definition, lifted } from '../../dsl/definition.ts';
+import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import { isFixed, parametersOf } from '../../dsl/given.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import { bytesOf, type FloatType } from '../dtype.ts';
+import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
+import { capturedParts, proveIntegers, proveStated } from '../launch.ts';
+import type { Part } from '../parts.ts';
+import { Block } from './block.ts';
+import { chooseKernel } from './kernels.ts';
+import { type Layout, layoutOf } from './layout.ts';
+import type { Machine, ReadyList } from './machine.ts';
+
+/** A call as far as its tensors' places do not matter. */
+export interface CallFacts {
+  readonly part: Part;
+  readonly shape: LaunchShape;
+  readonly dtype: FloatType;
+  readonly strides: Readonly<Record<'q' | 'k' | 'v' | 'out', RowStrides>>;
+  readonly given: CheckedGiven;
+}
+
+/** What the kernels know of a set before they read it. */
+export interface SetFacts {
+  readonly domain: SetDomain;
+  readonly perGroup: boolean;
+}
+
+export interface ReadyAttention {
+  readonly ready: ReadyList;
+  readonly attention: AttentionKernel;
+  readonly workspace: Layout;
+  /** Parameters and the list of heads, on the machine. */
+  readonly constants: Block;
+  readonly constantPlaces: Readonly<Record<string, number>>;
+}
+
+export interface ReadyEstimate {
+  readonly ready: ReadyList;
+  readonly launch: EstimateLaunch;
+  readonly graph: EstimateGraph;
+  readonly workspace: Layout;
+  readonly results: Layout;
+}
+
+/** The latest so many of a kind are kept. */
+const mostKept = 64;
+
+class Kept<Value> {
+  readonly #values = new Map<string, Promise<Value>>();
+
+  take(key: string, make: () => Promise<Value>): Promise<Value> {
+    let value = this.#values.get(key);
+    if (value) {
+      this.#values.delete(key);
+    } else {
+      value = make();
+      value.catch(() => this.#values.delete(key));
+      const oldest = this.#values.size >= mostKept ? this.#values.keys().next().value : undefined;
+      if (oldest !== undefined) this.#values.delete(oldest);
+    }
+    this.#values.set(key, value);
+    return value;
+  }
+}
+
+/** Ready calls of one machine. */
+export class Calls {
+  readonly #machine: Machine;
+  readonly #kernels = new Kept<AttentionKernel>();
+  readonly #attention = new Kept<ReadyAttention>();
+  readonly #estimates = new Kept<ReadyEstimate>();
+  readonly #numbers = new WeakMap<Definition, number>();
+  #count = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** The kernel for a pattern and the numbers of its fixed parameters. */
+  kernel(
+    definition: Definition,
+    numbers: Readonly<Record<string, number>>,
+    graph: EstimateGraph,
+    shape: { readonly headDim: number; readonly valueDim: number; readonly dtype: FloatType },
+  ): Promise<AttentionKernel> {
+    const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
+      isFixed(entry) ? [numbers[name]] : [],
+    );
+    const { headDim, valueDim, dtype } = shape;
+    const key = [this.#name(definition), headDim, valueDim, dtype, fixed.join()].join(' ');
+    return this.#kernels.take(key, () =>
+      chooseKernel({ definition, numbers, graph, shape, segments: false }, this.#machine),
+    );
+  }
+
+  /** throws: DeviceError R013, ShapeError T009, PlanError S001 and S003. */
+  attention(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>): Promise<ReadyAttention> {
+    const { part, given } = facts;
+    const make = () => this.#readyAttention(facts, sets);
+    // Values of captured tensors decide what is proved: nothing is kept for them.
+    if (Object.keys(given.captured).length > 0) return make();
+    const domains = Object.values(sets).map(({ domain }) => domain);
+    return this.#attention.take(
+      `${this.#keyOf(facts)} ${JSON.stringify(domains)} ${part.heads}`,
+      make,
+    );
+  }
+
+  /** throws: PlanError E010, and what graphs may throw. */
+  estimate(facts: CallFacts): Promise<ReadyEstimate> {
+    return this.#estimates.take(`${this.#keyOf(facts)} ${facts.part.heads}`, () =>
+      this.#readyEstimate(facts),
+    );
+  }
+
+  #name(definition: Definition): number {
+    let number = this.#numbers.get(definition);
+    if (number === undefined) {
+      number = ++this.#count;
+      this.#numbers.set(definition, number);
+    }
+    return number;
+  }
+
+  #keyOf({ part, shape, dtype, strides, given }: CallFacts): string {
+    const name = this.#name(part.definition);
+    const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
+    const { q, k, v } = strides;
+    return `${name} ${dtype} ${batch} ${heads} ${kvHeads} ${qLen} ${kLen} ${headDim} ${valueDim} ${q.row} ${q.head} ${k.row} ${k.head} ${v.row} ${v.head} ${JSON.stringify(given.params)}`;
+  }
+
+  async #readyAttention(
+    facts: CallFacts,
+    sets: Readonly<Record<string, SetFacts>>,
+  ): Promise<ReadyAttention> {
+    const { part, shape, dtype, strides, given } = facts;
+    const { definition, heads: headList } = part;
+    const { declarations } = lifted(definition);
+    const units = {
+      shape,
+      params: given.params,
+      captured: capturedParts(given),
+      sets: Object.fromEntries(
+        Object.entries(sets).map(([name, { domain, perGroup }]) => {
+          const count = shape.batch * (perGroup ? shape.kvHeads : shape.heads);
+          return [name, { perGroup, units: Array.from({ length: count }, () => ({ domain })) }];
+        }),
+      ),
+      headList,
+    };
+    proveIntegers(definition, units);
+    proveStated(definition, units);
+    const numbers = parametersOf(given.params, headList[0] ?? 0);
+    const graph = graphsPerHead(definition, given.params, shape)[headList[0] ?? 0] ?? {};
+    const attention = await this.kernel(definition, numbers, graph, { ...shape, dtype });
+    const list = attentionLaunch({
+      attention,
+      declarations,
+      dtype: dtype as 'fp16' | 'bf16',
+      shape,
+      strides,
+      headList: headList.length === shape.heads ? undefined : headList,
+      params: given.params,
+      sets,
+      captured: given.captured,
+    });
+    const ready = await this.#machine.prepare(list);
+    const words = paramsOf(declarations, given.params, shape.heads);
+    const layout = layoutOf([
+      { name: 'params', bytes: words.byteLength },
+      { name: 'head_list', bytes: 4 * headList.length },
+    ]);
+    const constants = new Block(this.#machine, layout.bytes);
+    const constantPlaces = {
+      params: constants.address + layout.offsets.params!,
+      head_list: constants.address + layout.offsets.head_list!,
+    };
+    await this.#machine.upload(constantPlaces.params, bytesOf(words, 0, Number.POSITIVE_INFINITY));
+    await this.#machine.upload(constantPlaces.head_list, bytesOf(Int32Array.from(headList)));
+    return { ready, attention, workspace: layoutOf(list.workspace), constants, constantPlaces };
+  }
+
+  async #readyEstimate({ part, shape, dtype, strides, given }: CallFacts): Promise<ReadyEstimate> {
+    const { definition, heads } = part;
+    const graphs = graphsPerHead(definition, given.params, shape);
+    const { q, k } = strides;
+    const launch = estimateLaunch({
+      graphs,
+      shape,
+      dtype: dtype as 'fp16' | 'bf16',
+      strides: { q: [q.batch, q.head, q.row], k: [k.batch, k.head, k.row] },
+      only: heads.length === shape.heads ? undefined : heads,
+    });
+    const ready = await this.#machine.prepare(launch.list);
+    return {
+      ready,
+      launch,
+      graph: graphs[0]!,
+      workspace: layoutOf(launch.list.workspace),
+      results: layoutOf(launch.results),
+    };
+  }
+}

@@ -1,0 +1,59 @@
+// The tensors of a call on a machine: where they are there, or copies of those in host memory that last as
+// long as the call.
+
+import type { RowStrides } from '../../codegen/attention/launch.ts';
+import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { bytesOf } from '../dtype.ts';
+import type { Tensor } from '../tensor.ts';
+import { BlockMemory } from './block.ts';
+import type { Machine, Range } from './machine.ts';
+
+/** Elements from one batch entry, head and row to the next. */
+export function rowStrides({ strides }: Tensor): RowStrides {
+  const [batch = 0, head = 0, row = 0] = strides;
+  return { batch, head, row };
+}
+
+/** Addresses of tensors for one call; `free` gives back what was copied for it, in stream order. */
+export class PlacedTensors {
+  readonly #machine: Machine;
+  readonly #copies: Range[] = [];
+  readonly places: Record<string, number> = {};
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** Places a tensor; a promise only where it has to be copied. */
+  place(name: string, tensor: Tensor): Promise<void> | undefined {
+    const { memory } = tensor;
+    if (memory === undefined) {
+      const { data } = tensor;
+      return this.upload(name, bytesOf(data, 0, Number.POSITIVE_INFINITY));
+    }
+    if (memory instanceof BlockMemory && memory.block.machine === this.#machine) {
+      this.places[name] = memory.address;
+      return undefined;
+    }
+    throw new DeviceError([
+      diagnostic(
+        'R012',
+        `'${name}' is in the memory of ${memory.device}, and the call runs on ${this.#machine.name}`,
+        {
+          help: `bring it over: await device.upload(await ${name}.host())`,
+        },
+      ),
+    ]);
+  }
+
+  async upload(name: string, bytes: Uint8Array): Promise<void> {
+    const copy = this.#machine.alloc(bytes.length);
+    this.#copies.push(copy);
+    this.places[name] = copy.address;
+    await this.#machine.upload(copy.address, bytes);
+  }
+
+  free(): void {
+    for (const copy of this.#copies.splice(0)) this.#machine.free(copy);
+  }
+}

@@ -1,0 +1,25 @@
+// Named buffers laid one after another into one block, so that a call allocates once.
+
+import type { Buffer } from '../../codegen/kernel.ts';
+
+/** What vector loads and zone maps may rely on. */
+const alignment = 256;
+
+export interface Layout {
+  readonly bytes: number;
+  readonly offsets: Readonly<Record<string, number>>;
+}
+
+export function layoutOf(buffers: readonly Buffer[]): Layout {
+  const offsets: Record<string, number> = {};
+  let bytes = 0;
+  for (const { name, bytes: own } of buffers) {
+    offsets[name] = bytes;
+    bytes += Math.ceil(own / alignment) * alignment;
+  }
+  return { bytes, offsets };
+}
+
+/** The places of a layout's buffers from an address on. */
+export const placesOf = ({ offsets }: Layout, address: number): Record<string, number> =>
+  Object.fromEntries(Object.entries(offsets).map(([name, offset]) => [name, address + offset]));

@@ -1,0 +1,135 @@
+// Chosen sets in the memory of a machine: as an estimate leaves them, or brought there from host memory.
+
+import type { EstimateLaunch } from '../../codegen/estimate/index.ts';
+import { BitSet, type ChosenSet, type ChosenSetsData, type SetDomain } from '../../dsl/chosen.ts';
+import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { axesOfChosen } from '../../dsl/estimate/node.ts';
+import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import { type Block, checkVerdict, type Verdict } from './block.ts';
+import type { Machine } from './machine.ts';
+
+const wordsOf = ({ rows, columns }: SetDomain): number => rows * ((columns + 31) >>> 5);
+
+interface Where {
+  readonly block: Block;
+  /** Bytes from the start of the block: the bits, and a word per unit that says whether it was made dense. */
+  readonly bits: number;
+  readonly dense: number | undefined;
+}
+
+/** A set on a machine. `units` and `dense` can be asked for once it was read. */
+export class DeviceSet implements ChosenSet {
+  readonly axes: ChosenSet['axes'];
+  readonly perGroup: boolean;
+  readonly domain: SetDomain;
+  readonly count: number;
+  readonly where: Where;
+  readonly verdict: Verdict | undefined;
+  #host: Pick<ChosenSet, 'units' | 'dense'> | undefined;
+
+  constructor(
+    facts: Pick<ChosenSet, 'axes' | 'perGroup'> & {
+      readonly domain: SetDomain;
+      readonly count: number;
+    },
+    where: Where,
+    verdict?: Verdict,
+  ) {
+    this.axes = facts.axes;
+    this.perGroup = facts.perGroup;
+    this.domain = facts.domain;
+    this.count = facts.count;
+    this.where = where;
+    this.verdict = verdict;
+  }
+
+  get address(): number {
+    return this.where.block.address + this.where.bits;
+  }
+
+  get units(): readonly BitSet[] {
+    return this.#read().units;
+  }
+
+  get dense(): readonly boolean[] {
+    return this.#read().dense;
+  }
+
+  #read(): Pick<ChosenSet, 'units' | 'dense'> {
+    if (this.#host) return this.#host;
+    throw new DeviceError([
+      diagnostic('R012', `the chosen sets are in the memory of ${this.where.block.machine.name}`, {
+        help: 'await readChosen(chosen) first; as `chosen` of another call they need not be read',
+      }),
+    ]);
+  }
+
+  /** Copies the members to host memory, once. throws: PlanError E004 for scores that were not finite. */
+  async read(): Promise<this> {
+    if (this.#host) return this;
+    if (this.verdict) await checkVerdict(this.verdict);
+    const { domain, count, where } = this;
+    const { machine, address } = where.block;
+    const words = wordsOf(domain);
+    const bits = new Uint32Array(new SharedArrayBuffer(4 * words * count));
+    await machine.download(address + where.bits, bits);
+    const dense = new Uint32Array(count);
+    if (where.dense !== undefined) await machine.download(address + where.dense, dense);
+    this.#host = {
+      units: Array.from(
+        { length: count },
+        (_, i) => new BitSet(domain, bits.subarray(i * words, (i + 1) * words)),
+      ),
+      dense: Array.from(dense, (word) => word !== 0),
+    };
+    return this;
+  }
+}
+
+/** Reads all sets of a call into host memory; those that are there already cost nothing. */
+export async function readChosen<Sets extends ChosenSetsData>(chosen: Sets): Promise<Sets> {
+  for (const set of Object.values(chosen)) if (set instanceof DeviceSet) await set.read();
+  return chosen;
+}
+
+/** The sets that a launch of an estimate leaves at these offsets of a block. */
+export function setsOfLaunch(
+  launch: EstimateLaunch,
+  graph: EstimateGraph,
+  block: Block,
+  offsets: Readonly<Record<string, number>>,
+  verdict: Verdict,
+): Record<string, DeviceSet> {
+  return Object.fromEntries(
+    Object.entries(launch.sets).map(([name, { perGroup, domain, units, buffer, dense }]) => {
+      const axes = axesOfChosen(graph[name]!).map(({ axis, size }) => ({ axis, size }));
+      const where = {
+        block,
+        bits: offsets[buffer]!,
+        dense: dense === undefined ? undefined : offsets[dense],
+      };
+      return [name, new DeviceSet({ axes, perGroup, domain, count: units }, where, verdict)];
+    }),
+  );
+}
+
+/** The smallest domain that holds the rows of all units. */
+function hullOf(units: readonly BitSet[]): SetDomain {
+  const [first] = units;
+  const from = Math.min(...units.map(({ domain }) => domain.rowFrom));
+  const to = Math.max(...units.map(({ domain }) => domain.rowFrom + domain.rows));
+  return { ...first!.domain, rowFrom: from, rows: to - from };
+}
+
+/** A set in host memory as words for the device: [units, rows, stride] over one domain. */
+export function wordsOfSet({ units }: ChosenSet): { domain: SetDomain; words: Uint32Array } {
+  const domain = hullOf(units);
+  const size = wordsOf(domain);
+  const words = new Uint32Array(size * units.length);
+  for (const [i, unit] of units.entries())
+    words.set(unit.bits, i * size + (unit.domain.rowFrom - domain.rowFrom) * unit.stride);
+  return { domain, words };
+}
+
+export const isOn = (machine: Machine, set: ChosenSet): set is DeviceSet =>
+  set instanceof DeviceSet && set.where.block.machine === machine;

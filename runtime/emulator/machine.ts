@@ -1,0 +1,145 @@
+// The emulator as a machine: memory on the host, launch lists run one after another by processes that
+// execute the generated CUDA C on the CPU.
+
+import type { Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
+import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
+import type { KernelFacts, Machine, Places, Range, ReadyList } from '../cuda/machine.ts';
+import type { HostView } from '../cuda/native.ts';
+import { type EmulatorOptions, runEmulated } from './run.ts';
+
+const alignment = 256;
+
+export class EmulatedMachine implements Machine {
+  readonly name: string;
+  readonly arch: string;
+  /** What every chip from sm_80 on has. */
+  readonly blockSharedBytes = 99 * 1024;
+  readonly #options: EmulatorOptions;
+  /** By address, which counts up and is never used twice. */
+  readonly #memory = new Map<number, Uint8Array>();
+  #next = alignment;
+  /** The work so far. */
+  #work: Promise<void> = Promise.resolve();
+  #fault: unknown;
+  #disposed = false;
+
+  constructor(arch: string, options: EmulatorOptions = {}) {
+    this.arch = arch;
+    this.name = `emulated:${arch}`;
+    this.#options = options;
+  }
+
+  check(): void {
+    if (this.#fault) throw this.#fault;
+    if (!this.#disposed) return;
+    throw new DeviceError([
+      diagnostic('R003', 'this device was disposed', { help: 'open another with openDevice()' }),
+    ]);
+  }
+
+  alloc(bytes: number): Range {
+    this.check();
+    const address = this.#next;
+    this.#next += Math.ceil(Math.max(1, bytes) / alignment) * alignment;
+    // What no kernel has written must not be read: all ones are a NaN in every dtype.
+    this.#memory.set(address, new Uint8Array(bytes).fill(0xff));
+    return { address, bytes };
+  }
+
+  free({ address }: Range): void {
+    this.#enqueue(() => {
+      this.#memory.delete(address);
+    });
+  }
+
+  async upload(address: number, view: HostView): Promise<void> {
+    this.write(address, view);
+    await this.synchronize();
+  }
+
+  write(address: number, view: HostView): void {
+    const bytes = copyOf(view);
+    this.#enqueue(() => {
+      const { memory, offset } = this.#find(address);
+      memory.set(bytes, offset);
+    });
+  }
+
+  async download(address: number, view: HostView): Promise<void> {
+    await this.synchronize();
+    const { memory, offset } = this.#find(address);
+    const target = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    target.set(memory.subarray(offset, offset + target.length));
+  }
+
+  async facts(_kernel: Kernel): Promise<KernelFacts> {
+    return { registers: 0, spillBytes: 0 };
+  }
+
+  async prepare(list: LaunchList): Promise<ReadyList> {
+    return { list };
+  }
+
+  run({ list }: ReadyList, places: Places): void {
+    this.check();
+    this.#enqueue(() => this.#execute(list, places));
+  }
+
+  async synchronize(): Promise<void> {
+    await this.#work;
+    this.check();
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    await this.#work;
+    this.#memory.clear();
+  }
+
+  /** A fault stays: what comes after it is not run. */
+  #enqueue(work: () => void | Promise<void>): void {
+    this.#work = this.#work.then(async () => {
+      if (this.#fault) return;
+      try {
+        await work();
+      } catch (error) {
+        this.#fault = error;
+      }
+    });
+  }
+
+  #find(address: number): { start: number; memory: Uint8Array; offset: number } {
+    for (const [start, memory] of this.#memory)
+      if (address >= start && address < start + Math.max(1, memory.length))
+        return { start, memory, offset: address - start };
+    invariant(false, `nothing is allocated at ${address}`);
+  }
+
+  /** The list over whole allocations instead of its named buffers. */
+  async #execute(list: LaunchList, places: Places): Promise<void> {
+    const used = new Map<string, Uint8Array>();
+    const placed = (name: string, offset: number): { buffer: string; offset: number } => {
+      const address = places[name];
+      invariant(address !== undefined, `the buffer '${name}' has no place`);
+      const { start, memory, offset: inside } = this.#find(address);
+      used.set(`${start}`, memory);
+      return { buffer: `${start}`, offset: inside + offset };
+    };
+    const steps = list.steps.map((step): Step => {
+      if (step.op === 'fill') return { ...step, ...placed(step.buffer, step.offset) };
+      const buffers = Object.entries(step.buffers).map(
+        ([field, { buffer, offset }]) => [field, placed(buffer, offset)] as const,
+      );
+      return { ...step, buffers: Object.fromEntries(buffers) };
+    });
+    const after = await runEmulated(
+      { workspace: [], steps },
+      Object.fromEntries(used),
+      this.#options,
+    );
+    for (const [name, memory] of used) memory.set(after[name]!);
+  }
+}
+
+const copyOf = (view: HostView): Uint8Array =>
+  new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();

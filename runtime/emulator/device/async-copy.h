@@ -1,5 +1,5 @@
-// Asynchronous copies, as codegen/device/async-copy.cuh declares them. Their bytes arrive as late as the
-// model allows: when the thread waits for them.
+// Asynchronous copies, as codegen/device/async-copy.cuh declares them. Their bytes arrive as late
+// as the model allows: when the thread waits for them.
 #pragma once
 
 extern "C" {

@@ -14,14 +14,17 @@ using namespace warploom;
 namespace {
 
 // ---- lanes ----
-// Words of a shuffle: the value (2), the source lane, whether it lies in this lane's part of the warp.
+// Words of a shuffle: the value (2), the source lane, whether it lies in this lane's part of the
+// warp.
 
 void shuffle(Words *lanes, u32 mask, Site site) {
   Words old[warpSize];
-  for (int lane = 0; lane < warpSize; ++lane) old[lane] = lanes[lane];
+  for (int lane = 0; lane < warpSize; ++lane)
+    old[lane] = lanes[lane];
   const int first = block.current / warpSize * warpSize;
   for (int lane = 0; lane < warpSize; ++lane) {
-    if (!(mask >> lane & 1)) continue;
+    if (!(mask >> lane & 1))
+      continue;
     const int from = static_cast<int>(old[lane].at[2]);
     const RunsAs thread(first + lane);
     if (!(mask >> from & 1))
@@ -34,9 +37,11 @@ void shuffle(Words *lanes, u32 mask, Site site) {
 void ballot(Words *lanes, u32 mask, Site) {
   u32 votes = 0;
   for (int lane = 0; lane < warpSize; ++lane)
-    if (mask >> lane & 1 && lanes[lane].at[0]) votes |= 1u << lane;
+    if (mask >> lane & 1 && lanes[lane].at[0])
+      votes |= 1u << lane;
   for (int lane = 0; lane < warpSize; ++lane)
-    if (mask >> lane & 1) lanes[lane].at[0] = votes;
+    if (mask >> lane & 1)
+      lanes[lane].at[0] = votes;
 }
 
 void match(Words *lanes, u32 mask, Site) {
@@ -47,7 +52,8 @@ void match(Words *lanes, u32 mask, Site) {
           lanes[lane].at[1] == lanes[other].at[1])
         same[lane] |= 1u << other;
   for (int lane = 0; lane < warpSize; ++lane)
-    if (mask >> lane & 1) lanes[lane].at[0] = same[lane];
+    if (mask >> lane & 1)
+      lanes[lane].at[0] = same[lane];
 }
 
 // The orders of these names are those of the enumerations in cuda.h.
@@ -56,14 +62,22 @@ enum Reduction { add, least, most, leastSigned, mostSigned, bitAnd, bitOr, bitEx
 template <class T, class Signed> T combine(int kind, T x, T y) {
   const bool isBelow = static_cast<Signed>(x) < static_cast<Signed>(y);
   switch (kind) {
-  case add: return x + y;
-  case least: return x < y ? x : y;
-  case most: return x < y ? y : x;
-  case leastSigned: return isBelow ? x : y;
-  case mostSigned: return isBelow ? y : x;
-  case bitAnd: return x & y;
-  case bitOr: return x | y;
-  default: return x ^ y;
+  case add:
+    return x + y;
+  case least:
+    return x < y ? x : y;
+  case most:
+    return x < y ? y : x;
+  case leastSigned:
+    return isBelow ? x : y;
+  case mostSigned:
+    return isBelow ? y : x;
+  case bitAnd:
+    return x & y;
+  case bitOr:
+    return x | y;
+  default:
+    return x ^ y;
   }
 }
 
@@ -71,25 +85,30 @@ template <int kind> void reduce(Words *lanes, u32 mask, Site) {
   u32 result = 0;
   bool isFirst = true;
   for (int lane = 0; lane < warpSize; ++lane) {
-    if (!(mask >> lane & 1)) continue;
+    if (!(mask >> lane & 1))
+      continue;
     const u32 value = lanes[lane].at[0];
     result = isFirst ? value : combine<u32, i32>(kind, result, value);
     isFirst = false;
   }
   for (int lane = 0; lane < warpSize; ++lane)
-    if (mask >> lane & 1) lanes[lane].at[0] = result;
+    if (mask >> lane & 1)
+      lanes[lane].at[0] = result;
 }
 
 void synchronise(Words *, u32 mask, Site) {
   std::vector<int> threads;
   const int first = block.current / warpSize * warpSize;
   for (int lane = 0; lane < warpSize; ++lane)
-    if (mask >> lane & 1) threads.push_back(first + lane);
+    if (mask >> lane & 1)
+      threads.push_back(first + lane);
   block.clocks.meet(threads);
 }
 
-const Collective shuffles[] = {
-    {"__shfl_sync", shuffle}, {"__shfl_up_sync", shuffle}, {"__shfl_down_sync", shuffle}, {"__shfl_xor_sync", shuffle}};
+const Collective shuffles[] = {{"__shfl_sync", shuffle},
+                               {"__shfl_up_sync", shuffle},
+                               {"__shfl_down_sync", shuffle},
+                               {"__shfl_xor_sync", shuffle}};
 const Collective votes[] = {{"a warp's vote", ballot}, {"__match_any_sync", match}};
 const Collective reductions[] = {
     {"__reduce_add_sync", reduce<add>},        {"__reduce_min_sync", reduce<least>},
@@ -102,10 +121,14 @@ const Collective syncWarp = {"__syncwarp", synchronise};
 int sourceOf(int kind, int lane, int by, int width) {
   const int from = lane / width * width, to = from + width;
   switch (kind) {
-  case 0: return from + ((by % width) + width) % width;
-  case 1: return lane - by < from ? lane : lane - by;
-  case 2: return lane + by >= to ? lane : lane + by;
-  default: return (lane ^ by) >= to ? lane : lane ^ by;
+  case 0:
+    return from + ((by % width) + width) % width;
+  case 1:
+    return lane - by < from ? lane : lane - by;
+  case 2:
+    return lane + by >= to ? lane : lane + by;
+  default:
+    return (lane ^ by) >= to ? lane : lane ^ by;
   }
 }
 
@@ -127,12 +150,16 @@ template <class T, class Signed> T atomic(int kind, void *at, T value, T expecte
   T *place = static_cast<T *>(at);
   T old = __atomic_load_n(place, __ATOMIC_RELAXED), next;
   do {
-    if (kind == exchange) next = value;
-    else if (kind == compare) next = old == expected ? value : old;
+    if (kind == exchange)
+      next = value;
+    else if (kind == compare)
+      next = old == expected ? value : old;
     else if (kind == addFloat)
       next = bitsOf(floatOfBits(static_cast<u32>(old)) + floatOfBits(static_cast<u32>(value)));
-    else next = combine<T, Signed>(kind, old, value);
-  } while (!__atomic_compare_exchange_n(place, &old, next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    else
+      next = combine<T, Signed>(kind, old, value);
+  } while (
+      !__atomic_compare_exchange_n(place, &old, next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   return old;
 }
 
@@ -143,7 +170,8 @@ extern "C" {
 int warploomSyncThreads(bool vote, int line) { return block.meet(vote, line); }
 
 void warploomFence(bool acrossBlocks) {
-  if (acrossBlocks) block.isFenced = true;
+  if (acrossBlocks)
+    block.isFenced = true;
 }
 
 u64 warploomShuffle(int kind, u32 mask, u64 bits, int by, int width, int line) {
@@ -155,7 +183,8 @@ u64 warploomShuffle(int kind, u32 mask, u64 bits, int by, int width, int line) {
 
 u32 warploomVote(int kind, u32 mask, u64 value, int line) {
   return block
-      .meet(votes[kind], mask, Words{{static_cast<u32>(value), static_cast<u32>(value >> 32)}}, line)
+      .meet(votes[kind], mask, Words{{static_cast<u32>(value), static_cast<u32>(value >> 32)}},
+            line)
       .at[0];
 }
 

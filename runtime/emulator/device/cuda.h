@@ -1,6 +1,6 @@
-// What CUDA C++ itself has and C++ has not: qualifiers, the thread's place, vector types, barriers, warp
-// intrinsics, atomics, conversions. Stands before the text of every emulated kernel and, as NVRTC does,
-// includes nothing.
+// What CUDA C++ itself has and C++ has not: qualifiers, the thread's place, vector types, barriers,
+// warp intrinsics, atomics, conversions. Stands before the text of every emulated kernel and, as
+// NVRTC does, includes nothing.
 #pragma once
 
 #define __global__
@@ -13,13 +13,13 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(bytes) __attribute__((aligned(bytes)))
-// All static shared variables lie in one section, so that the engine can find them. `used`: what a kernel
-// never writes is no constant, it is poison.
+// All static shared variables lie in one section, so that the engine can find them. `used`: what a
+// kernel never writes is no constant, it is poison.
 #define __shared__ static __attribute__((section("warploom_shared"), used))
 
 #define WARPLOOM_INTRINSIC static inline __attribute__((always_inline))
-// The line of a call, as a last argument that nobody gives. A type of its own, so that no number of the
-// caller's is taken for it.
+// The line of a call, as a last argument that nobody gives. A type of its own, so that no number of
+// the caller's is taken for it.
 struct WarploomLine {
   int at;
   explicit constexpr WarploomLine(int at) : at(at) {}
@@ -29,20 +29,12 @@ struct WarploomLine {
 // ---- vectors ----
 
 #define WARPLOOM_VECTORS(type, name, size)                                                         \
-  struct __attribute__((aligned(2 * size))) name##2 {                                              \
-    type x, y;                                                                                     \
-  };                                                                                               \
-  struct name##3 {                                                                                 \
-    type x, y, z;                                                                                  \
-  };                                                                                               \
-  struct __attribute__((aligned(4 * size > 16 ? 16 : 4 * size))) name##4 {                         \
-    type x, y, z, w;                                                                               \
-  };                                                                                               \
+  struct __attribute__((aligned(2 * size))) name##2 { type x, y; };                                \
+  struct name##3 { type x, y, z; };                                                                \
+  struct __attribute__((aligned(4 * size > 16 ? 16 : 4 * size))) name##4 { type x, y, z, w; };     \
   WARPLOOM_INTRINSIC name##2 make_##name##2(type x, type y) { return {x, y}; }                     \
   WARPLOOM_INTRINSIC name##3 make_##name##3(type x, type y, type z) { return {x, y, z}; }          \
-  WARPLOOM_INTRINSIC name##4 make_##name##4(type x, type y, type z, type w) {                      \
-    return {x, y, z, w};                                                                           \
-  }
+  WARPLOOM_INTRINSIC name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
 WARPLOOM_VECTORS(unsigned, uint, 4)
 WARPLOOM_VECTORS(signed char, char, 1)
 WARPLOOM_VECTORS(unsigned char, uchar, 1)
@@ -135,7 +127,8 @@ WARPLOOM_INTRINSIC unsigned __byte_perm(unsigned low, unsigned high, unsigned se
   for (int i = 0; i < 4; ++i) {
     const unsigned pick = selector >> (4 * i) & 15;
     unsigned byte = (unsigned)(bytes >> (8 * (pick & 7))) & 255;
-    if (pick & 8) byte = byte & 128 ? 255 : 0;
+    if (pick & 8)
+      byte = byte & 128 ? 255 : 0;
     result |= byte << (8 * i);
   }
   return result;
@@ -222,13 +215,20 @@ WARPLOOM_INTRINSIC float __ll2float_rn(long long x) { return (float)x; }
 
 // Conversions of floats saturate, and a NaN gives 0.
 template <class T> WARPLOOM_INTRINSIC T warploomInteger(float x, T low, T high) {
-  if (x != x) return 0;
-  if (x <= (float)low) return low;
-  if (x >= (float)high) return high;
+  if (x != x)
+    return 0;
+  if (x <= (float)low)
+    return low;
+  if (x >= (float)high)
+    return high;
   return (T)x;
 }
-WARPLOOM_INTRINSIC int warploomInt(float x) { return warploomInteger(x, -0x7fffffff - 1, 0x7fffffff); }
-WARPLOOM_INTRINSIC unsigned warploomUnsigned(float x) { return warploomInteger(x, 0u, 0xffffffffu); }
+WARPLOOM_INTRINSIC int warploomInt(float x) {
+  return warploomInteger(x, -0x7fffffff - 1, 0x7fffffff);
+}
+WARPLOOM_INTRINSIC unsigned warploomUnsigned(float x) {
+  return warploomInteger(x, 0u, 0xffffffffu);
+}
 WARPLOOM_INTRINSIC int __float2int_rn(float x) { return warploomInt(rintf(x)); }
 WARPLOOM_INTRINSIC int __float2int_rz(float x) { return warploomInt(truncf(x)); }
 WARPLOOM_INTRINSIC int __float2int_rd(float x) { return warploomInt(floorf(x)); }
@@ -374,13 +374,14 @@ enum WarploomAtomic {
   warploomAtomicAddFloat
 };
 extern "C" {
-unsigned warploomAtomic4(WarploomAtomic kind, void *at, unsigned value, unsigned expected, int line);
+unsigned warploomAtomic4(WarploomAtomic kind, void *at, unsigned value, unsigned expected,
+                         int line);
 unsigned long long warploomAtomic8(WarploomAtomic kind, void *at, unsigned long long value,
                                    unsigned long long expected, int line);
 }
 #define WARPLOOM_ATOMIC(name, kind, type, size, unsigned_type)                                     \
   WARPLOOM_INTRINSIC type name(type *at, type value, WARPLOOM_LINE) {                              \
-    return (type)warploomAtomic##size(kind, at, (unsigned_type)value, 0, line.at);                    \
+    return (type)warploomAtomic##size(kind, at, (unsigned_type)value, 0, line.at);                 \
   }
 #define WARPLOOM_ATOMICS(name, kind, signed_kind)                                                  \
   WARPLOOM_ATOMIC(name, signed_kind, int, 4, unsigned)                                             \
@@ -409,7 +410,8 @@ WARPLOOM_INTRINSIC unsigned atomicSub(unsigned *at, unsigned value, WARPLOOM_LIN
   return warploomAtomic4(warploomAtomicAdd, at, 0u - value, 0, line.at);
 }
 WARPLOOM_INTRINSIC int atomicCAS(int *at, int expected, int value, WARPLOOM_LINE) {
-  return (int)warploomAtomic4(warploomAtomicCompare, at, (unsigned)value, (unsigned)expected, line.at);
+  return (int)warploomAtomic4(warploomAtomicCompare, at, (unsigned)value, (unsigned)expected,
+                              line.at);
 }
 WARPLOOM_INTRINSIC unsigned atomicCAS(unsigned *at, unsigned expected, unsigned value,
                                       WARPLOOM_LINE) {

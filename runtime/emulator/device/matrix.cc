@@ -1,5 +1,5 @@
-// The engine's side of matrix products: the layouts of fragments, from the PTX ISA, "Matrix Fragments
-// for mma.m16n8k16" and "ldmatrix". With g = lane / 4 and t = lane % 4:
+// The engine's side of matrix products: the layouts of fragments, from the PTX ISA, "Matrix
+// Fragments for mma.m16n8k16" and "ldmatrix". With g = lane / 4 and t = lane % 4:
 //   a0: row g, columns 2t, 2t + 1;  a1: row g + 8;  a2: columns + 8;  a3: both
 //   b0: rows 2t, 2t + 1 of column g;  b1: rows + 8
 //   d0, d1: row g, columns 2t, 2t + 1;  d2, d3: row g + 8
@@ -16,8 +16,8 @@ namespace {
 
 constexpr u32 wholeWarp = 0xffffffffu;
 
-/// Lane l gives the address of row l % 8 of matrix l / 8, and gets elements of row l / 4 (or, transposed,
-/// of column l / 4) of each: every lane reads what it gets.
+/// Lane l gives the address of row l % 8 of matrix l / 8, and gets elements of row l / 4 (or,
+/// transposed, of column l / 4) of each: every lane reads what it gets.
 template <bool transposed> void loadMatrices(Words *lanes, u32, Site site) {
   u16 elements[4][8][8];
   u32 addresses[warpSize];
@@ -61,7 +61,8 @@ template <float (*floatOf)(u16)> void multiply(Words *lanes, u32, Site) {
       float *row = &a[g + part % 2 * 8][2 * t + part / 2 * 8];
       two(words[4 + part], row[0], row[1]);
     }
-    for (int part = 0; part < 2; ++part) two(words[8 + part], b[2 * t + part * 8][g], b[2 * t + 1 + part * 8][g]);
+    for (int part = 0; part < 2; ++part)
+      two(words[8 + part], b[2 * t + part * 8][g], b[2 * t + 1 + part * 8][g]);
   }
   double d[16][8] = {};
   for (int row = 0; row < 16; ++row)
@@ -105,17 +106,18 @@ Sums product(const Collective &collective, const float (&d)[4], const u32 (&rest
 extern "C" {
 
 Four warploomLoadMatrices(u32 address, bool isTransposed, int line) {
-  const Words &words = block.meet(isTransposed ? transposed : plain, wholeWarp, Words{{address}}, line);
+  const Words &words =
+      block.meet(isTransposed ? transposed : plain, wholeWarp, Words{{address}}, line);
   return {{words.at[0], words.at[1], words.at[2], words.at[3]}};
 }
 
-Sums warploomMultiplyBf16(float d0, float d1, float d2, float d3, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0,
-                          u32 b1, int line) {
+Sums warploomMultiplyBf16(float d0, float d1, float d2, float d3, u32 a0, u32 a1, u32 a2, u32 a3,
+                          u32 b0, u32 b1, int line) {
   return product(productBf16, {d0, d1, d2, d3}, {a0, a1, a2, a3, b0, b1}, line);
 }
 
-Sums warploomMultiplyFp16(float d0, float d1, float d2, float d3, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0,
-                          u32 b1, int line) {
+Sums warploomMultiplyFp16(float d0, float d1, float d2, float d3, u32 a0, u32 a1, u32 a2, u32 a3,
+                          u32 b0, u32 b1, int line) {
   return product(productFp16, {d0, d1, d2, d3}, {a0, a1, a2, a3, b0, b1}, line);
 }
 }

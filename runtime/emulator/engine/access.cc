@@ -14,18 +14,22 @@ namespace {
 enum Kind { reading, writing };
 
 void access(const void *at, u32 size, u32 alignment, Kind kind, const void *caller) {
-  if (block.stacks.holds(at)) return;
+  if (block.stacks.holds(at))
+    return;
   const Site site = work.last = module.siteOf(caller);
   const bool isShared = shared.holds(at);
-  if (!isShared && module.holds(at)) return; // constants, and variables that belong to the module
+  if (!isShared && module.holds(at))
+    return; // constants, and variables that belong to the module
   if (reinterpret_cast<u64>(at) % alignment != 0)
     fault("misaligned", site, "%s %u bytes at %p, which is not aligned to %u",
           kind == writing ? "writes" : "reads", size, at, alignment);
   if (isShared) {
     const u32 address = shared.address(at, site);
     shared.host(address, size, kind == writing ? "writes" : "reads", site);
-    if (kind == writing) shared.write(address, size, site);
-    else shared.read(address, size, site);
+    if (kind == writing)
+      shared.write(address, size, site);
+    else
+      shared.read(address, size, site);
   } else if (kind == writing) {
     memory.write(at, size, site);
   } else {
@@ -66,10 +70,11 @@ void __tsan_write_range(void *at, unsigned long size) {
   access(at, size, 1, warploom::writing, __builtin_return_address(0));
 }
 
-// Copies of whole structs, which Clang makes by these functions: the linker is told to --wrap them, and
-// newer versions call names of their own.
+// Copies of whole structs, which Clang makes by these functions: the linker is told to --wrap them,
+// and newer versions call names of their own.
 void *__wrap_memcpy(void *to, const void *from, unsigned long size) {
-  if (size == 0) return to;
+  if (size == 0)
+    return to;
   access(from, size, 1, warploom::reading, __builtin_return_address(0));
   access(to, size, 1, warploom::writing, __builtin_return_address(0));
   return std::memmove(to, from, size);
@@ -78,7 +83,8 @@ void *__wrap_memmove(void *, const void *, unsigned long) __attribute__((alias("
 void *__tsan_memcpy(void *, const void *, unsigned long) __attribute__((alias("__wrap_memcpy")));
 void *__tsan_memmove(void *, const void *, unsigned long) __attribute__((alias("__wrap_memcpy")));
 void *__wrap_memset(void *to, int value, unsigned long size) {
-  if (size == 0) return to;
+  if (size == 0)
+    return to;
   access(to, size, 1, warploom::writing, __builtin_return_address(0));
   return std::memset(to, value, size);
 }

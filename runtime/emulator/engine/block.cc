@@ -1,5 +1,5 @@
-// The scheduler. A thread runs until it has to wait for others; then the next one that is ready runs:
-// in order, or as the seed picks.
+// The scheduler. A thread runs until it has to wait for others; then the next one that is ready
+// runs: in order, or as the seed picks.
 #include "block.h"
 
 #include "fault.h"
@@ -48,7 +48,8 @@ void Block::begin() {
   block.kernel(block.params);
   block.all[block.current].state = State::ended;
   --block.alive;
-  if (block.alive > 0 && block.arrived == block.alive) block.endBarrier();
+  if (block.alive > 0 && block.arrived == block.alive)
+    block.endBarrier();
   block.next();
 }
 
@@ -60,7 +61,8 @@ void Block::wake(int thread) {
 
 int Block::pick() {
   int &front = queue[queueFrom];
-  if (seed) std::swap(front, queue[(queueFrom + random() % queueCount) % queue.size()]);
+  if (seed)
+    std::swap(front, queue[(queueFrom + random() % queueCount) % queue.size()]);
   const int thread = front;
   queueFrom = (queueFrom + 1) % queue.size();
   --queueCount;
@@ -68,16 +70,19 @@ int Block::pick() {
 }
 
 void Block::wait() {
-  if (queueCount == 0) deadlock();
+  if (queueCount == 0)
+    deadlock();
   const int from = current;
   current = pick();
-  if (current != from) Fiber::change(all[from].fiber, all[current].fiber);
+  if (current != from)
+    Fiber::change(all[from].fiber, all[current].fiber);
 }
 
 void Block::next() {
   const int from = current;
   if (queueCount == 0) {
-    if (alive > 0) deadlock();
+    if (alive > 0)
+      deadlock();
     Fiber::change(all[from].fiber, outside);
   }
   current = pick();
@@ -92,14 +97,15 @@ int Block::meet(bool vote, int line) {
   for (int lane = first; lane < first + warpSize && lane < threads; ++lane)
     if (all[lane].state == State::atBarrier && all[lane].line != line)
       fault("divergence", siteOfLine(line),
-            "waits at a block barrier while thread %d of the same warp waits at the one of {%x}", lane,
-            siteOfLine(all[lane].line));
+            "waits at a block barrier while thread %d of the same warp waits at the one of {%x}",
+            lane, siteOfLine(all[lane].line));
   me.state = State::atBarrier;
   me.line = line;
   me.waits = "a block barrier";
   ++arrived;
   votes += vote;
-  if (arrived == alive) endBarrier();
+  if (arrived == alive)
+    endBarrier();
   wait();
   return all[current].votes;
 }
@@ -107,12 +113,14 @@ int Block::meet(bool vote, int line) {
 void Block::endBarrier() {
   // Those that have ended count as having come: nothing of theirs can come later.
   list.clear();
-  for (int thread = 0; thread < threads; ++thread) list.push_back(thread);
+  for (int thread = 0; thread < threads; ++thread)
+    list.push_back(thread);
   clocks.meet(list);
   const int result = votes;
   arrived = votes = 0;
   for (int thread = 0; thread < threads; ++thread) {
-    if (all[thread].state != State::atBarrier) continue;
+    if (all[thread].state != State::atBarrier)
+      continue;
     all[thread].votes = result;
     wake(thread);
   }
@@ -128,12 +136,15 @@ const Words &Block::meet(const Collective &collective, u32 mask, const Words &br
   words[current] = brought;
   std::vector<Meeting> &open = meetings[warp];
   std::size_t at = 0;
-  while (at < open.size() && !(open[at].mask & mask)) ++at;
-  if (at == open.size()) open.push_back({&collective, mask, 0, line});
+  while (at < open.size() && !(open[at].mask & mask))
+    ++at;
+  if (at == open.size())
+    open.push_back({&collective, mask, 0, line});
   Meeting &meeting = open[at];
   if (meeting.collective != &collective || meeting.mask != mask)
     fault("divergence", site,
-          "executes %s with the mask %08x while other lanes of the warp wait in %s with the mask %08x "
+          "executes %s with the mask %08x while other lanes of the warp wait in %s with the mask "
+          "%08x "
           "at {%x}",
           collective.name, mask, meeting.collective->name, meeting.mask, siteOfLine(meeting.line));
   meeting.arrived |= bit;
@@ -141,7 +152,8 @@ const Words &Block::meet(const Collective &collective, u32 mask, const Words &br
     open.erase(open.begin() + at);
     collective.run(words.data() + first, mask, site);
     for (int lane = 0; lane < warpSize; ++lane)
-      if (mask >> lane & 1 && first + lane != current) wake(first + lane);
+      if (mask >> lane & 1 && first + lane != current)
+        wake(first + lane);
     return words[current];
   }
   Thread &me = all[current];
@@ -163,19 +175,24 @@ void Block::deadlock() const {
     while (to < threads && to % warpSize != 0 && all[to].state == one.state &&
            all[to].line == one.line && all[to].mask == one.mask)
       ++to;
-    if (one.state == State::ended) ended += to - thread;
+    if (one.state == State::ended)
+      ended += to - thread;
     else {
-      if (stuck < 0) stuck = thread;
+      if (stuck < 0)
+        stuck = thread;
       char part[160];
       std::snprintf(part, sizeof part, "; warp %d, lanes %d to %d: %s at {%x}", thread / warpSize,
                     thread % warpSize, (to - 1) % warpSize, one.waits, siteOfLine(one.line));
-      if (text.size() < 2000) text += part;
+      if (text.size() < 2000)
+        text += part;
     }
     thread = to;
   }
-  if (ended) text += "; threads that have ended: " + std::to_string(ended);
+  if (ended)
+    text += "; threads that have ended: " + std::to_string(ended);
   const int line = stuck < 0 ? 0 : all[stuck].line;
-  if (stuck >= 0) block.current = stuck;
+  if (stuck >= 0)
+    block.current = stuck;
   fault("deadlock", siteOfLine(line), "%s", text.c_str());
 }
 

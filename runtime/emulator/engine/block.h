@@ -1,5 +1,5 @@
-// One thread block: its threads as fibers, the order in which they run, and the places where they meet.
-// A process runs one block at a time.
+// One thread block: its threads as fibers, the order in which they run, and the places where they
+// meet. A process runs one block at a time.
 #pragma once
 
 #include "clocks.h"
@@ -54,8 +54,8 @@ public:
   int threads = 0;
   u32 number = 0; // of the block in its grid
   Index index{};
-  /// A thread of the block has executed a device-wide fence: other blocks may rely on an order that the
-  /// emulator does not follow.
+  /// A thread of the block has executed a device-wide fence: other blocks may rely on an order that
+  /// the emulator does not follow.
   bool isFenced = false;
   Clocks clocks;
   Stacks stacks;
@@ -82,8 +82,8 @@ private:
   };
 
   static void begin();
-  void wait();     // gives way to another thread until this one is ready again
-  void next();     // the same, for one that has ended
+  void wait(); // gives way to another thread until this one is ready again
+  void next(); // the same, for one that has ended
   int pick();
   void wake(int thread);
   void endBarrier();
@@ -106,7 +106,8 @@ private:
 
 extern Block block;
 
-/// What a warp's instruction does for one of its lanes: that lane's thread counts as the one that runs.
+/// What a warp's instruction does for one of its lanes: that lane's thread counts as the one that
+/// runs.
 class RunsAs {
 public:
   explicit RunsAs(int thread) : before(block.current) { block.current = thread; }

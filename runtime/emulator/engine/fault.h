@@ -1,4 +1,5 @@
-// What a kernel does wrong, told to the driver. A fault ends the process: there is nothing to return to.
+// What a kernel does wrong, told to the driver. A fault ends the process: there is nothing to
+// return to.
 #pragma once
 
 #include "types.h"
@@ -10,8 +11,8 @@ namespace warploom {
 [[noreturn]] void fault(const char *kind, Site site, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/// Tells what the process works on, for the reports. `first` is shared by all processes of a launch:
-/// only one of them may report.
+/// Tells what the process works on, for the reports. `first` is shared by all processes of a
+/// launch: only one of them may report.
 struct Work {
   int step = 0;
   const char *kernel = "";

@@ -9,8 +9,8 @@
 
 extern "C" void warploomChange(void **from, void *to);
 
-// What a call must preserve (System V): rbx, rbp, r12 - r15 and the stack. Kernels leave the control
-// words of the floating-point unit alone.
+// What a call must preserve (System V): rbx, rbp, r12 - r15 and the stack. Kernels leave the
+// control words of the floating-point unit alone.
 asm(R"(
   .text
   .globl warploomChange
@@ -37,12 +37,13 @@ warploomChange:
 namespace warploom {
 
 void Fiber::prepare(void *stack, std::size_t bytes, void (*entry)()) {
-  // As if `entry` were called from nowhere: registers, its address, a return address of 0. A function
-  // begins with the stack 8 below a multiple of 16.
+  // As if `entry` were called from nowhere: registers, its address, a return address of 0. A
+  // function begins with the stack 8 below a multiple of 16.
   void **at = reinterpret_cast<void **>(static_cast<u8 *>(stack) + bytes) - 1;
   at[0] = nullptr;
   *--at = reinterpret_cast<void *>(entry);
-  for (int i = 0; i < 6; ++i) *--at = nullptr;
+  for (int i = 0; i < 6; ++i)
+    *--at = nullptr;
   top = at;
 }
 
@@ -72,8 +73,10 @@ namespace warploom {
 
 void Stacks::reserve(int count) {
   const std::size_t bytes = count * bytesEach;
-  if (static_cast<std::size_t>(to - from) >= bytes) return;
-  if (from) munmap(from, to - from);
+  if (static_cast<std::size_t>(to - from) >= bytes)
+    return;
+  if (from)
+    munmap(from, to - from);
   void *place = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (place == MAP_FAILED) {
@@ -82,7 +85,8 @@ void Stacks::reserve(int count) {
   }
   from = static_cast<u8 *>(place);
   to = from + bytes;
-  for (int fiber = 0; fiber < count; ++fiber) mprotect(from + fiber * bytesEach, guard, PROT_NONE);
+  for (int fiber = 0; fiber < count; ++fiber)
+    mprotect(from + fiber * bytesEach, guard, PROT_NONE);
 }
 
 } // namespace warploom

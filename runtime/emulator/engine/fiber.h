@@ -1,5 +1,5 @@
-// Fibers: the threads of a block, each with a stack of its own, switched by hand. One OS thread runs
-// them all.
+// Fibers: the threads of a block, each with a stack of its own, switched by hand. One OS thread
+// runs them all.
 #pragma once
 
 #include "types.h"

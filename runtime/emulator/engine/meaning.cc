@@ -1,6 +1,7 @@
-// C++ without a meaning, as the compiler's checks of undefined behaviour find it: indices outside of
-// arrays that lie in registers on a device, overflows of signed integers, shifts by too much, and vectors
-// at addresses that are not theirs (which the hooks alone would miss where a vector is taken apart).
+// C++ without a meaning, as the compiler's checks of undefined behaviour find it: indices outside
+// of arrays that lie in registers on a device, overflows of signed integers, shifts by too much,
+// and vectors at addresses that are not theirs (which the hooks alone would miss where a vector is
+// taken apart).
 #include "fault.h"
 #include "module.h"
 
@@ -60,7 +61,8 @@ extern "C" [[noreturn]] void __ubsan_handle_out_of_bounds_abort(const IndexData 
         static_cast<long long>(index), data->array->name);
 }
 
-extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1_abort(const PointerData *data, u64 at) {
+extern "C" [[noreturn]] void __ubsan_handle_type_mismatch_v1_abort(const PointerData *data,
+                                                                   u64 at) {
   fault("misaligned", siteOf(data->place, __builtin_return_address(0)),
         "takes %p for the address of a %s, which is aligned to %d", reinterpret_cast<void *>(at),
         data->type->name, 1 << data->alignmentBits);

@@ -48,9 +48,11 @@ Buffer *Memory::find(const u8 *at, u32 size) {
   const auto holds = [&](const Buffer &buffer) {
     return at >= buffer.base && at + size <= buffer.base + buffer.bytes;
   };
-  if (last < buffers.size() && holds(buffers[last])) return &buffers[last];
+  if (last < buffers.size() && holds(buffers[last]))
+    return &buffers[last];
   for (std::size_t i = 0; i < buffers.size(); ++i) {
-    if (!holds(buffers[i])) continue;
+    if (!holds(buffers[i]))
+      continue;
     last = i;
     return &buffers[i];
   }
@@ -60,9 +62,10 @@ Buffer *Memory::find(const u8 *at, u32 size) {
 void Memory::outside(const u8 *at, u32 size, bool isWrite, Site site) const {
   const char *verb = isWrite ? "writes" : "reads";
   for (const Buffer &buffer : buffers) {
-    if (at < buffer.base - guardBytes || at >= buffer.base + buffer.bytes + guardBytes) continue;
-    fault("out-of-bounds", site, "%s %u bytes at byte %lld of '%s', which has %llu bytes", verb, size,
-          static_cast<long long>(at - buffer.base), buffer.name.c_str(),
+    if (at < buffer.base - guardBytes || at >= buffer.base + buffer.bytes + guardBytes)
+      continue;
+    fault("out-of-bounds", site, "%s %u bytes at byte %lld of '%s', which has %llu bytes", verb,
+          size, static_cast<long long>(at - buffer.base), buffer.name.c_str(),
           static_cast<unsigned long long>(buffer.bytes));
   }
   fault("out-of-bounds", site, "%s %u bytes at %p, which is no memory of the device", verb, size,
@@ -72,7 +75,8 @@ void Memory::outside(const u8 *at, u32 size, bool isWrite, Site site) const {
 void Memory::check(const void *pointer, u32 size, bool isWrite, bool isAtomic, Site site) {
   const u8 *at = static_cast<const u8 *>(pointer);
   Buffer *buffer = find(at, size);
-  if (!buffer) outside(at, size, isWrite, site);
+  if (!buffer)
+    outside(at, size, isWrite, site);
   const u64 offset = at - buffer->base;
   const u32 me = block.number * 1024 + block.current;
   for (u64 byte = offset; byte < offset + size; ++byte) {
@@ -80,7 +84,8 @@ void Memory::check(const void *pointer, u32 size, bool isWrite, bool isAtomic, S
       fault("uninitialised", site, "reads byte %llu of '%s', which nothing wrote",
             static_cast<unsigned long long>(byte), buffer->name.c_str());
     u8 &isStamped = buffer->isStamped[byte >> Buffer::pageBits];
-    if (!isWrite && !isStamped) continue;
+    if (!isWrite && !isStamped)
+      continue;
     Stamp &stamp = buffer->stamps[byte];
     const bool isNew = stamp.when != 0 && stamp.when >> 24 == launch;
     if (isNew && stamp.thread != me && !(isAtomic && (stamp.when & atomicBit))) {
@@ -90,7 +95,8 @@ void Memory::check(const void *pointer, u32 size, bool isWrite, bool isAtomic, S
                                : block.isFenced;
       if (!isKnown)
         fault("race", site,
-              "%s byte %llu of '%s', which thread %u of block %u wrote at {%x} in the same launch, and "
+              "%s byte %llu of '%s', which thread %u of block %u wrote at {%x} in the same launch, "
+              "and "
               "nothing orders the two",
               isWrite ? "writes" : "reads", static_cast<unsigned long long>(byte),
               buffer->name.c_str(), other, otherBlock, stamp.site);

@@ -1,5 +1,5 @@
-// Device memory: named buffers with guard zones, and for each byte whether it was ever written and by
-// which thread of the current launch. Shared by the processes of a launch.
+// Device memory: named buffers with guard zones, and for each byte whether it was ever written and
+// by which thread of the current launch. Shared by the processes of a launch.
 #pragma once
 
 #include "types.h"

@@ -23,11 +23,14 @@ int find(dl_phdr_info *info, std::size_t, void *data) {
   u8 *from = reinterpret_cast<u8 *>(info->dlpi_addr), *to = from;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const auto &part = info->dlpi_phdr[i];
-    if (part.p_type != PT_LOAD) continue;
+    if (part.p_type != PT_LOAD)
+      continue;
     u8 *end = reinterpret_cast<u8 *>(info->dlpi_addr + part.p_vaddr + part.p_memsz);
-    if (end > to) to = end;
+    if (end > to)
+      to = end;
   }
-  if (range.inside < from || range.inside >= to) return 0;
+  if (range.inside < from || range.inside >= to)
+    return 0;
   range.from = from;
   range.to = to;
   return 1;

@@ -16,7 +16,9 @@ public:
   }
 
   /// The place before a return address.
-  Site siteOf(const void *caller) const { return static_cast<Site>(static_cast<const u8 *>(caller) - from) - 1; }
+  Site siteOf(const void *caller) const {
+    return static_cast<Site>(static_cast<const u8 *>(caller) - from) - 1;
+  }
 
   void (*entry)(const void *params) = nullptr;
   /// The static shared variables.

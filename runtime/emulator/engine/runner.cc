@@ -1,6 +1,6 @@
-// The program that runs a launch list. It reads a request from its input: lines that name buffers and
-// steps, then the bytes of the buffers; it writes the buffers that are asked for to its output, and a
-// fault to file 3. See runtime/emulator/request.ts, which writes requests.
+// The program that runs a launch list. It reads a request from its input: lines that name buffers
+// and steps, then the bytes of the buffers; it writes the buffers that are asked for to its output,
+// and a fault to file 3. See runtime/emulator/request.ts, which writes requests.
 #include "block.h"
 #include "fault.h"
 #include "memory.h"
@@ -49,9 +49,11 @@ struct Options {
 
 /// A crash inside of a kernel, or one that goes on for too long.
 void onSignal(int signal, siginfo_t *info, void *) {
-  if (signal == SIGALRM) fault("timeout", work.last, "the launch runs for too long");
-  fault("crash", work.last, "signal %d at %p, after this line: a stack that is too deep, or a fault of the emulator", signal,
-        info->si_addr);
+  if (signal == SIGALRM)
+    fault("timeout", work.last, "the launch runs for too long");
+  fault("crash", work.last,
+        "signal %d at %p, after this line: a stack that is too deep, or a fault of the emulator",
+        signal, info->si_addr);
 }
 
 void catchSignals() {
@@ -61,7 +63,8 @@ void catchSignals() {
   struct sigaction action = {};
   action.sa_sigaction = onSignal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM}) sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM})
+    sigaction(signal, &action, nullptr);
 }
 
 /// Runs blocks until none is left.
@@ -69,7 +72,8 @@ void runBlocks(const Launch &launch, const Options &options, u32 *next) {
   const u32 count = launch.grid[0] * launch.grid[1] * launch.grid[2];
   for (;;) {
     const u32 number = __atomic_fetch_add(next, 1u, __ATOMIC_RELAXED);
-    if (number >= count || __atomic_load_n(work.reported, __ATOMIC_RELAXED)) return;
+    if (number >= count || __atomic_load_n(work.reported, __ATOMIC_RELAXED))
+      return;
     const u32 x = number % launch.grid[0], rest = number / launch.grid[0];
     const Index index = {x, rest % launch.grid[1], rest / launch.grid[1]};
     work.blockX = index.x;
@@ -81,7 +85,8 @@ void runBlocks(const Launch &launch, const Options &options, u32 *next) {
 
 u32 gridSize[3], blockSize;
 
-/// What no device launches (the CUDA programming guide, "Technical Specifications per Compute Capability").
+/// What no device launches (the CUDA programming guide, "Technical Specifications per Compute
+/// Capability").
 void checkLimits(const Launch &launch) {
   const u32 most[3] = {0x7fffffff, 65535, 65535};
   for (int axis = 0; axis < 3; ++axis)
@@ -93,7 +98,8 @@ void checkLimits(const Launch &launch) {
   if (module.sharedBytes > (48 << 10) + 16)
     fault("launch", 0, "has more than 48 KiB of static shared variables");
   if (module.sharedBytes + launch.sharedBytes > (227 << 10))
-    fault("launch", 0, "has %llu bytes of shared memory; no device has more than 227 KiB in a block",
+    fault("launch", 0,
+          "has %llu bytes of shared memory; no device has more than 227 KiB in a block",
           static_cast<unsigned long long>(module.sharedBytes + launch.sharedBytes));
   if (launch.params.size() > 4096)
     fault("launch", 0, "has %llu bytes of arguments; 4096 can be passed",
@@ -102,7 +108,8 @@ void checkLimits(const Launch &launch) {
 
 void run(const Launch &launch, const Options &options, Shared *state) {
   static std::string loaded;
-  if (loaded != launch.path) module.load(launch.path.c_str());
+  if (loaded != launch.path)
+    module.load(launch.path.c_str());
   loaded = launch.path;
   checkLimits(launch);
   std::memcpy(gridSize, launch.grid, sizeof gridSize);
@@ -113,11 +120,13 @@ void run(const Launch &launch, const Options &options, Shared *state) {
   state->next = 0;
   alarm(options.seconds);
   const u64 blocks = u64(launch.grid[0]) * launch.grid[1] * launch.grid[2];
-  const int processes = static_cast<int>(blocks < u64(options.processes) ? blocks : options.processes);
+  const int processes =
+      static_cast<int>(blocks < u64(options.processes) ? blocks : options.processes);
   std::vector<pid_t> others;
   for (int i = 1; i < processes; ++i) {
     const pid_t child = fork();
-    if (child < 0) break; // fewer of them will do
+    if (child < 0)
+      break; // fewer of them will do
     if (child == 0) {
       alarm(options.seconds);
       runBlocks(launch, options, &state->next);
@@ -132,10 +141,12 @@ void run(const Launch &launch, const Options &options, Shared *state) {
     int status = 0;
     waitpid(child, &status, 0);
     const int result = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-    if (result > worst) worst = result;
+    if (result > worst)
+      worst = result;
   }
   alarm(0);
-  if (worst) std::exit(worst);
+  if (worst)
+    std::exit(worst);
 }
 
 void readAll(u8 *to, u64 bytes) {
@@ -144,23 +155,28 @@ void readAll(u8 *to, u64 bytes) {
 }
 
 Buffer &bufferAt(std::size_t at) {
-  if (at >= memory.buffers.size()) fail("the request names a buffer that it does not have");
+  if (at >= memory.buffers.size())
+    fail("the request names a buffer that it does not have");
   return memory.buffers[at];
 }
 
 void serve() {
-  auto *state = static_cast<Shared *>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
-                                           MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  if (state == MAP_FAILED) fail("no memory");
+  auto *state = static_cast<Shared *>(
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  if (state == MAP_FAILED)
+    fail("no memory");
   work.reported = &state->reported;
   Options options;
   std::vector<std::size_t> given, wanted;
   std::string word;
   // Buffers come first, then the bytes of those that are given, then the steps.
   while (std::cin >> word && word != "steps") {
-    if (word == "processes") std::cin >> options.processes;
-    else if (word == "seed") std::cin >> options.seed;
-    else if (word == "seconds") std::cin >> options.seconds;
+    if (word == "processes")
+      std::cin >> options.processes;
+    else if (word == "seed")
+      std::cin >> options.seed;
+    else if (word == "seconds")
+      std::cin >> options.seconds;
     else if (word == "buffer") {
       std::string name, use;
       u64 bytes = 0;
@@ -168,12 +184,16 @@ void serve() {
       const bool isGiven = use.find('i') != std::string::npos;
       const std::size_t at = memory.buffers.size();
       memory.add(name, bytes, isGiven);
-      if (isGiven) given.push_back(at);
-      if (use.find('o') != std::string::npos) wanted.push_back(at);
-    } else fail("the request has an unknown line");
+      if (isGiven)
+        given.push_back(at);
+      if (use.find('o') != std::string::npos)
+        wanted.push_back(at);
+    } else
+      fail("the request has an unknown line");
   }
   std::cin.get();
-  for (const std::size_t at : given) readAll(memory.buffers[at].base, memory.buffers[at].bytes);
+  for (const std::size_t at : given)
+    readAll(memory.buffers[at].base, memory.buffers[at].bytes);
   for (; std::cin >> word && word != "end"; ++work.step) {
     if (word == "fill") {
       u64 at, offset, bytes;
@@ -199,17 +219,21 @@ void serve() {
         u64 field, at, offset;
         std::cin >> field >> at >> offset;
         const u64 address = reinterpret_cast<u64>(bufferAt(at).base) + offset;
-        if (field + 8 > paramBytes) fail("an address lies outside of the arguments");
+        if (field + 8 > paramBytes)
+          fail("an address lies outside of the arguments");
         std::memcpy(launch.params.data() + field, &address, 8);
       }
       run(launch, options, state);
-    } else fail("the request has an unknown step");
+    } else
+      fail("the request has an unknown step");
   }
   for (const std::size_t at : wanted) {
     const Buffer &buffer = memory.buffers[at];
-    if (std::fwrite(buffer.base, 1, buffer.bytes, stdout) != buffer.bytes) fail("cannot reply");
+    if (std::fwrite(buffer.base, 1, buffer.bytes, stdout) != buffer.bytes)
+      fail("cannot reply");
   }
-  if (std::fflush(stdout) != 0) fail("cannot reply");
+  if (std::fflush(stdout) != 0)
+    fail("cannot reply");
 }
 
 } // namespace

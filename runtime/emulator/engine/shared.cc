@@ -1,10 +1,11 @@
-// Shared memory, and the rules of its accesses: what was never written is not read, what is on its way
-// is not touched, and two accesses by different threads of which one writes have a barrier between.
+// Shared memory, and the rules of its accesses: what was never written is not read, what is on its
+// way is not touched, and two accesses by different threads of which one writes have a barrier
+// between.
 //
-// Two reads for each warp and byte are enough. A write by lane w races with an earlier read by lane r
-// unless they met since. If the reads of two other lanes are kept and r's is not, these came later; either
-// they and r have not met since (then one of them is not w, and the write races with it as well), or
-// they have, and whoever orders the write after them orders it after r.
+// Two reads for each warp and byte are enough. A write by lane w races with an earlier read by lane
+// r unless they met since. If the reads of two other lanes are kept and r's is not, these came
+// later; either they and r have not met since (then one of them is not w, and the write races with
+// it as well), or they have, and whoever orders the write after them orders it after r.
 #include "shared.h"
 
 #include "block.h"
@@ -41,8 +42,10 @@ void SharedMemory::reset(int warps) {
 u32 SharedMemory::address(const void *pointer, Site site) const {
   const u8 *at = static_cast<const u8 *>(pointer);
   // One past the end is an address like any other until it is used.
-  if (at >= dynamicFrom && at <= dynamicFrom + dynamicBytes) return dynamicAddress + (at - dynamicFrom);
-  if (at >= staticFrom && at <= staticFrom + staticBytes) return staticAddress + (at - staticFrom);
+  if (at >= dynamicFrom && at <= dynamicFrom + dynamicBytes)
+    return dynamicAddress + (at - dynamicFrom);
+  if (at >= staticFrom && at <= staticFrom + staticBytes)
+    return staticAddress + (at - staticFrom);
   fault("out-of-bounds", site, "takes %p for shared memory", pointer);
 }
 
@@ -57,17 +60,16 @@ u8 *SharedMemory::host(u32 address, u32 size, const char *verb, Site site) const
         static_cast<unsigned long long>(dynamicBytes));
 }
 
-void SharedMemory::checkOrder(u32 address, const Cell &cell, const char *verb,
-                              Site site) const {
+void SharedMemory::checkOrder(u32 address, const Cell &cell, const char *verb, Site site) const {
   if (cell.state == pending)
     fault("pending-copy", site,
-          "%s byte %lld of shared memory, which the copy by thread %d at {%x} has yet to write", verb,
-          static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
+          "%s byte %lld of shared memory, which the copy by thread %d at {%x} has yet to write",
+          verb, static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
   if (cell.state == written && cell.thread != block.current &&
       !block.clocks.knows(block.current, cell.thread, cell.time))
     fault("race", site,
-          "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no barrier between", verb,
-          static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
+          "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no barrier between",
+          verb, static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
 }
 
 void SharedMemory::read(u32 address, u32 size, Site site) {
@@ -81,8 +83,10 @@ void SharedMemory::read(u32 address, u32 size, Site site) {
             static_cast<long long>(at) - dynamicAddress);
     checkOrder(at, cell, "reads", site);
     Reads &seen = readsOf(warp, at);
-    if (!(cell.readers >> warp & 1)) seen = {}; // what is there is older than the last write
-    if (seen.last >> 27 != lane) seen.other = seen.last;
+    if (!(cell.readers >> warp & 1))
+      seen = {}; // what is there is older than the last write
+    if (seen.last >> 27 != lane)
+      seen.other = seen.last;
     seen.last = key;
     cell.readers |= 1u << warp;
     cell.readSite = site;
@@ -93,7 +97,8 @@ void SharedMemory::change(u32 address, u32 size, State state, Site site, bool is
   const char *verb = state == pending ? "begins a copy to" : "writes";
   for (u32 at = address; at < address + size; ++at) {
     Cell &cell = cellAt(at);
-    if (!(isAtomic && cell.isAtomic)) checkOrder(at, cell, verb, site);
+    if (!(isAtomic && cell.isAtomic))
+      checkOrder(at, cell, verb, site);
     for (u32 left = cell.readers; left; left &= left - 1) {
       const int warp = __builtin_ctz(left);
       const Reads &seen = readsOf(warp, at);
@@ -102,7 +107,8 @@ void SharedMemory::change(u32 address, u32 size, State state, Site site, bool is
         const u32 time = key & ((1u << 27) - 1);
         if (time && reader != block.current && !block.clocks.knows(block.current, reader, time))
           fault("race", site,
-                "%s byte %lld of shared memory, which thread %d read at {%x}, with no barrier between",
+                "%s byte %lld of shared memory, which thread %d read at {%x}, with no barrier "
+                "between",
                 verb, static_cast<long long>(at) - dynamicAddress, reader, cell.readSite);
       }
     }

@@ -1,6 +1,6 @@
-// The shared memory of the block that runs: the static variables of the kernel and the dynamic part, in
-// one window of 32-bit addresses. Each byte remembers who wrote and who read it, and whether an
-// asynchronous copy is on its way to it.
+// The shared memory of the block that runs: the static variables of the kernel and the dynamic
+// part, in one window of 32-bit addresses. Each byte remembers who wrote and who read it, and
+// whether an asynchronous copy is on its way to it.
 #pragma once
 
 #include "types.h"
@@ -11,8 +11,8 @@ namespace warploom {
 
 class SharedMemory {
 public:
-  /// Takes the static part as the module has it, and makes a dynamic part that is aligned to `alignment`
-  /// bytes and to no more.
+  /// Takes the static part as the module has it, and makes a dynamic part that is aligned to
+  /// `alignment` bytes and to no more.
   void place(u8 *staticFrom, u64 staticBytes, u64 dynamicBytes, u64 alignment);
 
   /// A new block: 0xff everywhere, and nothing written.
@@ -52,8 +52,8 @@ private:
     bool isAtomic;
   };
 
-  /// Of one warp and byte: the last read, and the last read by another lane (lane in the top 5 bits, then
-  /// the time). Two are enough: see shared.cc.
+  /// Of one warp and byte: the last read, and the last read by another lane (lane in the top 5
+  /// bits, then the time). Two are enough: see shared.cc.
   struct Reads {
     u32 last, other;
   };

@@ -15,8 +15,8 @@ using i64 = std::int64_t;
 
 constexpr int warpSize = 32;
 
-/// Where in a kernel something happened: a line of its text (marked by the top bit), or the offset of
-/// an instruction in its module. The driver turns the latter into a line.
+/// Where in a kernel something happened: a line of its text (marked by the top bit), or the offset
+/// of an instruction in its module. The driver turns the latter into a line.
 using Site = u32;
 constexpr Site siteOfLine(int line) { return 0x80000000u | static_cast<u32>(line); }
 

@@ -2,7 +2,16 @@
 // native addon: npm's install step builds that (runtime/native/install.mjs).
 
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -37,6 +46,15 @@ function compile() {
   return parts.filter((part) => !include.includes(part));
 }
 
+/** CUDA C and C++ that is read at run time: the primitives of kernels, and the emulator's versions of them. */
+function copySources() {
+  const isSource = (name) => /\.(cuh|h|cc)$/.test(name);
+  for (const folder of ['codegen/device', 'runtime/emulator']) {
+    const files = readdirSync(join(root, folder), { recursive: true }).filter(isSource);
+    for (const file of files) cpSync(join(root, folder, file), join(dist, folder, file));
+  }
+}
+
 /** The command must start under a plain `node`, and by its own name. */
 function makeExecutable(cli) {
   if (!readFileSync(cli, 'utf8').startsWith('#!/usr/bin/env node\n')) {
@@ -67,6 +85,7 @@ async function prelift() {
 
 rmSync(dist, { recursive: true, force: true });
 const absent = compile();
+copySources();
 const cli = join(dist, 'cli.js');
 if (existsSync(cli)) makeExecutable(cli);
 await prelift();

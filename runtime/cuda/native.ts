@@ -62,6 +62,7 @@ interface NativeDevice {
   load(cubin: Uint8Array): Promise<number>;
   unload(module: number): Promise<void>;
   function(module: number, name: string, sharedBytes: number): CudaFunction;
+  tensorMap(map: object): Uint8Array;
   run(list: Uint8Array): void;
   event(): number;
   drop(event: number): void;
@@ -74,11 +75,10 @@ interface NativeDevice {
 interface CudaExports {
   cudaDevices(): CudaDevices;
   openCudaDevice(ordinal: number): Promise<NativeDevice>;
-  encodeTensorMap(shape: object): Uint8Array;
 }
 
 /** The CUDA part of the addon, or why it cannot be used. */
-export function cudaExports(): CudaExports | { readonly missing: string } {
+function cudaExports(): CudaExports | { readonly missing: string } {
   const contents = isAddonOff() ? undefined : addonExports<CudaExports>();
   if (contents?.openCudaDevice) return contents as CudaExports;
   const reason = addonStatus().reason ?? 'it was built from older sources';
@@ -175,6 +175,11 @@ export class CudaDevice {
   /** A kernel of a module, for launches with up to `sharedBytes` of dynamic shared memory. */
   function(module: number, name: string, sharedBytes: number): CudaFunction {
     return translated(() => this.#native.function(module, name, sharedBytes));
+  }
+
+  /** The 128 bytes of a tensor map, described with the driver's numbers: `encodeTensorMap` has words. */
+  tensorMap(map: object): Uint8Array {
+    return translated(() => this.#native.tensorMap(map));
   }
 
   /** Enqueues a launch list (`encodeLaunchList`); it is read before this returns. */

@@ -1,9 +1,7 @@
 // Tensor maps: how the tensor memory accelerator of Hopper and later sees a tensor. Its words for the
 // driver's numbers.
 
-import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
-import { translated } from './driver-errors.ts';
-import { cudaExports } from './native.ts';
+import type { CudaDevice } from './native.ts';
 
 const types = { u8: 0, u16: 1, u32: 2, i32: 3, fp16: 6, fp32: 7, bf16: 9 } as const;
 const swizzles = { 0: 0, 32: 1, 64: 2, 128: 3 } as const;
@@ -25,17 +23,13 @@ export interface TensorMap {
   readonly promotion?: keyof typeof promotions;
 }
 
-/** The 128 bytes of the map; elements outside the tensor are 0. throws: DeviceError R002, R006. */
-export function encodeTensorMap(map: TensorMap): Uint8Array {
-  const addon = cudaExports();
-  if ('missing' in addon) throw new DeviceError([diagnostic('R002', addon.missing)]);
+/** The 128 bytes of the map; elements outside the tensor are 0. throws: DeviceError R006. */
+export function encodeTensorMap(device: CudaDevice, map: TensorMap): Uint8Array {
   const { type, swizzle = 0, promotion = 0 } = map;
-  return translated(() =>
-    addon.encodeTensorMap({
-      ...map,
-      type: types[type],
-      swizzle: swizzles[swizzle],
-      promotion: promotions[promotion],
-    }),
-  );
+  return device.tensorMap({
+    ...map,
+    type: types[type],
+    swizzle: swizzles[swizzle],
+    promotion: promotions[promotion],
+  });
 }

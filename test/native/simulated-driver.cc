@@ -379,6 +379,7 @@ API(cuEventElapsedTime, float *milliseconds, EventHandle from, EventHandle to) {
 API(cuTensorMapEncodeTiled, void *map, int type, unsigned rank, void *address,
     const uint64_t *sizes, const uint64_t *strides, const unsigned *box, const unsigned *steps,
     int interleave, int swizzle, int promotion, int fill) {
+  ENTER("cuTensorMapEncodeTiled");
   if (rank > 1 && strides[0] % 16 != 0)
     return invalidValue;
   std::memset(map, 0, 128);

@@ -217,9 +217,8 @@ describe('calls that make no sense', () => {
       }
       for (const a of odd) {
         await attempt(() => addon.openCudaDevice(a));
-        await attempt(() => addon.encodeTensorMap(a));
-        await attempt(() => addon.encodeTensorMap({ sizes: a, strides: a, box: a, type: a, address: a }));
-        await attempt(() => addon.encodeTensorMap({ sizes: [a], strides: [], box: [a], type: 0, address: 0 }));
+        await attempt(() => device.tensorMap({ sizes: a, strides: a, box: a, type: a, address: a }));
+        await attempt(() => device.tensorMap({ sizes: [a], strides: [], box: [a], type: 0, address: 0 }));
         await attempt(() => new device.constructor(a));
         await attempt(() => addon.cudaDevices(a));
       }

@@ -261,7 +261,7 @@ describe('kernels', () => {
 
 describe('tensor maps', () => {
   it('are encoded by the driver', () => {
-    const map = encodeTensorMap({
+    const map = encodeTensorMap(device, {
       type: 'bf16',
       address: 0x2000,
       sizes: [128, 1000],
@@ -272,7 +272,13 @@ describe('tensor maps', () => {
     });
     expect([...new Uint32Array(map.buffer, 0, 10)]).toEqual([9, 2, 0x2000, 128, 64, 1, 0, 3, 3, 0]);
     expect(() =>
-      encodeTensorMap({ type: 'fp16', address: 0, sizes: [8, 8], strides: [8], box: [8, 8] }),
+      encodeTensorMap(device, {
+        type: 'fp16',
+        address: 0,
+        sizes: [8, 8],
+        strides: [8],
+        box: [8, 8],
+      }),
     ).toThrow(/cuTensorMapEncodeTiled: CUDA_ERROR_INVALID_VALUE/);
   });
 });

@@ -132,6 +132,12 @@ Failure Device::function(uint64_t module, const std::string &name, unsigned shar
   return modules->function(module, name, sharedBytes, out);
 }
 
+Failure Device::encode(const TensorMapShape &shape, unsigned char out[tensorMapBytes]) const {
+  if (Failure failure = usable())
+    return failure;
+  return encodeTensorMap(*primary, shape, out);
+}
+
 Failure Device::mark(std::unique_ptr<Event> &out) {
   if (Failure failure = usable())
     return failure;

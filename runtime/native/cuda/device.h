@@ -5,6 +5,7 @@
 #include "module.h"
 #include "properties.h"
 #include "staging.h"
+#include "tensor-map.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -40,6 +41,7 @@ public:
   Failure unload(uint64_t module);
   Failure function(uint64_t module, const std::string &name, unsigned sharedBytes,
                    FunctionReport &out);
+  Failure encode(const TensorMapShape &shape, unsigned char out[tensorMapBytes]) const;
 
   /// A point in the stream, known by a number, until `drop`.
   Failure record(uint64_t &out);

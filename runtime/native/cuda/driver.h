@@ -60,12 +60,12 @@ static_assert(sizeof(LaunchConfig) == 56, "as the driver lays it out");
   F(cuDeviceGet, "cuDeviceGet", (int *device, int ordinal))                                        \
   F(cuDeviceGetName, "cuDeviceGetName", (char *name, int size, int device))                        \
   F(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int *value, int attribute, int device))         \
-  F(cuDeviceTotalMem, "cuDeviceTotalMem_v2", (size_t * bytes, int device))                         \
+  F(cuDeviceTotalMem, "cuDeviceTotalMem_v2", (size_t *bytes, int device))                          \
   F(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (ContextHandle * context, int device))   \
   F(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (int device))                       \
   F(cuCtxPushCurrent, "cuCtxPushCurrent_v2", (ContextHandle context))                              \
   F(cuCtxPopCurrent, "cuCtxPopCurrent_v2", (ContextHandle * context))                              \
-  F(cuMemGetInfo, "cuMemGetInfo_v2", (size_t * free, size_t * total))                              \
+  F(cuMemGetInfo, "cuMemGetInfo_v2", (size_t *free, size_t *total))                                \
   F(cuMemPoolCreate, "cuMemPoolCreate", (PoolHandle * pool, const PoolProperties *properties))     \
   F(cuMemPoolDestroy, "cuMemPoolDestroy", (PoolHandle pool))                                       \
   F(cuMemPoolSetAttribute, "cuMemPoolSetAttribute", (PoolHandle pool, int attribute, void *value)) \
@@ -110,7 +110,7 @@ static_assert(sizeof(LaunchConfig) == 56, "as the driver lays it out");
   F(cuLaunchKernelEx, "cuLaunchKernelEx",                                                          \
     (const LaunchConfig *config, FunctionHandle function, void **arguments, void **extra))         \
   F(cuFuncGetParamInfo, "cuFuncGetParamInfo",                                                      \
-    (FunctionHandle function, size_t index, size_t * offset, size_t * bytes))                      \
+    (FunctionHandle function, size_t index, size_t *offset, size_t *bytes))                        \
   F(cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled",                                              \
     (void *map, int type, unsigned rank, void *address, const uint64_t *sizes,                     \
      const uint64_t *strides, const unsigned *box, const unsigned *steps, int interleave,          \

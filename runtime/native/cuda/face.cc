@@ -221,6 +221,16 @@ private:
     return out;
   }
 
+  Napi::Value tensorMap(const Napi::CallbackInfo &info) {
+    cuda::TensorMapShape shape;
+    if (!readTensorMap(info.Env(), info[0], shape))
+      return Napi::Value();
+    Napi::Uint8Array out = Napi::Uint8Array::New(info.Env(), cuda::tensorMapBytes);
+    if (!isWell(info.Env(), device->encode(shape, out.Data())))
+      return Napi::Value();
+    return out;
+  }
+
   void run(const Napi::CallbackInfo &info) {
     Arguments arguments(info);
     const auto list = arguments.bytes(0, "list");
@@ -342,7 +352,6 @@ void initializeCuda(Napi::Env env, Napi::Object exports) {
   exports.Set("openCudaDevice",
               Napi::Function::New(env, CudaDevice::open, "openCudaDevice", constructor));
   exports.Set("cudaDevices", Napi::Function::New(env, cudaDevices, "cudaDevices"));
-  exports.Set("encodeTensorMap", Napi::Function::New(env, encodeTensorMap, "encodeTensorMap"));
 }
 
 } // namespace warploom

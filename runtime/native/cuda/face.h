@@ -5,8 +5,7 @@
 
 namespace warploom {
 
-/// exports.cudaDevices, exports.openCudaDevice and exports.encodeTensorMap, as
-/// runtime/cuda/native.ts declares them.
+/// exports.cudaDevices and exports.openCudaDevice, as runtime/cuda/native.ts declares them.
 void initializeCuda(Napi::Env env, Napi::Object exports);
 
 } // namespace warploom

@@ -1,8 +1,5 @@
-// Reads the description of a tensor from JavaScript and has it encoded.
+// Reads the description of a tensor from JavaScript.
 #include "tensor-map-face.h"
-
-#include "background.h"
-#include "tensor-map.h"
 
 namespace warploom {
 namespace {
@@ -42,49 +39,39 @@ private:
   const Napi::Object object;
 };
 
-Napi::Value fail(Napi::Env env, const std::string &text) {
+bool fail(Napi::Env env, const std::string &text) {
   Napi::TypeError::New(env, text).ThrowAsJavaScriptException();
-  return Napi::Value();
+  return false;
 }
 
 } // namespace
 
-Napi::Value encodeTensorMap(const Napi::CallbackInfo &info) {
-  const Napi::Env env = info.Env();
-  std::string reason;
-  if (!cuda::driver(reason))
-    return fail(env, "there is no CUDA driver: " + reason);
-  if (!info[0].IsObject())
+bool readTensorMap(Napi::Env env, const Napi::Value &given, cuda::TensorMapShape &out) {
+  if (!given.IsObject())
     return fail(env, "'map' is not an object");
-  Fields fields(info[0].As<Napi::Object>());
-  cuda::TensorMapShape shape;
-  shape.rank = fields.length("sizes");
-  if (shape.rank < 1 || shape.rank > cuda::TensorMapShape::mostAxes)
+  Fields fields(given.As<Napi::Object>());
+  out.rank = fields.length("sizes");
+  if (out.rank < 1 || out.rank > cuda::TensorMapShape::mostAxes)
     return fail(env, "'sizes' is not a list of 1 to 5 numbers");
-  fields.numbers("sizes", shape.sizes, shape.rank);
-  fields.numbers("strides", shape.strides, shape.rank - 1);
-  fields.numbers("box", shape.box, shape.rank);
+  fields.numbers("sizes", out.sizes, out.rank);
+  fields.numbers("strides", out.strides, out.rank - 1);
+  fields.numbers("box", out.box, out.rank);
   if (fields.has("steps"))
-    fields.numbers("steps", shape.steps, shape.rank);
-  shape.address = fields.number("address");
-  shape.type = static_cast<int>(fields.number("type"));
+    fields.numbers("steps", out.steps, out.rank);
+  out.address = fields.number("address");
+  out.type = static_cast<int>(fields.number("type"));
   const struct {
     const char *name;
     int &value;
-  } kinds[] = {{"interleave", shape.interleave},
-               {"swizzle", shape.swizzle},
-               {"promotion", shape.promotion},
-               {"fill", shape.fill}};
+  } kinds[] = {{"interleave", out.interleave},
+               {"swizzle", out.swizzle},
+               {"promotion", out.promotion},
+               {"fill", out.fill}};
   for (const auto &[name, value] : kinds) {
     if (fields.has(name))
       value = static_cast<int>(fields.number(name));
   }
-  if (!fields.wrong.empty())
-    return fail(env, fields.wrong);
-  Napi::Uint8Array out = Napi::Uint8Array::New(env, cuda::tensorMapBytes);
-  if (!cuda::isWell(env, cuda::encodeTensorMap(shape, out.Data())))
-    return Napi::Value();
-  return out;
+  return fields.wrong.empty() || fail(env, fields.wrong);
 }
 
 } // namespace warploom

@@ -1,7 +1,7 @@
 // Tensor maps: how the tensor memory accelerator of Hopper and later sees a tensor.
 #pragma once
 
-#include "failure.h"
+#include "context.h"
 
 namespace warploom::cuda {
 
@@ -22,7 +22,8 @@ struct TensorMapShape {
 
 constexpr size_t tensorMapBytes = 128;
 
-/// Writes the 128 bytes of a map. No context is needed.
-Failure encodeTensorMap(const TensorMapShape &shape, unsigned char out[tensorMapBytes]);
+/// Writes the 128 bytes of a map.
+Failure encodeTensorMap(const Context &context, const TensorMapShape &shape,
+                        unsigned char out[tensorMapBytes]);
 
 } // namespace warploom::cuda

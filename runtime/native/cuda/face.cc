@@ -48,9 +48,10 @@ public:
          InstanceMethod<&CudaDevice::download>("download"),
          InstanceMethod<&CudaDevice::write>("write"), InstanceMethod<&CudaDevice::load>("load"),
          InstanceMethod<&CudaDevice::unload>("unload"),
-         InstanceMethod<&CudaDevice::function>("function"), InstanceMethod<&CudaDevice::run>("run"),
-         InstanceMethod<&CudaDevice::event>("event"), InstanceMethod<&CudaDevice::drop>("drop"),
-         InstanceMethod<&CudaDevice::elapsed>("elapsed"),
+         InstanceMethod<&CudaDevice::function>("function"),
+         InstanceMethod<&CudaDevice::tensorMap>("tensorMap"),
+         InstanceMethod<&CudaDevice::run>("run"), InstanceMethod<&CudaDevice::event>("event"),
+         InstanceMethod<&CudaDevice::drop>("drop"), InstanceMethod<&CudaDevice::elapsed>("elapsed"),
          InstanceMethod<&CudaDevice::synchronize>("synchronize"),
          InstanceMethod<&CudaDevice::memory>("memory"),
          InstanceMethod<&CudaDevice::dispose>("dispose")});

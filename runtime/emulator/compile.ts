@@ -4,7 +4,7 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -117,7 +117,11 @@ function once(
     for (const part of [found.version, found.command, ...found.extra, ...key])
       hash.update(part).update('\0');
     const path = join(store, `${hash.digest('hex').slice(0, 24)}${suffix}`);
-    if (existsSync(path)) return path;
+    if (existsSync(path)) {
+      const now = new Date();
+      await utimes(path, now, now).catch(() => {});
+      return path;
+    }
     await mkdir(store, { recursive: true });
     const temporary = `${path}-${process.pid}-${randomBytes(4).toString('hex')}`;
     try {
@@ -138,8 +142,29 @@ function once(
   return making;
 }
 
+/** How many files are kept; of more, the half that was used longest ago goes. */
+const mostKept = 4000;
+
+async function prune(): Promise<void> {
+  const names = await readdir(store).catch(() => []);
+  if (names.length <= mostKept) return;
+  const timeOf = (name: string) =>
+    stat(store + name).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+  const aged = await Promise.all(names.map(async (name) => ({ name, time: await timeOf(name) })));
+  aged.sort((a, b) => a.time - b.time);
+  const old = aged.slice(0, names.length - mostKept / 2);
+  await Promise.all(old.map(({ name }) => rm(store + name, { force: true })));
+}
+
+let pruned: Promise<void> | undefined;
+
 /** The program that runs launch lists. Returns its path. */
 export async function compileEngine(): Promise<string> {
+  pruned ??= prune();
+  await pruned;
   const files: string[] = [];
   for (const folder of [engine, twins])
     for (const file of (await readdir(folder)).sort())

@@ -17,6 +17,8 @@ export class EmulatedMachine implements Machine {
   readonly #options: EmulatorOptions;
   /** By address, which counts up and is never used twice. */
   readonly #memory = new Map<number, Uint8Array>();
+  /** Allocations that nothing has written yet: kernels must not read them. */
+  readonly #fresh = new Set<number>();
   #next = alignment;
   /** The work so far. */
   #work: Promise<void> = Promise.resolve();
@@ -41,14 +43,15 @@ export class EmulatedMachine implements Machine {
     this.check();
     const address = this.#next;
     this.#next += Math.ceil(Math.max(1, bytes) / alignment) * alignment;
-    // What no kernel has written must not be read: all ones are a NaN in every dtype.
     this.#memory.set(address, new Uint8Array(bytes).fill(0xff));
+    this.#fresh.add(address);
     return { address, bytes };
   }
 
   free({ address }: Range): void {
     this.#enqueue(() => {
       this.#memory.delete(address);
+      this.#fresh.delete(address);
     });
   }
 
@@ -60,8 +63,9 @@ export class EmulatedMachine implements Machine {
   write(address: number, view: HostView): void {
     const bytes = copyOf(view);
     this.#enqueue(() => {
-      const { memory, offset } = this.#find(address);
+      const { start, memory, offset } = this.#find(address);
       memory.set(bytes, offset);
+      this.#fresh.delete(start);
     });
   }
 
@@ -115,14 +119,16 @@ export class EmulatedMachine implements Machine {
     invariant(false, `nothing is allocated at ${address}`);
   }
 
-  /** The list over whole allocations instead of its named buffers. */
+  /** The list over whole allocations instead of its named buffers; workspace stays apart, with guards. */
   async #execute(list: LaunchList, places: Places): Promise<void> {
-    const used = new Map<string, Uint8Array>();
-    const placed = (name: string, offset: number): { buffer: string; offset: number } => {
-      const address = places[name];
-      invariant(address !== undefined, `the buffer '${name}' has no place`);
+    const used = new Map<number, Uint8Array>();
+    const workspace = new Set(list.workspace.map(({ name }) => name));
+    const placed = (buffer: string, offset: number): { buffer: string; offset: number } => {
+      if (workspace.has(buffer)) return { buffer, offset };
+      const address = places[buffer];
+      invariant(address !== undefined, `the buffer '${buffer}' has no place`);
       const { start, memory, offset: inside } = this.#find(address);
-      used.set(`${start}`, memory);
+      used.set(start, memory);
       return { buffer: `${start}`, offset: inside + offset };
     };
     const steps = list.steps.map((step): Step => {
@@ -132,12 +138,18 @@ export class EmulatedMachine implements Machine {
       );
       return { ...step, buffers: Object.fromEntries(buffers) };
     });
+    const contents = [...used].map(([start, memory]) => {
+      return [`${start}`, this.#fresh.has(start) ? { bytes: memory.length } : memory] as const;
+    });
     const after = await runEmulated(
-      { workspace: [], steps },
-      Object.fromEntries(used),
+      { workspace: list.workspace, steps },
+      Object.fromEntries(contents),
       this.#options,
     );
-    for (const [name, memory] of used) memory.set(after[name]!);
+    for (const [start, memory] of used) {
+      memory.set(after[`${start}`]!);
+      this.#fresh.delete(start);
+    }
   }
 }
 

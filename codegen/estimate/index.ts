@@ -1,19 +1,17 @@
-// From the traced graph of an estimate to its launch list. The folder: passes (what is asked for), waves
-// (how much at once), vectors, scores, sums, select and kernels (the texts), text (how one is written),
-// runs (heads of equal numbers), launches (the list being built), run (one pass). What every step means:
-// runtime/reference/estimate.ts.
+// From the traced graph of an estimate to its launch list. The folder: trees and passes (what is asked for),
+// waves (how much at once), runs (heads of equal numbers), vectors, scores, sums, select, bitmaps and kernels
+// (the texts), text (how one is written), launches (the list being built), run (the launches of a pass), sets
+// (those after the passes). What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
-import { selectSpec } from './kernels.ts';
-import { at, denseBuffer, errorBuffer, Launches } from './launches.ts';
-import { type PassPlan, passesOf, type ReadingPlan, type SetPlan } from './passes.ts';
+import { at, errorBuffer, Launches } from './launches.ts';
+import { passesOf } from './passes.ts';
 import { type PassContext, runPass } from './run.ts';
-import { runsOfEqual } from './runs.ts';
-import { dilateKernel, fillKernel, leafArguments, wordThreads } from './select.ts';
-import { gridArguments } from './text.ts';
+import { bytesOf, choose, dilate, fillDense, unitsOf } from './sets.ts';
+import { bitmapsOf, setsOf, type Tree } from './trees.ts';
 import type { HalfType, Strides } from './vectors.ts';
 
 export interface EstimateLaunchRequest {
@@ -59,123 +57,61 @@ export interface EstimateLaunch {
 
 const errorBytes = 16;
 
-export const wordsOf = (domain: SetDomain): number => Math.ceil(domain.columns / 32);
-
 /**
  * Pure: the same request gives the same list. Budgets, lengths, batch, heads and strides are arguments of
  * the launches; steps, sizes, head dim and dtype are in the texts.
- * throws: PlanError E010 for a step that has no kernels.
+ * throws: PlanError E010 for heads that choose by different steps.
  */
 export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
   const { graphs, shape, only } = request;
-  const passes = passesOf(graphs, shape);
+  const plans = setsOf(graphs, shape);
+  const passes = passesOf(plans, shape);
   const launches = new Launches();
-  launches.fill(errorBuffer, errorBytes, 255);
+  const context: PassContext = { ...request, launches, needed: new Set(only ?? graphs.keys()) };
   const results: Buffer[] = [{ name: errorBuffer, bytes: errorBytes }];
-  const sets: Record<string, SetBuffer> = {};
-  const plans = passes.flatMap(({ readings }) => readings.flatMap((reading) => reading.sets));
-  const names = Object.keys(graphs[0] ?? {});
-  for (const set of plans.sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name))) {
-    const buffer = setBuffer(set, shape);
-    sets[set.name] = buffer;
-    results.push({ name: buffer.buffer, bytes: buffer.bytes });
-    if (buffer.dense) {
-      results.push({ name: buffer.dense, bytes: 4 * buffer.units });
-      launches.fill(buffer.dense, 4 * buffer.units, 0);
-    }
-  }
-  const needed = new Set(only ?? graphs.keys());
-  const context: PassContext = { ...request, launches, needed, bitsOf: (set) => bitsOf(set, 0) };
+  launches.fill(at(errorBuffer), errorBytes, 255);
+  for (const { tree } of plans) results.push(...clear(tree, shape, launches));
   for (const pass of passes) {
-    for (const { sets: own } of pass.readings) {
-      for (const set of own) {
-        const bits = bitsOf(set, 0);
-        const bytes = bytesOf(set.chosen, unitsOf(set, shape));
-        if (set.dilations.length > 0) launches.need(bits, bytes);
-        launches.fill(bits, bytes, 0);
-      }
-    }
     runPass(pass, context);
     for (const reading of pass.readings) {
-      for (const set of reading.sets) {
-        fillDense(pass, reading, set, sets[set.name]!, context);
-        dilate(set, shape, launches);
-      }
+      for (const selection of reading.selections) fillDense(pass, reading, selection, context);
     }
   }
-  return { list: launches.list, kernels: launches.kernels, sets, results, errorBuffer };
-}
-
-const unitsOf = ({ perGroup }: SetPlan, { batch, heads, kvHeads }: LaunchShape): number =>
-  batch * (perGroup ? kvHeads : heads);
-
-const bytesOf = (domain: SetDomain, units: number): number =>
-  4 * units * domain.rows * wordsOf(domain);
-
-/** The buffer of a set after so many dilations; after the last one it is the set's own. */
-const bitsOf = ({ name, dilations }: SetPlan, done: number): string =>
-  done === dilations.length ? `set ${name}` : `set ${name} before dilation ${done + 1}`;
-
-function setBuffer(set: SetPlan, shape: LaunchShape): SetBuffer {
-  const { name, perGroup, domain, leaves, dilations } = set;
-  const units = unitsOf(set, shape);
+  const readings = passes.flatMap((pass) => pass.readings);
+  for (const node of plans.flatMap(({ tree }) => bitmapsOf(tree))) {
+    if (node.op === 'dilation') dilate(node, shape, launches);
+    if (node.op === 'choice') choose(node, readings, context);
+  }
+  const sets = plans.map(({ name, tree }): [string, SetBuffer] => [name, setBuffer(tree, shape)]);
   return {
-    perGroup,
-    domain,
-    units,
-    buffer: bitsOf(set, dilations.length),
-    bytes: bytesOf(domain, units),
-    dense: leaves[0]!.op === 'topk' ? undefined : denseBuffer(name),
+    list: launches.list,
+    kernels: launches.kernels,
+    sets: Object.fromEntries(sets),
+    results,
+    errorBuffer,
   };
 }
 
-/** Units in which a row exceeded its capacity become all that they see. */
-function fillDense(
-  pass: PassPlan,
-  reading: ReadingPlan,
-  set: SetPlan,
-  { dense }: SetBuffer,
-  { shape, launches, needed, bitsOf: bits }: PassContext,
-): void {
-  if (!dense) return;
-  const kernel = fillKernel(selectSpec(pass, reading, set));
-  const words = wordsOf(set.chosen);
-  const batchUnits = set.perGroup ? shape.kvHeads : shape.heads;
-  for (const { from, to, leaf } of runsOfEqual(set, shape, needed)) {
-    const { always_first, always_last } = leafArguments(leaf);
-    launches.launch(
-      kernel,
-      [(to - from) * shape.batch * set.chosen.rows, Math.ceil(words / wordThreads), 1],
-      {
-        ...gridArguments(pass.grid),
-        always_first: always_first!,
-        always_last: always_last!,
-        words,
-        set_from: set.chosen.rowFrom,
-        set_rows: set.chosen.rows,
-        units: to - from,
-        unit: from,
-        batch_units: batchUnits,
-      },
-      { bits: at(bits(set)), dense: at(dense) },
-    );
-  }
+function setBuffer(tree: Tree, shape: LaunchShape): SetBuffer {
+  const { perGroup, domain, dense, bits } = tree;
+  const [units, bytes] = [unitsOf(tree, shape), bytesOf(tree, shape)];
+  return { perGroup, domain, units, buffer: bits, bytes, dense };
 }
 
-function dilate(set: SetPlan, shape: LaunchShape, launches: Launches): void {
-  const units = unitsOf(set, shape);
-  let domain = set.chosen;
-  for (const [done, size] of set.dilations.entries()) {
-    const source = domain;
-    domain = { ...domain, columns: domain.columns + size - 1 };
-    const target = bitsOf(set, done + 1);
-    if (done + 1 < set.dilations.length) launches.need(target, bytesOf(domain, units));
-    const words = wordsOf(domain);
-    launches.launch(
-      dilateKernel(size),
-      [units * domain.rows, Math.ceil(words / wordThreads), 1],
-      { source_words: wordsOf(source), words },
-      { source: at(bitsOf(set, done)), bits: at(target) },
-    );
+/** Empties the bitmaps of a set; those that are not results are workspace. Returns the results. */
+function clear(tree: Tree, shape: LaunchShape, launches: Launches): Buffer[] {
+  const results: Buffer[] = [];
+  const known = new Set<string>();
+  const empty = (name: string, bytes: number) => {
+    if (known.has(name)) return;
+    known.add(name);
+    if (name === tree.bits || name === tree.dense) results.push({ name, bytes });
+    else launches.need(name, bytes);
+    launches.fill(at(name), bytes, 0);
+  };
+  for (const node of bitmapsOf(tree)) {
+    empty(node.bits, bytesOf(node, shape));
+    if (node.dense) empty(node.dense, 4 * unitsOf(node, shape));
   }
+  return results;
 }

@@ -3,11 +3,12 @@
 import { line } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
-import type { PassPlan, ReadingPlan, SetPlan } from './passes.ts';
+import type { PassPlan, ReadingPlan } from './passes.ts';
 import { scoreKernel, statisticsKernel } from './scores.ts';
 import { type SelectSpec, selectKernel } from './select.ts';
 import { distanceKernel, poolSumsKernel, type SumSpec, shiftKernel, sumKernel } from './sums.ts';
 import { threadsOfRow } from './text.ts';
+import type { Selection } from './trees.ts';
 import { type Factors, type HalfType, poolKernel, type Side } from './vectors.ts';
 
 /** Of one reading; what it does not need is undefined. */
@@ -15,7 +16,7 @@ export interface ReadingKernels {
   readonly shift: Kernel | undefined;
   readonly sum: Kernel | undefined;
   readonly poolSums: Kernel | undefined;
-  /** One for each set. */
+  /** One for each selection. */
   readonly select: readonly Kernel[];
 }
 
@@ -29,25 +30,29 @@ export interface PassKernels {
 }
 
 /** What the selections of a reading see. */
-export function selectSpec(pass: PassPlan, reading: ReadingPlan, set: SetPlan): SelectSpec {
+export function selectSpec(
+  pass: PassPlan,
+  reading: ReadingPlan,
+  { leaves }: Selection,
+): SelectSpec {
   const { rows, isDirect, want } = reading;
   const columns = rows
     ? reading.columns
     : line((want.pool ?? 1) * reading.columns.size, 0, pass.grid.columns.end);
   const how = isDirect ? pass.how : 'raw';
-  return { leaf: set.leaves[0]!, grid: pass.grid, rows, columns, how };
+  return { leaf: leaves[0]!, grid: pass.grid, rows, columns, how };
 }
 
 function readingKernels(pass: PassPlan, reading: ReadingPlan): ReadingKernels {
-  const { rows, columns, want, sets, isDirect } = reading;
+  const { rows, columns, want, selections, isDirect } = reading;
   const spec: SumSpec = { grid: pass.grid, how: pass.how, rows, columns };
   const sum = want.keep === 'distances' ? distanceKernel : sumKernel;
   return {
     shift: !isDirect && pass.how === 'exp' ? shiftKernel(spec) : undefined,
     sum: isDirect ? undefined : sum(spec),
     poolSums: want.pool === undefined ? undefined : poolSumsKernel(want.pool),
-    select: sets.map((set) =>
-      selectKernel(selectSpec(pass, reading, set), threadsOfRow(set.chosen.columns)),
+    select: selections.map((one) =>
+      selectKernel(selectSpec(pass, reading, one), threadsOfRow(one.domain.columns)),
     ),
   };
 }

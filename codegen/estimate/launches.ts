@@ -13,8 +13,6 @@ export const at = (buffer: string, offset = 0): Place => ({ buffer, offset });
 
 /** Where scores that are not finite are told. */
 export const errorBuffer = 'error';
-/** The flags of the units of a set that a capacity made dense. */
-export const denseBuffer = (set: string): string => `dense ${set}`;
 
 export class Launches {
   readonly #steps: Step[] = [];
@@ -46,8 +44,8 @@ export class Launches {
       this.#steps.push({ op: 'launch', kernel: this.#known(kernel), grid, args, buffers });
   }
 
-  fill(buffer: string, bytes: number, value: number): void {
-    if (bytes > 0) this.#steps.push({ op: 'fill', buffer, offset: 0, bytes, value });
+  fill({ buffer, offset }: Place, bytes: number, value: number): void {
+    if (bytes > 0) this.#steps.push({ op: 'fill', buffer, offset, bytes, value });
   }
 
   get kernels(): Kernel[] {

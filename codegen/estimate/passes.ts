@@ -1,32 +1,16 @@
-// What the graphs of a launch ask for, as passes over scores and who reads them; and the graphs that have
-// no kernels. Computes nothing.
+// What the sets of a launch read, as passes over scores and who reads them. Computes nothing.
 
-import type { SetDomain } from '../../dsl/chosen.ts';
-import { diagnostic, PlanError } from '../../dsl/diagnostic.ts';
 import { type Grid, gridOf, type Line, line, regrouped } from '../../dsl/estimate/axes.ts';
-import { isLeaf, type Leaf, textOf, type Want, wantOf } from '../../dsl/estimate/demand.ts';
-import { domainOf } from '../../dsl/estimate/domain.ts';
-import { type ChosenNode, isPerGroup } from '../../dsl/estimate/node.ts';
-import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import { textOf, type Want, wantOf } from '../../dsl/estimate/demand.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import { bitmapsOf, type Selection, type SetPlan } from './trees.ts';
 
-/** One set of the estimate: a selection, dilated so often. */
-export interface SetPlan {
-  readonly name: string;
-  readonly perGroup: boolean;
-  /** Of each query head: equal but for their numbers. */
-  readonly leaves: readonly Leaf[];
-  /** Sizes, the first applied first. */
-  readonly dilations: readonly number[];
-  /** Before and after dilation. */
-  readonly chosen: SetDomain;
-  readonly domain: SetDomain;
-}
-
-/** A wanted value, and the sets that are selected from it. */
+/** A wanted value, and who reads it. */
 export interface ReadingPlan {
   readonly want: Want;
-  readonly sets: readonly SetPlan[];
+  readonly selections: readonly Selection[];
+  /** The buffer in which sums of one axis stay for all units, where sets are compared by them. */
+  readonly kept: string | undefined;
   /** The rows that are read, after sums over rows; undefined for sums of one axis. */
   readonly rows: Line | undefined;
   /** The columns that are read, after sums over columns but before sums are pooled. */
@@ -45,81 +29,55 @@ export interface PassPlan {
   readonly readings: readonly ReadingPlan[];
 }
 
-const refuse = (what: string): never => {
-  throw new PlanError([
-    diagnostic('E010', `${what}, for which there are no CUDA kernels yet`, {
-      help: `use the CPU device: openDevice('cpu')`,
-    }),
-  ]);
-};
+interface Wish {
+  readonly want: Want;
+  readonly selections: Selection[];
+  kept: string | undefined;
+}
 
-/** The selection under the dilations of a node. throws: PlanError E010 for `where`. */
-function undilated(node: ChosenNode): { leaf: Leaf; dilations: number[] } {
-  const dilations: number[] = [];
-  let step = node;
-  while (step.op === 'dilate') {
-    dilations.unshift(step.size);
-    step = step.of;
+/** What all sets read, by key. */
+function wishesOf(sets: readonly SetPlan[]): Map<string, Wish> {
+  const wishes = new Map<string, Wish>();
+  const wish = (want: Want): Wish => {
+    const known = wishes.get(want.key) ?? { want, selections: [], kept: undefined };
+    wishes.set(want.key, known);
+    return known;
+  };
+  for (const node of sets.flatMap(({ tree }) => bitmapsOf(tree))) {
+    if (node.op === 'selection') wish(wantOf(node.leaves[0]!.of)).selections.push(node);
+    if (node.op !== 'choice') continue;
+    for (const want of [node.left, node.right]) {
+      const own = wish(want);
+      own.kept ??= `kept sums ${[...wishes.keys()].indexOf(want.key)}`;
+    }
   }
-  return { leaf: isLeaf(step) ? step : refuse(`the estimate uses ${step.op}()`), dilations };
+  return wishes;
 }
 
-/** The text of a leaf without the numbers that are launch data. */
-const structureOf = (node: ChosenNode): string => {
-  const { leaf, dilations } = undilated(node);
-  return textOf([leaf.op, leaf.op === 'above' && leaf.reference, wantOf(leaf.of).key, dilations]);
-};
-
-function setsOf(graphs: readonly EstimateGraph[], shape: LaunchShape): SetPlan[] {
-  const [first] = graphs;
-  return Object.entries(first ?? {}).map(([name, node]): SetPlan => {
-    const { leaf, dilations } = undilated(node);
-    const nodes = graphs.map((graph) => graph[name]!);
-    if (nodes.some((other) => structureOf(other) !== structureOf(node)))
-      refuse(`heads choose '${name}' by different steps`);
-    return {
-      name,
-      perGroup: isPerGroup(node),
-      leaves: nodes.map((other) => undilated(other).leaf),
-      dilations,
-      chosen: domainOf(leaf, shape),
-      domain: domainOf(node, shape),
-    };
-  });
-}
-
-function readingOf(want: Want, sets: readonly SetPlan[], shape: LaunchShape): ReadingPlan {
+function readingOf({ want, selections, kept }: Wish, shape: LaunchShape): ReadingPlan {
   const grid = gridOf(want.scores, shape);
+  const common = { want, selections, kept };
   if (want.keep !== 'rows') {
     const columns = want.keep === 'keys' ? grid.blockColumns : line(1, 0, shape.kLen);
-    return { want, sets, rows: undefined, columns, isDirect: false };
+    return { ...common, rows: undefined, columns, isDirect: false };
   }
   const rows = want.block === undefined ? grid.blockRows : regrouped(grid.rows, want.block);
   const columns = grid.blockColumns;
   const isDirect =
     !want.group && rows.size === grid.rows.size && columns.size === grid.columns.size;
-  return { want, sets, rows, columns, isDirect };
+  return { ...common, rows, columns, isDirect };
 }
 
-/**
- * The passes that give every set. throws: PlanError E010 for a step that has no kernels.
- */
-export function passesOf(graphs: readonly EstimateGraph[], shape: LaunchShape): PassPlan[] {
-  const wants = new Map<string, { want: Want; sets: SetPlan[] }>();
-  for (const set of setsOf(graphs, shape)) {
-    const want = wantOf(set.leaves[0]!.of);
-    const known = wants.get(want.key) ?? { want, sets: [] };
-    known.sets.push(set);
-    wants.set(want.key, known);
-  }
+/** The passes that give all that the sets read. */
+export function passesOf(sets: readonly SetPlan[], shape: LaunchShape): PassPlan[] {
   const passes = new Map<string, PassPlan & { readings: ReadingPlan[] }>();
-  for (const { want, sets } of wants.values()) {
-    const { scores, how } = want;
-    const untilQuery = how === 'exp' && want.keep === 'distances';
+  for (const wish of wishesOf(sets).values()) {
+    const { scores, how, keep } = wish.want;
+    const untilQuery = how === 'exp' && keep === 'distances';
     const key = textOf([scores, how, untilQuery]);
     const grid = gridOf(scores, shape);
     const pass = passes.get(key) ?? { scores, how, grid, untilQuery, readings: [] };
-    pass.readings.push(readingOf(want, sets, shape));
+    pass.readings.push(readingOf(wish, shape));
     passes.set(key, pass);
   }
   return [...passes.values()];

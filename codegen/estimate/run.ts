@@ -1,14 +1,15 @@
 // The launches of one pass: wave by wave and chunk by chunk pools, scores, statistics, sums and selections.
 
 import { firstPosition, lastPosition } from '../../dsl/estimate/axes.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
 import type { FieldValues } from '../struct.ts';
 import type { EstimateLaunchRequest } from './index.ts';
 import { kernelsOf, type PassKernels } from './kernels.ts';
-import { at, denseBuffer, errorBuffer, type Launches, type Place } from './launches.ts';
-import type { PassPlan, ReadingPlan, SetPlan } from './passes.ts';
+import { at, errorBuffer, type Launches, type Place } from './launches.ts';
+import type { PassPlan, ReadingPlan } from './passes.ts';
 import { runsOfEqual } from './runs.ts';
 import { scoreTile } from './scores.ts';
-import { leafArguments } from './select.ts';
+import { numbersOf } from './select.ts';
 import { sumThreads } from './sums.ts';
 import { gridArguments, headArguments, lineArguments } from './text.ts';
 import { type Factors, factorsOf, poolBytes, tensorArguments } from './vectors.ts';
@@ -18,8 +19,6 @@ export interface PassContext extends EstimateLaunchRequest {
   readonly launches: Launches;
   /** The query heads whose sets are needed. */
   readonly needed: ReadonlySet<number>;
-  /** The buffer that a selection writes. */
-  readonly bitsOf: (set: SetPlan) => string;
 }
 
 /** One pass with all that its launches share. */
@@ -173,23 +172,37 @@ interface SumPlace {
   readonly sums: Place;
   readonly stride: number;
   readonly units: Wave;
-  readonly bytes: number;
+}
+
+/** Sums of one axis that stay for all units, after they are pooled. */
+export function keptPlace({ want, columns, kept }: ReadingPlan, shape: LaunchShape) {
+  const members = Math.ceil(columns.to / (want.pool ?? 1));
+  const stride = roundUp(members, 32);
+  const units = shape.batch * (want.group ? shape.kvHeads : shape.heads);
+  return { buffer: kept!, members, stride, bytes: 4 * units * stride };
 }
 
 /** Sums over heads are one per KV head. Sums of one axis outlive the chunk, and have a buffer each. */
 function sumPlace(reading: ReadingPlan, i: number, count: number, wave: Wave, all: Pass): SumPlace {
   const { columns, rows, want } = reading;
   const units = want.group ? groupsOf(wave, all) : wave;
+  if (reading.kept && want.pool === undefined) return { ...keptSums(reading, units, all), units };
   const stride = roundUp(rows ? columns.to - columns.from : columns.to, 32);
   const bytes = 4 * (units.to - units.from) * count * stride;
   const name = rows ? 'sums' : `sums ${i}`;
-  return { sums: at(all.launches.need(name, bytes)), stride, units, bytes };
+  return { sums: at(all.launches.need(name, bytes)), stride, units };
+}
+
+/** The part of kept sums that belongs to a wave. */
+function keptSums(reading: ReadingPlan, units: Wave, { launches, shape }: Pass) {
+  const { buffer, bytes, stride } = keptPlace(reading, shape);
+  return { sums: at(launches.need(buffer, bytes), 4 * units.from * stride), stride };
 }
 
 /** Sums of no rows are zeros. */
 function clearSums(reading: ReadingPlan, i: number, wave: Wave, all: Pass): void {
-  const { sums, bytes } = sumPlace(reading, i, 1, wave, all);
-  all.launches.fill(sums.buffer, bytes, 0);
+  const { sums, stride, units } = sumPlace(reading, i, 1, wave, all);
+  all.launches.fill(sums, 4 * (units.to - units.from) * stride, 0);
 }
 
 function sum(
@@ -242,40 +255,34 @@ function sum(
   );
 }
 
-const pooledBuffer = (i: number): string => `pooled sums ${i}`;
+/** Where the pooled sums of a wave lie. */
+function pooledPlace(reading: ReadingPlan, i: number, size: number, units: Wave, all: Pass) {
+  if (reading.kept) return keptSums(reading, units, all);
+  const stride = roundUp(Math.ceil(reading.columns.to / size), 32);
+  const bytes = 4 * (units.to - units.from) * stride;
+  return { sums: at(all.launches.need(`pooled sums ${i}`, bytes)), stride };
+}
 
 function poolSums(reading: ReadingPlan, i: number, wave: Wave, all: Pass): void {
   const { want, columns } = reading;
   const kernel = all.kernels.readings[i]!.poolSums;
   if (!kernel || want.pool === undefined) return;
   const { sums, stride, units } = sumPlace(reading, i, 1, wave, all);
-  const blocks = Math.ceil(columns.to / want.pool);
-  const count = units.to - units.from;
-  const pooledStride = roundUp(blocks, 32);
+  const pooled = pooledPlace(reading, i, want.pool, units, all);
   all.launches.launch(
     kernel,
-    [Math.ceil(blocks / sumThreads), count, 1],
-    { stride, members: columns.to, pooled_stride: pooledStride },
-    { sums, pooled: at(all.launches.need(pooledBuffer(i), 4 * count * pooledStride)) },
+    [Math.ceil(Math.ceil(columns.to / want.pool) / sumThreads), units.to - units.from, 1],
+    { stride, members: columns.to, pooled_stride: pooled.stride },
+    { sums, pooled: pooled.sums },
   );
 }
 
 /** Where the weights of a selection lie: scores, sums, or pooled sums. */
-function weightsOf(
-  reading: ReadingPlan,
-  i: number,
-  rows: Chunk,
-  wave: Wave,
-  all: Pass,
-): { weights: Place; stride: number } {
-  if (reading.isDirect) return { weights: scores(all), stride: all.plan.stride };
+function weightsOf(reading: ReadingPlan, i: number, rows: Chunk, wave: Wave, all: Pass) {
+  if (reading.isDirect) return { sums: scores(all), stride: all.plan.stride };
+  const place = sumPlace(reading, i, rows.to - rows.from, wave, all);
   const { pool: size } = reading.want;
-  if (size !== undefined) {
-    const stride = roundUp(Math.ceil(reading.columns.to / size), 32);
-    return { weights: at(pooledBuffer(i)), stride };
-  }
-  const { sums, stride } = sumPlace(reading, i, rows.to - rows.from, wave, all);
-  return { weights: sums, stride };
+  return size === undefined ? place : pooledPlace(reading, i, size, place.units, all);
 }
 
 /** Selects from rows of a chunk, or from sums of one axis; one launch for each run of heads of equal numbers. */
@@ -288,19 +295,21 @@ function select(
 ): void {
   const { shape, launches, pass, needed, kernels } = all;
   const rows = chunk ? sumRows(reading, chunk, all) : { from: 0, to: 1 };
-  const { weights, stride } = weightsOf(reading, i, rows, wave, all);
+  const { sums: weights, stride } = weightsOf(reading, i, rows, wave, all);
   const count = rows.to - rows.from;
   const isRaw = !reading.isDirect || pass.how === 'raw';
-  for (const [s, set] of reading.sets.entries()) {
+  for (const [s, selection] of reading.selections.entries()) {
+    const { perGroup, domain, bits, dense } = selection;
     const kernel = kernels.readings[i]!.select[s]!;
-    const units = set.perGroup ? groupsOf(wave, all) : wave;
-    const perBatch = set.perGroup ? shape.kvHeads : shape.heads;
-    const words = Math.ceil(set.chosen.columns / 32);
+    const units = perGroup ? groupsOf(wave, all) : wave;
+    const perBatch = perGroup ? shape.kvHeads : shape.heads;
+    const words = Math.ceil(domain.columns / 32);
     // A wave may hold parts of several batch entries.
     for (let batch = Math.floor(units.from / perBatch); batch * perBatch < units.to; batch++) {
       const first = batch * perBatch;
       const within = { from: Math.max(0, units.from - first), to: units.to - first };
-      for (const { from, to, leaf } of runsOfEqual(set, shape, needed, within)) {
+      for (const run of runsOfEqual(numbersOf(selection), shape, needed, within)) {
+        const { from, to, numbers } = run;
         const before = first + from - units.from;
         launches.launch(
           kernel,
@@ -310,17 +319,17 @@ function select(
             stride,
             row_from: rows.from,
             rows: count,
-            ...leafArguments(leaf),
+            ...numbers,
             words,
-            set_from: set.chosen.rowFrom,
-            set_rows: set.chosen.rows,
+            set_from: domain.rowFrom,
+            set_rows: domain.rows,
             unit: first + from,
           },
           {
-            weights: at(weights.buffer, 4 * before * count * stride),
+            weights: at(weights.buffer, weights.offset + 4 * before * count * stride),
             ...(isRaw ? {} : { statistics: at(statisticsOf(all).buffer, 8 * before * count) }),
-            bits: at(all.bitsOf(set)),
-            ...(leaf.op === 'topk' ? {} : { dense: at(denseBuffer(set.name)) }),
+            bits: at(bits),
+            ...(dense ? { dense: at(dense) } : {}),
           },
         );
       }

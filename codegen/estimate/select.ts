@@ -5,7 +5,9 @@ import type { Grid, Line } from '../../dsl/estimate/axes.ts';
 import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field, FieldValues } from '../struct.ts';
+import { unitFields, unitText, wordThreads } from './bitmaps.ts';
 import { address, gridFields, gridText, kernelOf, mostThreadsOfRow, toInt } from './text.ts';
+import type { Selection } from './trees.ts';
 
 /** What a selection sees. */
 export interface SelectSpec {
@@ -28,6 +30,12 @@ export const leafArguments = (leaf: Leaf): FieldValues => ({
   ...(leaf.op === 'cover' ? { mass: massOf(leaf.mass) } : {}),
 });
 
+/** The numbers of a selection, head by head. */
+export const numbersOf = ({ perGroup, leaves }: Selection) => ({
+  perGroup,
+  numbersOf: (head: number): FieldValues => leafArguments(leaves[head]!),
+});
+
 /** Only mass 1 means all: what rounds to 1 is the largest float below it. */
 const massOf = (mass: number): number =>
   mass < 1 && Math.fround(mass) === 1 ? 1 - 2 ** -24 : mass;
@@ -43,8 +51,6 @@ const bitFields: readonly Field[] = [
   { name: 'words', type: 'i32', comment: 'per row' },
   { name: 'set_from', type: 'i32', comment: 'the first row of the set' },
   { name: 'set_rows', type: 'i32' },
-  { name: 'unit', type: 'i32', comment: 'the first unit' },
-  { name: 'batch_units', type: 'i32', comment: 'units per batch entry' },
 ];
 
 const hasCapacity = (leaf: Leaf): boolean => leaf.op !== 'topk';
@@ -111,7 +117,8 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...(hasCapacity(leaf)
         ? [address('dense', 'u32*', '[units]: 1 for capacities exceeded')]
         : []),
-      ...bitFields.filter(({ name }) => name !== 'batch_units'),
+      ...bitFields,
+      { name: 'unit', type: 'i32', comment: 'the first unit' },
     ],
     threads,
     mostThreads: mostThreadsOfRow,
@@ -143,9 +150,6 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
   });
 }
 
-/** Threads over the words of a row. */
-export const wordThreads = 128;
-
 /**
  * Fills the rows of dense units with all that they see. grid: [units x rows, words / wordThreads]; units are
  * `units` of each batch entry.
@@ -162,13 +166,13 @@ export function fillKernel(spec: SelectSpec): Kernel {
       ...gridFields,
       ...alwaysFields,
       address('dense', 'const u32*', '[units]'),
-      { name: 'units', type: 'i32', comment: 'of each batch entry' },
       ...bitFields,
+      ...unitFields,
     ],
     threads: wordThreads,
     body: [
       'const int own = blockIdx.x / p.set_rows, set_row = blockIdx.x % p.set_rows;',
-      'const int unit = p.unit + own % p.units + own / p.units * p.batch_units;',
+      `const int unit = ${unitText('own')};`,
       'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
       'if (p.dense[unit] == 0 || word >= p.words) return;',
       ...(spec.rows ? ['const int row = p.set_from + set_row;'] : []),
@@ -180,31 +184,6 @@ export function fillKernel(spec: SelectSpec): Kernel {
       '  if (is_seen || is_forced(forced, column)) bits |= 1u << bit;',
       '}',
       'p.bits[((i64)unit * p.set_rows + set_row) * p.words + word] = bits;',
-    ],
-  });
-}
-
-/** The union of [s, s + size) over the members s. grid: [units x rows, words / wordThreads]. */
-export function dilateKernel(size: number): Kernel {
-  return kernelOf({
-    name: `estimate_dilate${size}`,
-    about: [
-      `The union of [s, s + ${size}) over the members s: bits [units, rows, source_words]`,
-      'to [units, rows, words], one word a thread.',
-    ],
-    primitives: ['estimate-dilate'],
-    fields: [
-      address('source', 'const u32*', '[units, rows, source_words]'),
-      { name: 'source_words', type: 'i32' },
-      address('bits', 'u32*', '[units, rows, words]'),
-      { name: 'words', type: 'i32' },
-    ],
-    threads: wordThreads,
-    body: [
-      'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
-      'if (word >= p.words) return;',
-      'const i64 row = blockIdx.x;',
-      `p.bits[row * p.words + word] = dilated_word<${size}>(p.source + row * p.source_words, p.source_words, word);`,
     ],
   });
 }

@@ -9,7 +9,14 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { patterns } from '../../patterns/index.ts';
 import { builtIn, launchOf } from './estimate-calls.ts';
 
-const names = ['vertical-slash', 'block-sparse', 'x-attention', 'flash-prefill', 'nsa-selection'];
+const names = [
+  'vertical-slash',
+  'block-sparse',
+  'x-attention',
+  'flash-prefill',
+  'nsa-selection',
+  'flex-prefill',
+];
 
 const defaults: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'vertical-slash': { verticals: 1000, slashes: 6096, probe: 64, grain: 64 },
@@ -17,6 +24,7 @@ const defaults: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'x-attention': { block: 128, stride: 8, mass: 0.9 },
   'flash-prefill': { block: 128, tile: 32, share: 0.1, tail: 256 },
   'nsa-selection': { block: 64, blocksPerQuery: 16, window: 512 },
+  'flex-prefill': { block: 128, mass: 0.9, tau: 0.1 },
 };
 
 /** A list for lengths that no tensor is made for. */
@@ -53,6 +61,7 @@ it.each<[string, Record<string, number | number[]>, Record<string, number | numb
   ['x-attention', { mass: 0.5 }, { mass: [0.1, 0.2, 0.9, 1] }],
   ['flash-prefill', { share: 0.5 }, { share: [0.1, 0.1, 0.2, 0.2] }],
   ['nsa-selection', { blocksPerQuery: 1 }, { blocksPerQuery: 9 }],
+  ['flex-prefill', { tau: 0.1 }, { tau: [0, 0.1, 1, 1], mass: 0.5 }],
 ])('another budget of %s compiles nothing', (name, some, other) => {
   const [a, b] = [some, other].map((params) => textsOf(launchOf(builtIn(name, params))));
   expect(b).toEqual(a);

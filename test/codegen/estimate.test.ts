@@ -2,7 +2,7 @@
 // and sums, and what goes wrong.
 
 import { describe, expect, it } from 'vitest';
-import { antidiagonal } from '../../dsl/estimate/trace.ts';
+import { antidiagonal, divergence, where } from '../../dsl/estimate/trace.ts';
 import type { Inputs } from '../../dsl/estimate/values.ts';
 import { errorBound } from '../../runtime/bound.ts';
 import { tensor } from '../../runtime/tensor.ts';
@@ -43,6 +43,7 @@ const methods: [string, Readonly<Record<string, number | readonly number[]>>][] 
   ['x-attention', { block: 16, stride: 4, mass: 0.7 }],
   ['flash-prefill', { block: 16, tile: 8, share: 0.5 }],
   ['nsa-selection', { block: 16, blocksPerQuery: 3 }],
+  ['flex-prefill', { block: 16, mass: 0.7, tau: 0.3 }],
 ];
 
 describe.each(methods)('%s agrees with the oracle', (name, params) => {
@@ -58,6 +59,19 @@ describe('numbers per head', () => {
     const { sets } = await emulate(bare(call), { only: [0, 2, 3] });
     const counts = sets.columns!.units.map((set) => set.count(0));
     expect(counts).toEqual([30, 0, 40, 130, 30, 0, 40, 130]);
+    expect(await problemsOf(call)).toEqual([]);
+  });
+
+  it('let each head choose between two sets', async () => {
+    const call = builtIn('flex-prefill', { block: 16, mass: 0.7, tau: [0, 1, 1, 0.3] });
+    const { sets } = await emulate(call);
+    const [blocks, columns] = [sets.blocks!.units, sets.columns!.units];
+    expect(blocks.slice(0, 3).map((set) => set.bits.some((word) => word !== 0))).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(columns.slice(0, 3).map((set) => set.count(0) > 0)).toEqual([true, false, false]);
     expect(await problemsOf(call)).toEqual([]);
   });
 
@@ -87,6 +101,18 @@ describe('every rule and sum agrees with the oracle', () => {
         distances: weight.sumPerDistance().above(0.01, { of: 'sum' }),
       };
     },
+    'choices between dilated, shared and dense sets': ({ q, k }) => {
+      const own = q.last(32).dot(k).causal().softmax().sumPerKey();
+      const shared = own.sumPerGroup();
+      const verdict = divergence(own, shared).below(0.15);
+      const all = divergence(shared, shared).below(0.1);
+      const dense = own.cover(0.9, { capacity: 10 });
+      return {
+        keys: where(verdict, dense, shared.topk(9)),
+        nested: where(all, where(verdict, 'none', own.topk(5)), dense),
+        shared: where(all, shared.topk(4), 'none'),
+      };
+    },
     'rows past their capacity': ({ q, k }) => ({
       blocks: q.pool(16, 'max').dot(k.pool(16, 'max')).softmax().above(0.3, { capacity: 4 }),
       antidiagonals: antidiagonal(q, k, { stride: 4, block: 16 }).causal().exp().above(0.4),
@@ -107,6 +133,19 @@ it('ties go to the lower index', async () => {
     expect([...set.members(1)]).toEqual([0, 1]);
     expect([...set.members(7)]).toEqual([0, 1, 7]);
   }
+});
+
+it('a mass takes as many equal weights as it needs', async () => {
+  const cover = (mass: number) =>
+    trace(({ q, k }) => ({ keys: q.last(1).dot(k).softmax().sumPerKey().cover(mass) }));
+  // The units of 1 / 131 do not end in zeros: their sum carries from the lower to the upper 32 bits.
+  const call = callOf(cover(0.5), { kLen: 131 });
+  const q = tensor(new Float32Array(call.q.data.length), { shape: call.q.shape, dtype: 'bf16' });
+  const masses = [0, 0.5, 1 - 2 ** -23, 1 - 2 ** -40];
+  const { sets } = await emulate({ ...call, q, graphs: masses.map(cover) });
+  const counts = sets.keys!.units.map((set) => [...set.members()].length);
+  expect(counts.slice(0, 4)).toEqual([0, 66, 131, 131]);
+  expect([...sets.keys!.units[1]!.members()].at(-1)).toBe(65);
 });
 
 it('dilation unites what lies behind each member', async () => {

@@ -42,7 +42,8 @@ export class EmulatedMachine implements Machine {
   alloc(bytes: number): Range {
     this.check();
     const address = this.#next;
-    this.#next += Math.ceil(Math.max(1, bytes) / alignment) * alignment;
+    // A gap after each: the end of one, where empty buffers may lie, is not the start of another.
+    this.#next += (Math.ceil(bytes / alignment) + 1) * alignment;
     this.#memory.set(address, new Uint8Array(bytes).fill(0xff));
     this.#fresh.add(address);
     return { address, bytes };
@@ -114,7 +115,7 @@ export class EmulatedMachine implements Machine {
 
   #find(address: number): { start: number; memory: Uint8Array; offset: number } {
     for (const [start, memory] of this.#memory)
-      if (address >= start && address < start + Math.max(1, memory.length))
+      if (address >= start && address <= start + memory.length)
         return { start, memory, offset: address - start };
     invariant(false, `nothing is allocated at ${address}`);
   }

@@ -69,6 +69,17 @@ describe('the emulated machine', () => {
     await machine.dispose();
   });
 
+  it('has places for buffers without bytes, and none beyond', async () => {
+    const machine = new EmulatedMachine('sm_80');
+    const [first, second] = [machine.alloc(256), machine.alloc(0)];
+    const nothing = new Uint8Array(0);
+    for (const place of [first.address + 256, second.address])
+      await machine.download(place, nothing);
+    expect(second.address).toBeGreaterThan(first.address + 256);
+    await expect(machine.download(first.address + 257, nothing)).rejects.toThrow('nothing is');
+    await machine.dispose();
+  });
+
   it('gives workspace guards of its own', async () => {
     const machine = new EmulatedMachine('sm_80');
     const block = machine.alloc(1024);

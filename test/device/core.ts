@@ -141,6 +141,26 @@ for (const bytes of [4096, 1 << 20, 1 << 28]) {
   });
 }
 
+for (const kind of ['fresh', 'used'] as const) {
+  claim(`a gigabyte of ${kind} host memory`, async () => {
+    const bytes = 2 ** 30;
+    const address = device.alloc(bytes);
+    const given = new Uint8Array(bytes).fill(3);
+    const out = new Uint8Array(bytes);
+    if (kind === 'used') out.fill(1);
+    const rate = async (copy: () => Promise<void>) => {
+      const start = performance.now();
+      await copy();
+      return `${(bytes / (performance.now() - start) / 1e6).toFixed(1)} GB/s`;
+    };
+    const up = await rate(() => device.upload(address, given));
+    const down = await rate(() => device.download(address, out));
+    device.free(address);
+    assert.equal(Buffer.compare(given, out), 0);
+    return `up ${up}, down ${down}`;
+  });
+}
+
 claim('writes are in order and take their bytes at once', async () => {
   const copies = device.alloc(400);
   const cell = device.alloc(4);

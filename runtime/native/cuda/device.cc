@@ -18,6 +18,7 @@ Failure Device::open(int ordinal, std::shared_ptr<Device> &out) {
   if (Failure failure = Memory::create(*device->mainStream, device->pool))
     return failure;
   device->modules = std::make_unique<Modules>(*device->primary);
+  device->staging = std::make_unique<Staging>(*device->mainStream);
   out = std::move(device);
   return {};
 }
@@ -37,7 +38,7 @@ void Device::close() {
   if (mainStream)
     (void)mainStream->drain(); // a fault is no news here
   events.clear();
-  copyStreams.clear();
+  lanes.clear();
   staging.reset();
   modules.reset();
   pool.reset();
@@ -80,10 +81,6 @@ Failure Device::write(Address to, const void *from, size_t bytes) {
                                " bytes, not " + std::to_string(bytes));
   if (bytes == 0)
     return {};
-  if (!staging) {
-    if (Failure failure = Staging::create(*mainStream, staging))
-      return failure;
-  }
   return staging->write(to, from, bytes);
 }
 
@@ -193,21 +190,30 @@ Failure Device::elapsed(uint64_t from, uint64_t to, float &milliseconds) {
   return last->since(*first, milliseconds);
 }
 
-Failure Device::takeCopyStream(std::unique_ptr<Stream> &out) {
+Failure Device::takeLane(std::unique_ptr<Lane> &out) {
   {
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (!copyStreams.empty()) {
-      out = std::move(copyStreams.back());
-      copyStreams.pop_back();
+    std::unique_lock<std::mutex> lock(mutex);
+    laneGiven.wait(lock, [this] { return !lanes.empty() || lanesMade < mostLanes; });
+    if (!lanes.empty()) {
+      out = std::move(lanes.back());
+      lanes.pop_back();
       return {};
     }
+    ++lanesMade;
   }
-  return Stream::create(*primary, out);
+  Failure failure = Lane::create(*primary, out);
+  if (failure) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    --lanesMade;
+    laneGiven.notify_one();
+  }
+  return failure;
 }
 
-void Device::giveCopyStream(std::unique_ptr<Stream> stream) {
+void Device::giveLane(std::unique_ptr<Lane> lane) {
   const std::lock_guard<std::mutex> lock(mutex);
-  copyStreams.push_back(std::move(stream));
+  lanes.push_back(std::move(lane));
+  laneGiven.notify_one();
 }
 
 } // namespace warploom::cuda

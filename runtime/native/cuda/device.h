@@ -1,6 +1,7 @@
 // One open device: its context, its stream, and everything that is made on it. Hosts talk to this.
 #pragma once
 
+#include "lane.h"
 #include "memory.h"
 #include "module.h"
 #include "properties.h"
@@ -77,9 +78,10 @@ public:
   const Properties &properties() const { return about; }
   int ordinal() const { return number; }
 
-  /// Streams for copies beside the main one, used again by later copies.
-  Failure takeCopyStream(std::unique_ptr<Stream> &out);
-  void giveCopyStream(std::unique_ptr<Stream> stream);
+  /// Lanes for large copies, used again by later ones. Blocks while too many are out: a thread
+  /// takes one at a time.
+  Failure takeLane(std::unique_ptr<Lane> &out);
+  void giveLane(std::unique_ptr<Lane> lane);
 
 private:
   explicit Device(int ordinal) : number(ordinal) {}
@@ -92,10 +94,13 @@ private:
   std::unique_ptr<Stream> mainStream;
   std::unique_ptr<Memory> pool;
   std::unique_ptr<Modules> modules;
-  std::unique_ptr<Staging> staging; // made by the first write
+  std::unique_ptr<Staging> staging;
 
   std::mutex mutex; // of all below
-  std::vector<std::unique_ptr<Stream>> copyStreams;
+  static constexpr size_t mostLanes = 8;
+  std::vector<std::unique_ptr<Lane>> lanes; // those that nobody uses
+  size_t lanesMade = 0;
+  std::condition_variable laneGiven;
   std::unordered_map<uint64_t, std::shared_ptr<Event>> events;
   uint64_t lastEvent = 0;
   int uses = 0;

@@ -2,38 +2,29 @@
 // to the device when the stream gets to it. Not the large copies (transfer.h).
 #pragma once
 
-#include "event.h"
+#include "slot.h"
 #include "stream.h"
 
 #include <array>
 
 namespace warploom::cuda {
 
-/// Used by one thread at a time.
+/// Used by one thread at a time. The stream must be empty when it ends.
 class Staging {
 public:
   /// The most that one write takes, bytes.
   static constexpr size_t slotBytes = 64 * 1024;
 
-  static Failure create(const Stream &stream, std::unique_ptr<Staging> &out);
-  /// The stream must be empty.
-  ~Staging();
-  Staging(const Staging &) = delete;
-  Staging &operator=(const Staging &) = delete;
+  explicit Staging(const Stream &stream) : stream(stream) {}
 
   /// Returns once `from` is copied away; blocks where the device is a whole ring behind.
   Failure write(Address to, const void *from, size_t bytes);
 
 private:
-  static constexpr size_t slots = 32;
-
-  explicit Staging(const Stream &stream) : stream(stream) {}
-
   const Stream &stream;
-  unsigned char *ring = nullptr;
   size_t next = 0;
-  /// When each slot is free again; null for one that was never used.
-  std::array<std::unique_ptr<Event>, slots> done;
+  /// Each is made when it is first needed.
+  std::array<std::unique_ptr<Slot>, 32> ring;
 };
 
 } // namespace warploom::cuda

@@ -24,16 +24,18 @@ public:
   Failure finish();
 
 private:
-  Transfer(Device &device, Address base, Address address, const void *from, void *to,
-           uint64_t bytes)
+  Transfer(Device &device, Address base, Address address, const unsigned char *from,
+           unsigned char *to, uint64_t bytes)
       : device(device), base(base), address(address), from(from), to(to), bytes(bytes) {}
   static Failure make(Device &device, Address address, const void *from, void *to, uint64_t bytes,
                       std::unique_ptr<Transfer> &out);
+  /// A part of it, on this thread.
+  Failure copy(uint64_t begin, uint64_t count);
 
   Device &device;
   const Address base, address;
-  const void *const from; // null in a download
-  void *const to;         // null in an upload
+  const unsigned char *const from; // null in a download
+  unsigned char *const to;         // null in an upload
   const uint64_t bytes;
   std::unique_ptr<Event> start;
 };

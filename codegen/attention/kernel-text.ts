@@ -154,20 +154,22 @@ typedef float Scores[row_blocks][score_blocks][4];
 // -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
 // mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+  u32 bits[row_blocks][2] = {};
+#pragma unroll 1
+  for (int j = 0; j < score_blocks * 2; ++j) {
+    const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
+#pragma unroll
+    for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) bits[i][half] |= (u32)allowed(u, visit, q + 16 * i + 8 * half, key) << j;
+  }
 #pragma unroll
   for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      u32 bits = 0;
-#pragma unroll 2
-      for (int j = 0; j < score_blocks * 2; ++j) {
-        const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
-        bits |= (u32)allowed(u, visit, q + 16 * i + 8 * half, key) << j;
-      }
+    for (int j = 0; j < score_blocks * 2; ++j)
 #pragma unroll
-      for (int j = 0; j < score_blocks * 2; ++j)
-        if (!(bits >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
-    }
+      for (int half = 0; half < 2; ++half)
+        if (!(bits[i][half] >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
 }
 ${
   score
@@ -345,46 +347,62 @@ export function mainText(
   const batch = segments ? '0ll' : '(i64)u.batch';
   const scale = hasScore ? log2OfE : `p.scale * ${log2OfE}`;
   const apply = [
-    ...(hasScore ? ['    apply_score(u, p, index, visits[0], start + row, column, s);'] : []),
+    ...(hasScore
+      ? ['    apply_score(u, p, task.index, visits[0], task.start + row, column, s);']
+      : []),
     ...(hasRest
       ? ['    if (visits[0].kind == STAND_INS) weigh_pools(u, p, visits[0], column, s);']
       : []),
   ];
   const checked = hasScore
-    ? `    if (!visits[0].full) mask_scores(u, p, index, visits[0], start + row, column, s);
+    ? `    if (!visits[0].full) mask_scores(u, p, task.index, visits[0], task.start + row, column, s);
     Weights weights;
     absorb<true>(scale, s, highest, sum, weights, out);`
     : `    Weights weights;
     if (visits[0].full) {
       absorb<false>(scale, s, highest, sum, weights, out);
     } else {
-      mask_scores(u, p, index, visits[0], start + row, column, s);
+      mask_scores(u, p, task.index, visits[0], task.start + row, column, s);
       absorb<true>(scale, s, highest, sum, weights, out);
     }`;
   const firstTile = segments
-    ? `  const int first_tile = floor_div(u.offset, q_tile);
-  const int tiles = u.q_len == 0 ? 0 : floor_div(u.k_len - 1, q_tile) - first_tile + 1;
-  if (tile >= tiles) return;
-  const int start = (first_tile + tiles - 1 - tile) * q_tile;`
-    : '  const int start = (p.first_tile + p.tiles - 1 - tile) * q_tile;';
+    ? `    const int start = (floor_div(u.k_len - 1, q_tile) - tile) * q_tile;`
+    : '    const int start = (p.first_tile + p.tiles - 1 - tile) * q_tile;';
   return `// ---- the kernel: one block, one tile of queries of one unit ----
+
+// What a block works on. It lies in shared memory: masks and the walk need it, full tiles do not, and the
+// registers belong to the accumulators.
+struct Task {
+  Unit unit;
+  int index;   // of the unit in this launch
+  int start;   // position of the tile's first row
+  int q0, q1;  // positions of its first and last query
+  const u16 *k, *v;
+};
 
 extern "C" __global__ void __launch_bounds__(threads, ${knobs.blocks})
 attention(const __grid_constant__ Arguments p) {
   extern __shared__ __align__(128) u8 shared[];
+  __shared__ Task task;
   const u32 q_shared = shared_address(shared), k_shared = q_shared + q_bytes, v_shared = k_shared + stages * k_bytes;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  const int index = blockIdx.x / p.tiles, tile = blockIdx.x % p.tiles;  // of the unit in this launch, of queries
-  const Unit u = load_unit(p, index);
-
-  // The last tiles come first: under a causal mask they are the longest. Tiles are anchored at multiples
-  // of their size among the positions, so the first may begin before row 0.
+  if (threadIdx.x == 0) {
+    const int index = blockIdx.x / p.tiles, tile = blockIdx.x % p.tiles;
+    const Unit u = load_unit(p, index);
+    // The last tiles come first: under a causal mask they are the longest. Tiles are anchored at multiples
+    // of their size among the positions, so the first may begin before row 0.
 ${firstTile}
-  const int q0 = max(start, u.offset), q1 = min(start + q_tile, u.k_len) - 1;
-  const u16* q = p.q + ${batch} * p.q_batch + (i64)u.head * p.q_head${rowsBefore};
-  const u16* k = p.k + ${batch} * p.k_batch + (i64)u.kv_head * p.k_head${keysBefore('k')};
-  const u16* v = p.v + ${batch} * p.v_batch + (i64)u.kv_head * p.v_head${keysBefore('v')};
-
+    task.unit = u;
+    task.index = index;
+    task.start = start;
+    task.q0 = max(start, u.offset);
+    task.q1 = min(start + q_tile, u.k_len) - 1;
+    task.k = p.k + ${batch.replace('u.batch', 'u.batch')} * p.k_batch + (i64)u.kv_head * p.k_head${keysBefore('k')};
+    task.v = p.v + ${batch} * p.v_batch + (i64)u.kv_head * p.v_head${keysBefore('v')};
+  }
+  __syncthreads();
+  const Unit& u = task.unit;
+${segments ? '  if (task.q1 < task.q0) return;  // this sequence has fewer tiles\n' : ''}
   // This lane's rows are \`row\` and \`row + 8\` of each block of 16; its columns start at \`column\`.
   const int row = warp * 16 * row_blocks + (lane >> 2), column = (lane & 3) * 2;
   const u32 q_address = fragment_address(q_shared, q_pitch, warp * 16 * row_blocks);
@@ -392,14 +410,15 @@ ${firstTile}
   Walk walk = {0, 0, 0, 0, 0};
   Visit visits[stages + 1];  // of this step and those whose copies are under way
 #pragma unroll
-  for (int i = 0; i < stages; ++i) visits[i] = advance(u, p, index, q0, q1, walk);
+  for (int i = 0; i < stages; ++i) visits[i] = advance(u, p, task.index, task.q0, task.q1, walk);
 
-  copy_rows<q_tile, head_dim, q_pitch>(q_shared, q, p.q_row, start - u.offset, u.q_len);
-  copy_k(u, p, index, visits[0], k, k_shared);
+  copy_rows<q_tile, head_dim, q_pitch>(
+      q_shared, p.q + ${batch} * p.q_batch + (i64)u.head * p.q_head${rowsBefore}, p.q_row, task.start - u.offset, u.q_len);
+  copy_k(u, p, task.index, visits[0], task.k, k_shared);
 #pragma unroll
   for (int i = 1; i < stages; ++i) {
-    copy_v(u, p, index, visits[i - 1], v, v_shared + (i - 1) * v_bytes);
-    copy_k(u, p, index, visits[i], k, k_shared + i * k_bytes);
+    copy_v(u, p, task.index, visits[i - 1], task.v, v_shared + (i - 1) * v_bytes);
+    copy_k(u, p, task.index, visits[i], task.k, k_shared + i * k_bytes);
   }
 
   const float scale = ${scale};
@@ -420,13 +439,14 @@ ${firstTile}
     const int newest = stages == 1 ? 0 : (slot + stages - 1) % stages;
     copy_wait<2 * (stages - 1)>();
     __syncthreads();
-    copy_v(u, p, index, visits[stages - 1], v, v_shared + newest * v_bytes);
+    copy_v(u, p, task.index, visits[stages - 1], task.v, v_shared + newest * v_bytes);
+    // While there are no scores yet, registers are free for it.
+    visits[stages] = advance(u, p, task.index, task.q0, task.q1, walk);
     Scores s;
     multiply_scores(q_address, key_address(k_shared + slot * k_bytes), s);
-    visits[stages] = advance(u, p, index, q0, q1, walk);
 ${apply.join('\n')}${apply.length > 0 ? '\n' : ''}    copy_wait<2 * (stages - 1)>();
     __syncthreads();
-    copy_k(u, p, index, visits[stages], k, k_shared + slot * k_bytes);
+    copy_k(u, p, task.index, visits[stages], task.k, k_shared + slot * k_bytes);
 ${checked}
     multiply_values(weights, fragment_address(v_shared + slot * v_bytes, v_pitch, 0), out);
 #pragma unroll
@@ -441,7 +461,7 @@ ${checked}
   for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int r = row + 16 * i + 8 * half, output_row = start + r - u.offset;
+      const int r = row + 16 * i + 8 * half, output_row = task.start + r - u.offset;
       const float total = quad_sum(sum[i][half]);
       const float inverse = total > 0.f ? 1.f / total : total == 0.f ? 0.f : total;  // NaN stays
       bool good = total < POSITIVE_INFINITY;
@@ -462,7 +482,7 @@ ${checked}
 #pragma unroll
   for (int first = 0; first < q_tile * (value_dim / 8); first += threads) {
     const int at = first + (int)threadIdx.x, r = at / (value_dim / 8), chunk = at % (value_dim / 8);
-    const int output_row = start + r - u.offset;
+    const int output_row = task.start + r - u.offset;
     if (r < q_tile && output_row >= 0 && output_row < u.q_len)
       *(uint4*)(to + (i64)output_row * p.out_row + chunk * 8) = *(const uint4*)(shared + r * out_pitch + chunk * 16);
   }

@@ -46,16 +46,16 @@ export function tileProblem({ qTile, kTile, warps }: TileKnobs): string | undefi
  */
 export function tileCandidates(headDim: number, valueDim: number): readonly TileKnobs[] {
   const dim = Math.max(headDim, valueDim);
-  const tile = (qTile: number, kTile: number, warps: number, blocks: number): TileKnobs => ({
-    qTile,
-    kTile,
-    warps,
-    stages: 1,
-    blocks,
-  });
-  const small = tile(64, 32, 4, 1);
-  if (dim <= 64) return [tile(128, 128, 4, 2), tile(128, 64, 4, 2), tile(64, 64, 4, 2), small];
-  if (dim <= 128) return [tile(128, 64, 4, 2), tile(64, 64, 4, 2), small];
-  if (dim <= 192) return [tile(64, 64, 4, 2), tile(64, 32, 4, 2), small];
+  const tile = (
+    qTile: number,
+    kTile: number,
+    warps: number,
+    blocks: number,
+    stages = 1,
+  ): TileKnobs => ({ qTile, kTile, warps, stages, blocks });
+  const small = [tile(64, 64, 4, 2), tile(64, 32, 4, 2), tile(64, 32, 4, 1)];
+  if (dim <= 64) return [tile(128, 128, 4, 2), tile(128, 64, 4, 2), ...small];
+  if (dim <= 128) return [tile(128, 64, 4, 2), tile(128, 32, 4, 2, 2), ...small];
+  if (dim <= 192) return small;
   return [tile(128, 64, 8, 1), tile(64, 64, 4, 1), tile(64, 32, 4, 1), tile(64, 16, 4, 1)];
 }

@@ -1,7 +1,7 @@
 // The vectors whose products are scores: which ones a graph asks for, how a kernel reads them, and the
 // kernel that makes pools. Device side: device/estimate-vectors.cuh.
 
-import { firstQuery, gridOf, type Line, line } from '../../dsl/estimate/axes.ts';
+import { gridOf, type Line } from '../../dsl/estimate/axes.ts';
 import type { ScoreNode, VectorNode } from '../../dsl/estimate/node.ts';
 import { type LaunchShape, queryOffset } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
@@ -182,7 +182,3 @@ export function poolKernel(side: Side, shape: LaunchShape, dtype: HalfType): Ker
 /** Bytes of the pools of one unit, for so many members. */
 export const poolBytes = (members: number, shape: LaunchShape): number =>
   4 * members * shape.headDim;
-
-/** The tokens of a tensor that positions can name. */
-export const tokenLine = (tensor: 'q' | 'k', shape: LaunchShape): Line =>
-  line(1, tensor === 'q' ? firstQuery(shape) : 0, shape.kLen);

@@ -5,6 +5,7 @@ import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { type Bound, errorBound } from '../bound.ts';
 import type { FloatType } from '../dtype.ts';
+import { readChosen } from '../cuda/sets.ts';
 import type { AttentionInputs, CallInputs } from '../inputs.ts';
 import { type ReferenceResult, reference } from '../reference/attention.ts';
 import type { Tensor } from '../tensor.ts';
@@ -127,7 +128,7 @@ export async function compareWithOracle(
   const scores = new Map<string, RowScores>();
   const oracle = reference(
     { definition: recorded(definition, slack, scores) } as never,
-    { ...inputs, chosen } as AttentionInputs,
+    { ...inputs, chosen: await readChosen(chosen) } as AttentionInputs,
     params as never,
   );
   const plain = errorBound(dtype, kLen, headDim, { value, logit });

@@ -2,7 +2,7 @@
 // given their addresses before each run.
 
 import type { Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
-import { invariant } from '../../dsl/diagnostic.ts';
+import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
 import { encodeLaunchList, type LaunchRecord, offsetsOfArguments } from './launch-list.ts';
 import type { KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
@@ -81,8 +81,12 @@ export class Gpu implements Machine {
     this.blockSharedBytes = blockSharedBytes;
   }
 
+  /** A fault shows with the next call of the driver: asking for it here would cost more than a launch. */
   check(): void {
-    this.device.memory();
+    if (!this.#disposed) return;
+    throw new DeviceError([
+      diagnostic('R003', 'this device was disposed', { help: 'open another with openDevice()' }),
+    ]);
   }
 
   alloc(bytes: number): Range {

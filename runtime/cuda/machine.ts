@@ -36,7 +36,7 @@ export interface Machine {
   readonly arch: string;
   /** The most shared memory of a block, in bytes. */
   readonly blockSharedBytes: number;
-  /** Throws DeviceError R003 after `dispose`, R008 after a fault. */
+  /** Throws DeviceError R003 after `dispose`. */
   check(): void;
   alloc(bytes: number): Range;
   free(range: Range): void;

@@ -26,7 +26,9 @@ const tested = new Set(
     [...text.matchAll(claims)].map(([, row, title]) => row ?? title),
   ),
 );
-const sources = textsOf('dsl', 'codegen', 'runtime').filter(({ path }) => path !== 'dsl/diagnostic.ts');
+const sources = textsOf('dsl', 'codegen', 'runtime').filter(
+  ({ path }) => path !== 'dsl/diagnostic.ts',
+);
 
 describe('every code', () => {
   it.each(all)('%s has a bad spec and the mended one', (code) => {

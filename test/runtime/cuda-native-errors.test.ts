@@ -79,7 +79,14 @@ const actions: Record<string, { calls: readonly string[]; act: () => unknown }> 
   },
   function: {
     calls: ['cuModuleGetFunction', 'cuFuncGetAttribute', 'cuFuncSetAttribute'],
-    act: () => device.function(module, 'shape', 100_000),
+    act: async () => {
+      const fresh = await device.load(kernels);
+      try {
+        device.function(fresh, 'shape', 100_000);
+      } finally {
+        await device.unload(fresh);
+      }
+    },
   },
   run: {
     calls: ['cuLaunchKernel', 'cuLaunchKernelEx', 'cuMemsetD8Async', 'cuMemcpyDtoDAsync'],

@@ -229,6 +229,22 @@ describe('kernels', () => {
     await device.unload(module);
   });
 
+  it('keep their handle and their room for large launches when they are asked for again', async () => {
+    const module = await device.load(kernels);
+    const address = device.alloc(64);
+    const [large, small] = [200_000, 0].map((bytes) => device.function(module, 'shape', bytes));
+    expect(small).toEqual(large);
+    const args = argument(address, 0);
+    run({
+      ...launch('wait', 0, 0),
+      handle: small!.handle,
+      args,
+      sharedBytes: 200_000,
+    } as LaunchRecord);
+    device.free(address);
+    await device.unload(module);
+  });
+
   it('get their grid, block, cluster and shared memory', async () => {
     const module = await device.load(kernels);
     const { handle } = device.function(module, 'shape', 100_000);

@@ -1,6 +1,7 @@
 // Loads cubins by the driver.
 #include "module.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace warploom::cuda {
@@ -92,7 +93,7 @@ Failure Modules::function(uint64_t module, const std::string &name, unsigned sha
 
   const Context::Current current(context);
   const std::string about = "kernel '" + name + "'";
-  Function function = {name, nullptr, module, 0};
+  Function function = {name, nullptr, module, 0, 0};
   if (Failure failure =
           context.check("cuModuleGetFunction",
                         driver().cuModuleGetFunction(&function.handle, owner, name.c_str()), about))
@@ -110,20 +111,30 @@ Failure Modules::function(uint64_t module, const std::string &name, unsigned sha
                           driver().cuFuncGetAttribute(&value, attribute, function.handle), about))
       return failure;
   }
-  if (sharedBytes > sharedByDefault) {
+  // One that was asked for before keeps its number, and room for its largest launch.
+  const auto known = std::find_if(functions.begin(), functions.end(), [&](const Function &one) {
+    return one.module == module && one.name == name;
+  });
+  if (known != functions.end())
+    function = *known;
+  if (sharedBytes + out.sharedBytes > sharedByDefault && sharedBytes > function.dynamicBytes) {
     if (Failure failure = context.check(
             "cuFuncSetAttribute",
             driver().cuFuncSetAttribute(function.handle, dynamicShared, sharedBytes),
             about + ", " + std::to_string(sharedBytes) + " bytes of dynamic shared memory"))
       return failure;
+    function.dynamicBytes = sharedBytes;
   }
   if (driver().cuFuncGetParamInfo) {
     size_t offset = 0;
     if (driver().cuFuncGetParamInfo(function.handle, 0, &offset, &function.argumentBytes))
       function.argumentBytes = 0; // a kernel without arguments
   }
-  functions.push_back(function);
-  out.handle = functions.size();
+  out.handle = known - functions.begin() + 1;
+  if (known == functions.end())
+    functions.push_back(function);
+  else
+    *known = function;
   return {};
 }
 

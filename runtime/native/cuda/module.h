@@ -28,6 +28,8 @@ struct Function {
   uint64_t module;
   /// Size of the one argument in bytes; 0 where the driver does not tell.
   size_t argumentBytes;
+  /// Dynamic shared memory that it was readied for, beyond the default.
+  unsigned dynamicBytes;
 };
 
 /// Any thread may call.

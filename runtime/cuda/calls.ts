@@ -102,16 +102,20 @@ export class Calls {
   }
 
   /** throws: DeviceError R013, ShapeError T009, PlanError S001 and S003. */
-  attention(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>): Promise<ReadyAttention> {
+  async attention(
+    facts: CallFacts,
+    sets: Readonly<Record<string, SetFacts>>,
+  ): Promise<ReadyAttention> {
     const { part, given } = facts;
-    const make = () => this.#readyAttention(facts, sets);
-    // Values of captured tensors decide what is proved: nothing is kept for them.
-    if (Object.keys(given.captured).length > 0) return make();
+    const captured = Object.values(given.captured).map(({ shape }) => shape);
     const domains = Object.values(sets).map(({ domain }) => domain);
-    return this.#attention.take(
-      `${this.#keyOf(facts)} ${JSON.stringify(domains)} ${part.heads}`,
-      make,
-    );
+    const key = `${this.#keyOf(facts)} ${part.heads} ${JSON.stringify([domains, captured])}`;
+    // The values of captured tensors decide what is proved: nothing is kept of that.
+    if (captured.length > 0) prove(facts, sets);
+    return this.#attention.take(key, async () => {
+      if (captured.length === 0) prove(facts, sets);
+      return this.#readyAttention(facts, sets);
+    });
   }
 
   /** throws: PlanError E010, and what graphs may throw. */
@@ -144,20 +148,6 @@ export class Calls {
     const { part, shape, dtype, strides, given } = facts;
     const { definition, heads: headList } = part;
     const { declarations } = lifted(definition);
-    const units = {
-      shape,
-      params: given.params,
-      captured: capturedParts(given),
-      sets: Object.fromEntries(
-        Object.entries(sets).map(([name, { domain, perGroup }]) => {
-          const count = shape.batch * (perGroup ? shape.kvHeads : shape.heads);
-          return [name, { perGroup, units: Array.from({ length: count }, () => ({ domain })) }];
-        }),
-      ),
-      headList,
-    };
-    proveIntegers(definition, units);
-    proveStated(definition, units);
     const numbers = parametersOf(given.params, headList[0] ?? 0);
     const graph = graphsPerHead(definition, given.params, shape)[headList[0] ?? 0] ?? {};
     const attention = await this.kernel(definition, numbers, graph, { ...shape, dtype });
@@ -208,4 +198,22 @@ export class Calls {
       results: layoutOf(launch.results),
     };
   }
+}
+
+/** Everything that has to hold of a call before its kernels may run. throws: ShapeError T009, PlanError S003. */
+function prove({ part, shape, given }: CallFacts, sets: Readonly<Record<string, SetFacts>>): void {
+  const { definition, heads: headList } = part;
+  const units = Object.entries(sets).map(([name, { domain, perGroup }]) => {
+    const count = shape.batch * (perGroup ? shape.kvHeads : shape.heads);
+    return [name, { perGroup, units: Array.from({ length: count }, () => ({ domain })) }] as const;
+  });
+  const parts = {
+    shape,
+    params: given.params,
+    captured: capturedParts(given),
+    sets: Object.fromEntries(units),
+    headList,
+  };
+  proveIntegers(definition, parts);
+  proveStated(definition, parts);
 }

@@ -8,6 +8,9 @@ import type { Tensor } from '../tensor.ts';
 import { BlockMemory } from './block.ts';
 import type { Machine, Range } from './machine.ts';
 
+/** What a machine writes without waiting, in bytes. */
+const mostWritten = 64 * 1024;
+
 /** Elements from one batch entry, head and row to the next. */
 export function rowStrides({ strides }: Tensor): RowStrides {
   const [batch = 0, head = 0, row = 0] = strides;
@@ -46,11 +49,14 @@ export class PlacedTensors {
     ]);
   }
 
-  async upload(name: string, bytes: Uint8Array): Promise<void> {
+  /** A promise only where the bytes are too many to be written at once, in the order of the work. */
+  upload(name: string, bytes: Uint8Array): Promise<void> | undefined {
     const copy = this.#machine.alloc(bytes.length);
     this.#copies.push(copy);
     this.places[name] = copy.address;
-    await this.#machine.upload(copy.address, bytes);
+    if (bytes.length > mostWritten) return this.#machine.upload(copy.address, bytes);
+    this.#machine.write(copy.address, bytes);
+    return undefined;
   }
 
   free(): void {

@@ -2,6 +2,7 @@
 // names behind a prefix, so that they clash neither with ours nor with C.
 
 import type { Declarations } from '../dsl/declarations.ts';
+import { isUniformName } from './uniforms.ts';
 
 export type GivenKind = 'param' | 'tensor' | 'set';
 
@@ -21,5 +22,6 @@ export function namesOf({ params, tensors, sets }: Declarations): Names {
   for (const name of Object.keys(params)) add('param', name);
   for (const name of Object.keys(tensors)) add('tensor', name);
   for (const name of Object.keys(sets)) add('set', name);
-  return (kind, name) => known.get(`${kind} ${name}`)!;
+  return (kind, name) =>
+    isUniformName(name) ? `uniform_${name.slice(1)}` : known.get(`${kind} ${name}`)!;
 }

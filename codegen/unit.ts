@@ -2,8 +2,10 @@
 // what the pattern is given. Both its C text and the arguments that it is loaded from.
 
 import type { Declarations } from '../dsl/declarations.ts';
+import { scalarText } from './expression.ts';
 import type { Names } from './names.ts';
 import type { Field } from './struct.ts';
+import type { Uniform } from './uniforms.ts';
 
 export interface GivenTensor {
   readonly kind: 'int' | 'float';
@@ -16,6 +18,8 @@ export interface UnitSpec {
   readonly names: Names;
   /** Sets that are one per KV head. */
   readonly perGroup: ReadonlySet<string>;
+  /** Numbers computed once for a unit. */
+  readonly uniforms?: readonly Uniform[];
   /** Lengths come from cumulative lengths per batch entry: sequences of their own, packed one after another. */
   readonly segments: boolean;
 }
@@ -67,7 +71,7 @@ export function unitFields({ declarations, names, segments }: UnitSpec): Field[]
 
 /** `struct Unit`, `load_unit`, and the functions that read tensors. Needs `struct Arguments` before it. */
 export function unitText(spec: UnitSpec): string {
-  const { declarations, names, perGroup, segments } = spec;
+  const { declarations, names, perGroup, segments, uniforms = [] } = spec;
   const params = Object.entries(declarations.params);
   const sets = Object.keys(declarations.sets);
   const tensors = Object.entries(declarations.tensors);
@@ -77,6 +81,7 @@ export function unitText(spec: UnitSpec): string {
     '  int offset;  // position of row 0 among the keys',
     ...(segments ? ['  int q_start, k_start;  // rows before those of this sequence'] : []),
     ...params.map(([name, { kind }]) => `  ${kind} ${names('param', name)};`),
+    ...uniforms.map(({ name, expression }) => `  ${expression.kind} ${names('param', name)};`),
     ...sets.map((name) => `  SetView ${names('set', name)};`),
     ...tensors.map(([name, { kind }]) => `  ${tensorType(kind)} ${names('tensor', name)};`),
   ];
@@ -104,12 +109,15 @@ export function unitText(spec: UnitSpec): string {
     }),
     ...sets.map((name) => setLoad(names('set', name), perGroup.has(name))),
     ...tensors.map(([name, { rank }]) => tensorLoad(names('tensor', name), rank)),
+    ...uniforms.map(
+      ({ name, expression }) => `  u.${names('param', name)} = ${scalarText(expression, names)};`,
+    ),
     '  return u;',
   ];
   return [
     `struct Unit {\n${members.join('\n')}\n};`,
-    `WARPLOOM_DEVICE Unit load_unit(const Arguments& p, int index) {\n${load.join('\n')}\n}`,
     ...tensors.map(([name, { kind, rank }]) => tensorText(names('tensor', name), kind, rank)),
+    `WARPLOOM_DEVICE Unit load_unit(const Arguments& p, int index) {\n${load.join('\n')}\n}`,
   ].join('\n\n');
 }
 

@@ -6,6 +6,7 @@ import { devicePrimitives } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
 import { namesOf } from '../names.ts';
 import { type Field, Struct } from '../struct.ts';
+import { Uniforms } from '../uniforms.ts';
 import { unitFields, unitText } from '../unit.ts';
 import {
   constantsText,
@@ -49,11 +50,12 @@ export interface AttentionKernel {
 
 export function attentionKernel(spec: AttentionSpec): AttentionKernel {
   const { dtype, headDim, valueDim, segments, knobs } = spec;
-  const mask = withFixed(spec.mask, spec.fixed);
-  const score = spec.score && withFixed(spec.score, spec.fixed);
+  const uniforms = new Uniforms();
+  const mask = uniforms.ofMask(withFixed(spec.mask, spec.fixed));
+  const score = spec.score && uniforms.ofScore(withFixed(spec.score, spec.fixed));
   const passes = passesOf(mask, spec.gather, spec.restSize);
   const names = namesOf(spec.declarations);
-  const unit = { ...spec, names };
+  const unit = { ...spec, names, uniforms: uniforms.all };
   const shape: KernelShape = { dtype, headDim, valueDim, knobs, segments };
   const params = new Struct('Arguments', [
     ...tensorFields,

@@ -307,13 +307,16 @@ const plan = [
   ),
   ...inFile(
     'dsl/plan/unit.ts',
-    ['columns count what tiles have', 'columns: fold(and(a, fold(not(b))))', 'columns: a'],
     ['a first tile starts before the queries', 'Math.max(queryOffset(shape), start)', 'start'],
     [
       'the last partial pool is lost',
       'pools: Math.ceil(kLen / size)',
       'pools: Math.floor(kLen / size)',
     ],
+  ),
+  ...inFile(
+    'dsl/plan/split.ts',
+    ['columns count what tiles have', 'columns: fold(and(a, fold(not(b))))', 'columns: a'],
     ['future keys have stand-ins', "fold(and(chain('and', plain), lost))", 'lost'],
   ),
   ...inFile('dsl/plan/coverage.ts', [

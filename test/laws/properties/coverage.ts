@@ -8,12 +8,7 @@ import { evaluate } from '../../../dsl/evaluate.ts';
 import type { Expression } from '../../../dsl/expression.ts';
 import { prove } from '../../../dsl/plan/coverage.ts';
 import { hullOf } from '../../../dsl/plan/split.ts';
-import {
-  boxOfTile,
-  planUnit,
-  type UnitPlan,
-  type UnitRequest,
-} from '../../../dsl/plan/unit.ts';
+import { boxOfTile, planUnit, type UnitPlan, type UnitRequest } from '../../../dsl/plan/unit.ts';
 import { type Visit, visitsOf } from '../../../dsl/plan/walk.ts';
 import { queryOffset } from '../../../dsl/shape.ts';
 import { arbitraryBinding, arbitraryShape } from '../../arbitraries.ts';

@@ -134,7 +134,11 @@ function unaryText(name: Unary, kind: 'int' | 'float', value: string, floats: Fl
 
 /** Does the value come from an integer that float32 may not hold? */
 function widensInteger(node: Expression): boolean {
-  for (const part of walk(node))
+  for (const part of walk(node)) {
     if (part.op === 'float' && part.args[0].op !== 'const') return true;
+    if (part.op === 'const' && typeof part.value === 'number' && isRounded(part.value)) return true;
+  }
   return false;
 }
+
+const isRounded = (value: number): boolean => !Object.is(Math.fround(value), value);

@@ -179,7 +179,7 @@ function searchText(atom: Expression, names: Names): string {
   if (search.form === 'block') {
     const { block, shift } = search;
     lines.push(
-      `  const int found = set_next(${set}, row.lo, row.hi, floor_div(k + ${shift}, ${block}));`,
+      `  const int found = set_next(${set}, row.lo, row.hi, floor_div(clamp_int((i64)k + ${shift}), ${block}));`,
       `  return found == NO_MEMBER ? NO_MEMBER : max(k, clamp_int((i64)found * ${block} - ${shift}));`,
     );
     return lines.join('\n');

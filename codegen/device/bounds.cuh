@@ -24,14 +24,16 @@ WARPLOOM_DEVICE Bounds bounds_mul(Bounds a, Bounds b) {
   const i64 w = (i64)a.lo * b.lo, x = (i64)a.lo * b.hi, y = (i64)a.hi * b.lo, z = (i64)a.hi * b.hi;
   return bounds_cut(min(min(w, x), min(y, z)), max(max(w, x), max(y, z)));
 }
+/** The lowest int32 by -1 leaves int32. */
+WARPLOOM_DEVICE int floor_div_cut(int a, int b) { return b == -1 ? clamp_int(-(i64)a) : floor_div(a, b); }
 WARPLOOM_DEVICE Bounds bounds_floor_div(Bounds a, Bounds b) {
   if (b.lo <= 0 && b.hi >= 0) return bounds_any();
-  const int w = floor_div(a.lo, b.lo), x = floor_div(a.lo, b.hi), y = floor_div(a.hi, b.lo), z = floor_div(a.hi, b.hi);
+  const int w = floor_div_cut(a.lo, b.lo), x = floor_div_cut(a.lo, b.hi), y = floor_div_cut(a.hi, b.lo), z = floor_div_cut(a.hi, b.hi);
   return {min(min(w, x), min(y, z)), max(max(w, x), max(y, z))};
 }
 /** Has the sign of the dividend, and is smaller than the divisor. */
 WARPLOOM_DEVICE Bounds bounds_rem(Bounds a, Bounds b) {
-  if (a.lo == a.hi && b.lo == b.hi && b.lo != 0) return bounds_of(a.lo % b.lo);
+  if (a.lo == a.hi && b.lo == b.hi && b.lo != 0) return bounds_of(b.lo == -1 ? 0 : a.lo % b.lo);
   const i64 most = max(b.lo < 0 ? -(i64)b.lo : (i64)b.lo, b.hi < 0 ? -(i64)b.hi : (i64)b.hi) - 1;
   if (b.lo == b.hi && most >= 0 && a.lo >= 0 && a.lo / (most + 1) == a.hi / (most + 1))
     return {(int)(a.lo % (most + 1)), (int)(a.hi % (most + 1))};

@@ -1,7 +1,10 @@
 // Chosen sets as bitmaps: membership, ranges, and the search for the next member by a whole warp.
 
+/** A row counted from the first one of the set; one far outside stays outside. */
+WARPLOOM_DEVICE int own_row(const SetView& set, int row) { return clamp_int((i64)row - set.row_from); }
+
 WARPLOOM_DEVICE bool set_has(const SetView& set, int row, int column) {
-  row -= set.row_from;
+  row = own_row(set, row);
   if ((u32)row >= (u32)set.rows || (u32)column >= (u32)set.columns) return false;
   return set.bits[(i64)row * set.stride + (column >> 5)] >> (column & 31) & 1u;
 }
@@ -20,8 +23,8 @@ WARPLOOM_DEVICE u32 bits_between(int word, int from, int to) {
 
 /** Is any member in rows [r0, r1] and columns [c0, c1]? True where the range is too wide to look. */
 WARPLOOM_DEVICE bool set_any(const SetView& set, int r0, int r1, int c0, int c1) {
-  r0 = max(r0 - set.row_from, 0);
-  r1 = min(r1 - set.row_from, set.rows - 1);
+  r0 = max(own_row(set, r0), 0);
+  r1 = min(own_row(set, r1), set.rows - 1);
   c0 = max(c0, 0);
   c1 = min(c1, set.columns - 1);
   if (r0 > r1 || c0 > c1) return false;
@@ -34,8 +37,8 @@ WARPLOOM_DEVICE bool set_any(const SetView& set, int r0, int r1, int c0, int c1)
 
 /** Is every (row, column) of the range a member? False where the range is too wide to look. */
 WARPLOOM_DEVICE bool set_all(const SetView& set, int r0, int r1, int c0, int c1) {
-  r0 -= set.row_from;
-  r1 -= set.row_from;
+  r0 = own_row(set, r0);
+  r1 = own_row(set, r1);
   if (r0 < 0 || r1 >= set.rows || c0 < 0 || c1 >= set.columns) return false;
   if (r1 - r0 >= MOST_SET_ROWS || c1 - c0 >= MOST_SET_COLUMNS) return false;
   for (int row = r0; row <= r1; ++row)
@@ -55,8 +58,8 @@ WARPLOOM_DEVICE u32 set_word(const SetView& set, int r0, int r1, int word) {
 
 /** The first column from `from` on that any row of [r0, r1] has, or NO_MEMBER. A whole warp asks, with equal arguments. */
 WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from) {
-  r0 = max(r0 - set.row_from, 0);
-  r1 = min(r1 - set.row_from, set.rows - 1);
+  r0 = max(own_row(set, r0), 0);
+  r1 = min(own_row(set, r1), set.rows - 1);
   from = max(from, 0);
   if (r0 > r1 || from >= set.columns) return NO_MEMBER;
   const int lane = threadIdx.x & 31;
@@ -74,8 +77,8 @@ WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from) {
 
 /** The last column up to `to` that any row of [r0, r1] has, or -1. A whole warp asks, with equal arguments. */
 WARPLOOM_DEVICE int set_previous(const SetView& set, int r0, int r1, int to) {
-  r0 = max(r0 - set.row_from, 0);
-  r1 = min(r1 - set.row_from, set.rows - 1);
+  r0 = max(own_row(set, r0), 0);
+  r1 = min(own_row(set, r1), set.rows - 1);
   to = min(to, set.columns - 1);
   if (r0 > r1 || to < 0) return -1;
   const int lane = threadIdx.x & 31;

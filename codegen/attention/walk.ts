@@ -82,13 +82,14 @@ function groupText(pass: KernelPass): string {
   const bool there = from < count;
   const Truth truth = there ? judge_columns(u, {q0, q1}, {list[from], list[to]}) : truth_of(false);
   const bool whole = from + k_tile <= count;`,
-    rest: `  const int from = walk.base + lane * k_tile * pool_size;
-  const int to = min(from + k_tile * pool_size, u.k_len) - 1;
+    rest: `  const int from = clamp_int(walk.base + (i64)lane * width);
+  const int to = (int)min(from + (i64)width, (i64)u.k_len) - 1;
   const bool there = from < u.k_len;
   const Truth truth = there ? judge_rest(u, {q0, q1}, {from, to}) : truth_of(false);
-  const bool whole = from + k_tile * pool_size <= u.k_len;`,
+  const bool whole = from + (i64)width <= u.k_len;`,
   }[pass.kind];
-  const width = pass.kind === 'rest' ? 'k_tile * pool_size' : 'k_tile';
+  // Pools may be so large that a group of their tiles reaches beyond int.
+  const width = pass.kind === 'rest' ? ['  constexpr i64 width = (i64)k_tile * pool_size;'] : [];
   const first =
     pass.kind === 'columns'
       ? []
@@ -96,7 +97,9 @@ function groupText(pass: KernelPass): string {
           '  if (walk.next >= u.k_len) return false;',
           `  const int first = keys_${pass.kind}(u, q0, q1, walk.next);`,
           '  if (first >= u.k_len) return false;',
-          unaligned ? '  walk.base = first;' : `  walk.base = first - first % (${width});`,
+          unaligned
+            ? '  walk.base = first;'
+            : `  walk.base = first - first % ${pass.kind === 'rest' ? '(int)min(width, (i64)NO_MEMBER)' : 'k_tile'};`,
         ];
   // A tile that starts where its keys start is taken; those after it as long as they are full, since
   // otherwise the next one may start later.
@@ -104,9 +107,12 @@ function groupText(pass: KernelPass): string {
     ? `  const int run = __ffs(~(walk.may & walk.full | 1u)) - 1;
   if (run > 0) walk.may &= (1u << run) - 1;
   walk.next = walk.base + (run > 0 ? run : 32) * k_tile;`
-    : `  walk.next = walk.base + 32 * ${width};`;
+    : pass.kind === 'rest'
+      ? '  walk.next = clamp_int(walk.base + 32 * width);'
+      : '  walk.next = walk.base + 32 * k_tile;';
   return [
     head,
+    ...width,
     ...first,
     truth,
     '  walk.may = __ballot_sync(FULL_WARP, truth.may);',

@@ -9,6 +9,7 @@ import { devicePrimitives } from '../../codegen/device.ts';
 import type { Kernel, Step } from '../../codegen/kernel.ts';
 import { namesOf } from '../../codegen/names.ts';
 import { type Field, Struct } from '../../codegen/struct.ts';
+import { Uniforms } from '../../codegen/uniforms.ts';
 import { unitText } from '../../codegen/unit.ts';
 import { fold } from '../../dsl/analysis/specialise.ts';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
@@ -141,6 +142,10 @@ export class Questions {
     this.#passes = plain.map(({ mask, gather, restSize }) => passesOf(mask, gather, restSize));
     const gathers = this.#passes.flat().filter(({ kind }) => kind === 'columns');
     this.#columns = gathers[0];
+    const uniforms = new Uniforms();
+    const walks = plain.map(({ mask, gather, restSize }) =>
+      walkText(passesOf(uniforms.ofMask(mask), gather, restSize), names),
+    );
     const spec = { declarations, names, perGroup: new Set<string>(), segments: false };
     // The arguments of an attention kernel that gathers columns, where any mask does.
     const set = this.#columns?.kind === 'columns' ? this.#columns.set : undefined;
@@ -162,10 +167,8 @@ export class Questions {
       '// ---- kernel ----',
       `constexpr int k_tile = ${kTile};`,
       params.text,
-      unitText(spec),
-      ...this.#passes.map((passes, i) =>
-        textOfMask(passes, masks[i]!.restSize ?? 1, i, walkText(passes, names)),
-      ),
+      unitText({ ...spec, uniforms: uniforms.all }),
+      ...this.#passes.map((passes, i) => textOfMask(passes, masks[i]!.restSize ?? 1, i, walks[i]!)),
       'extern "C" __global__ void __launch_bounds__(32) ask(const __grid_constant__ Arguments p) {',
       '  const int mask = blockIdx.x / p.units, index = blockIdx.x % p.units, unit = blockIdx.x;',
       '  const Unit u = load_unit(p, index);',

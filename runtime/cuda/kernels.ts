@@ -100,6 +100,9 @@ function statedTile({ name, knobs }: Definition): TileKnobs | undefined {
   ]);
 }
 
+/** Room for what a kernel declares beside its tiles: the unit that its threads share. */
+const ownBytes = 1024;
+
 /** The candidates in order of preference, those that the machine has room for. */
 function tilesOf(
   definition: Definition,
@@ -109,7 +112,7 @@ function tilesOf(
   const { headDim, valueDim } = spec;
   const stated = statedTile(definition);
   const tiles = (stated ? [stated] : tileCandidates(headDim, valueDim)).filter(
-    (knobs) => sharedBytes(knobs, headDim, valueDim) <= machine.blockSharedBytes,
+    (knobs) => sharedBytes(knobs, headDim, valueDim) + ownBytes <= machine.blockSharedBytes,
   );
   if (tiles.length > 0) return tiles;
   throw new DeviceError([

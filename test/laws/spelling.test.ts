@@ -1,4 +1,4 @@
-// Law 12: renaming or reformatting a mask changes neither its canonical text nor, with it, its hash.
+// Law 12: renaming or reformatting a mask changes neither its canonical text nor its CUDA text nor a hash of them.
 
 import fc from 'fast-check';
 import { afterAll } from 'vitest';

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
+import { attentionKernel } from '../../../codegen/attention/kernel.ts';
 import { type Binding, pointEnvironment } from '../../../dsl/analysis/binding.ts';
 import { fold, specialise } from '../../../dsl/analysis/specialise.ts';
 import { BitSet } from '../../../dsl/chosen.ts';
@@ -226,7 +227,24 @@ export const compiledSetsAgree = () =>
     },
   );
 
-/** Renamed and reformatted, a mask keeps its canonical text. */
+/** The CUDA C of the attention of a pattern. */
+const kernelOf = (pattern: Pattern): string =>
+  attentionKernel({
+    declarations,
+    mask: formsOf(pattern).mask,
+    score: undefined,
+    fixed: {},
+    gather: undefined,
+    restSize: undefined,
+    perGroup: new Set(),
+    dtype: 'bf16',
+    headDim: 16,
+    valueDim: 16,
+    segments: false,
+    knobs: { qTile: 16, kTile: 16, warps: 1, stages: 1, blocks: 1 },
+  }).kernel.source;
+
+/** Renamed and reformatted, a mask keeps its canonical text, and its kernel every letter. */
 export const writingChangesNothing = (modules: Modules) =>
   fc.asyncProperty(
     fc.array(fc.tuple(masks, arbitraryStyle, arbitraryStyle), { minLength: 1, maxLength: 6 }),
@@ -234,10 +252,15 @@ export const writingChangesNothing = (modules: Modules) =>
       const sources = list.flatMap(([mask, ...styles]) =>
         styles.map((style: Style) => ({ mask: printStyled(mask, declarations, style) })),
       );
-      const texts = (await modules.load(sources)).map((pattern) => textOf(formsOf(pattern).mask));
+      const made = await modules.load(sources);
+      const texts = made.map((pattern) => textOf(formsOf(pattern).mask));
+      const kernels = made.map(kernelOf);
       for (const [i, [mask]] of list.entries()) {
         assert.equal(texts[2 * i], textOf(mask));
         assert.equal(texts[2 * i + 1], textOf(mask));
+        assert.equal(kernels[2 * i + 1], kernels[2 * i]);
+        // The name of the pattern, its files, and names of the printed styles (test/laws/styles.ts).
+        assert.doesNotMatch(kernels[2 * i]!, /\brandom\b|\.ts\b|\$1|\blocal\d|\bpair\./);
       }
     },
   );

@@ -1,0 +1,186 @@
+// All kernels of the built-in patterns for one architecture, and what the compiler says of each as a table:
+// the goldens of test/golden. Registers are those of NVRTC 13.0.88; another version gives other numbers.
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { columnsKernel } from '../../codegen/attention/columns.ts';
+import { type AttentionSpec, attentionKernel } from '../../codegen/attention/kernel.ts';
+import { poolsKernel } from '../../codegen/attention/pools.ts';
+import { tileCandidates } from '../../codegen/attention/tiles.ts';
+import { zonesKernel } from '../../codegen/attention/zones.ts';
+import { estimateLaunch } from '../../codegen/estimate/index.ts';
+import type { Kernel } from '../../codegen/kernel.ts';
+import { type Definition, traceSets } from '../../dsl/definition.ts';
+import { defaultOf, isTensorInput } from '../../dsl/given.ts';
+import { patterns } from '../../patterns/index.ts';
+import { compileKernel } from '../../runtime/cuda/compiler.ts';
+import { chooseKernel, type KernelRequest, specOf } from '../../runtime/cuda/kernels.ts';
+import type { Machine } from '../../runtime/cuda/machine.ts';
+import { findNvrtc } from '../../runtime/cuda/nvrtc.ts';
+
+/** Architectures, and the most shared memory of a block in bytes. */
+export const archs = {
+  sm_80: 163 * 1024,
+  sm_89: 99 * 1024,
+  sm_90: 227 * 1024,
+  sm_100: 227 * 1024,
+} as const;
+export type Arch = keyof typeof archs;
+
+/** As `chooseKernel` sees a GPU. */
+const machineOf = (arch: Arch): Machine =>
+  ({
+    name: arch,
+    arch,
+    blockSharedBytes: archs[arch],
+    facts: async (kernel: Kernel) => {
+      const { registers, spillStores, spillLoads } = (await compileKernel(kernel, arch)).report;
+      return { registers, spillBytes: spillStores + spillLoads };
+    },
+  }) as Partial<Machine> as Machine;
+
+function numbersOf({ given }: Definition): Record<string, number> {
+  const numbers: Record<string, number> = {};
+  for (const [name, entry] of Object.entries(given))
+    if (!isTensorInput(entry)) numbers[name] = defaultOf(entry) ?? 1;
+  return numbers;
+}
+
+export function requestOf(
+  definition: Definition,
+  dim: number,
+  dtype: AttentionSpec['dtype'] = 'bf16',
+): KernelRequest {
+  const numbers = numbersOf(definition);
+  const graph = traceSets(definition, numbers);
+  const shape = { headDim: dim, valueDim: dim, dtype };
+  return { definition, numbers, graph, shape, segments: false };
+}
+
+export interface GoldenKernel {
+  /** `a-shape attention 128 bf16` */
+  readonly label: string;
+  readonly kernel: Kernel;
+  /** The tile that was chosen. */
+  readonly tile: string;
+}
+
+/** The file of the attention kernel that every machine tries first, at D = 128. */
+export function firstKernel(name: string): Kernel {
+  const spec = specOf(requestOf(patterns.get(name)!.definition, 128));
+  return attentionKernel({ ...spec, knobs: tileCandidates(128, 128)[0]! }).kernel;
+}
+
+/** The attention kernels: all patterns at D = 128, one pattern at others. Each with the tile for the machine. */
+export function attentionKernels(arch: Arch): Promise<GoldenKernel>[] {
+  const of = async (name: string, dim: number, dtype: AttentionSpec['dtype']) => {
+    const request = requestOf(patterns.get(name)!.definition, dim, dtype);
+    const { kernel, knobs } = await chooseKernel(request, machineOf(arch));
+    const { qTile, kTile, warps, stages, blocks } = knobs;
+    const tile = `${qTile}x${kTile} w${warps} s${stages} b${blocks}`;
+    return { label: `${name} attention ${dim} ${dtype}`, kernel, tile };
+  };
+  return [
+    ...[...patterns.keys()].map((name) => of(name, 128, 'bf16')),
+    ...[64, 96, 192, 256].map((dim) => of('a-shape', dim, 'bf16')),
+    of('a-shape', 128, 'fp16'),
+  ];
+}
+
+/** The other kernels: they are the same for all architectures. */
+export function otherKernels(): GoldenKernel[] {
+  const helpers: [string, Kernel][] = [
+    ['columns', columnsKernel()],
+    ['pools bf16', poolsKernel('bf16')],
+    ['pools fp16', poolsKernel('fp16')],
+    ['zones int', zonesKernel('int')],
+    ['zones float', zonesKernel('float')],
+  ];
+  const seen = new Map<string, string>();
+  for (const [name, { definition }] of patterns) {
+    if (definition.estimates.length === 0) continue;
+    const [heads, kvHeads, length, dim] = [32, 8, 32_768, 128];
+    const graph = traceSets(definition, numbersOf(definition));
+    const strides = [heads * length * dim, length * dim, dim] as const;
+    const { kernels } = estimateLaunch({
+      graphs: Array.from({ length: heads }, () => graph),
+      shape: { batch: 1, heads, kvHeads, qLen: length, kLen: length, headDim: dim, valueDim: dim },
+      dtype: 'bf16',
+      strides: { q: strides, k: [kvHeads * length * dim, length * dim, dim] },
+    });
+    // Kernels that several patterns use stand with the first.
+    for (const kernel of kernels) {
+      if (seen.has(kernel.source)) continue;
+      const taken = [...seen.values()].filter((label) =>
+        label.startsWith(`${name} ${kernel.name}`),
+      );
+      const label = `${name} ${kernel.name}${taken.length > 0 ? ` (${taken.length + 1})` : ''}`;
+      seen.set(kernel.source, label);
+      helpers.push([label, kernel]);
+    }
+  }
+  return helpers.map(([label, kernel]) => ({ label, kernel, tile: '' }));
+}
+
+export interface GoldenRow {
+  readonly label: string;
+  readonly spillBytes: number;
+  readonly sharedBytes: number;
+  readonly line: string;
+}
+
+/** One row a kernel: the tile, registers of a thread, bytes spilled, and bytes of shared memory of a block. */
+export async function rowsOf(arch: Arch): Promise<GoldenRow[]> {
+  const row = async ({ label, kernel, tile }: GoldenKernel): Promise<GoldenRow> => {
+    const { report } = await compileKernel(kernel, arch);
+    const { registers, spillStores, spillLoads, staticShared } = report;
+    const spillBytes = spillStores + spillLoads;
+    const shared = kernel.sharedBytes + staticShared;
+    const numbers = [registers, spillBytes, shared].map((n) => String(n).padStart(9)).join('');
+    return {
+      label,
+      spillBytes,
+      sharedBytes: shared,
+      line: `${label.padEnd(46)}${tile.padEnd(17)}${numbers}`,
+    };
+  };
+  const all = [...attentionKernels(arch), ...otherKernels()];
+  return Promise.all(all.map(async (one) => row(await one)));
+}
+
+/** How to keep a change that is meant. */
+export const howToUpdate = 'npx vitest run --config test/vitest.config.ts test/codegen/golden -u';
+
+/** The table as kept in test/golden. */
+export const tableOf = (arch: Arch, rows: readonly GoldenRow[]): string =>
+  [
+    `# ${arch}, NVRTC 13.0.88. After a change that is meant: ${howToUpdate}`,
+    `${'# kernel'.padEnd(46)}${'tile'.padEnd(17)}${'registers'.padStart(9)}${'spilled'.padStart(9)}${'shared'.padStart(9)}`,
+    ...rows.map(({ line }) => line),
+    '',
+  ].join('\n');
+
+/** The tests of one architecture; each has a file of its own, so that they run side by side. */
+export function testResources(arch: Arch): void {
+  describe(`the kernels for ${arch}`, () => {
+    let rows: readonly GoldenRow[] = [];
+    beforeAll(async () => {
+      rows = await rowsOf(arch);
+    }, 240_000);
+
+    it('need the registers and the shared memory of test/golden', async ({ skip }) => {
+      const { version } = await findNvrtc();
+      skip(version !== '13.0', `NVRTC ${version} gives other numbers than 13.0`);
+      await expect(tableOf(arch, rows), howToUpdate).toMatchFileSnapshot(
+        `../golden/resources-${arch}.txt`,
+      );
+    });
+
+    it('have room for all in registers', () => {
+      expect(rows.filter(({ spillBytes }) => spillBytes > 0)).toEqual([]);
+    });
+
+    it('fit a block', () => {
+      expect(rows.filter(({ sharedBytes }) => sharedBytes > archs[arch])).toEqual([]);
+    });
+  });
+}

@@ -252,6 +252,8 @@ const edges: Readonly<Record<string, Mask>> = {
   'a choice of floats': ({ q, k }, { noise, level }) => (k < q ? noise.at(k) : level) >= level,
   'what belongs to heads': ({ q, k, head, kvHead, batch }, { weight }) =>
     k <= q - 3 * head + kvHead && weight.at(head) < k + batch,
+  'queries up to the first of a tile, and from the last on': ({ q, k }) =>
+    (q <= 16 && k < 9) || (q >= 31 && k > 30),
   'rows and lengths': ({ row, k, qLen, kLen }) => row >= qLen - 5 || kLen - k <= row,
   'equal truths': ({ q, k }, { columns }) => columns.has(k) === (q % 3 === 1),
 };

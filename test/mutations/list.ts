@@ -3,20 +3,10 @@
 
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of source files
 
-export interface Mutation {
-  /** Also its name, with --only: `interval: lt is never false at the edge`. */
-  readonly why: string;
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
+import { codegen } from './codegen.ts';
+import { inFile, type Mutation } from './mutation.ts';
 
-type Fault = readonly [why: string, find: string, replace: string];
-
-const inFile = (file: string, ...faults: readonly Fault[]): Mutation[] => {
-  const topic = file.replace(/^.*\/([\w-]+)\.ts$/, '$1');
-  return faults.map(([why, find, replace]) => ({ why: `${topic}: ${why}`, file, find, replace }));
-};
+export type { Mutation };
 
 const lift = [
   ...inFile(
@@ -490,4 +480,11 @@ const estimate = [
   ]),
 ];
 
-export const mutations: readonly Mutation[] = [...lift, ...analysis, ...plan, ...cpu, ...estimate];
+export const mutations: readonly Mutation[] = [
+  ...lift,
+  ...analysis,
+  ...plan,
+  ...cpu,
+  ...estimate,
+  ...codegen,
+];

@@ -34,6 +34,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['dsl/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/', ['test/runtime/heads', 'test/diagnostics/', 'test/laws/devices']],
+  ['codegen/', ['test/codegen/attention', 'test/codegen/analysis']],
 ];
 
 const stepsOf = (file: string): string[][] => [
@@ -66,8 +67,12 @@ async function copyOfProject(): Promise<string> {
 function firstFailure(folder: string, tests: readonly string[]): Promise<string | undefined> {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
   const options = ['--config', 'test/vitest.config.ts', '--bail', '1', '--maxWorkers', '1'];
-  // The list's own test fails for every fault that was made.
-  const args = [vitest, 'run', ...options, '--exclude', 'test/mutations/**', ...tests];
+  // The list's own test fails for every fault that was made, goldens for every text that changed.
+  const excluded = ['test/mutations/**', 'test/codegen/golden-*'].flatMap((one) => [
+    '--exclude',
+    one,
+  ]);
+  const args = [vitest, 'run', ...options, ...excluded, ...tests];
   const env = { ...process.env, WARPLOOM_SEED: '1', NO_COLOR: '1', CI: '1' };
   return new Promise((settle, reject) => {
     const child = spawn(process.execPath, args, { cwd: folder, env });

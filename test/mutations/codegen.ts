@@ -1,0 +1,203 @@
+// Deliberate faults of generated code: the search for keys, the judgement of tiles, the attention kernel and
+// its helpers. Each is executed on the CPU; that a text changed is not enough, so goldens do not count.
+
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of source files
+
+import { inFile, type Mutation } from './mutation.ts';
+
+const analysis = [
+  ...inFile(
+    'codegen/keys.ts',
+    [
+      'keys end before the last query',
+      '`  high = min(high, q1 - (${rest}));`',
+      '`  high = min(high, q0 - (${rest}));`',
+    ],
+    [
+      'keys start at the last query',
+      '`  low = max(low, q0 + ${rest});`',
+      '`  low = max(low, q1 + ${rest});`',
+    ],
+    ['a bound at 0 fails', '`q0 + ${rest} > 0`', '`q0 + ${rest} >= 0`'],
+    ['or is the later key', 'min(${all}, ${part})', 'max(${all}, ${part})'],
+    [
+      'a member gives its last key',
+      'clamp_int((i64)found - rest.hi)',
+      'clamp_int((i64)found - rest.lo)',
+    ],
+    [
+      'members are sought from too low on',
+      'clamp_int((i64)rest.hi - k)',
+      'clamp_int((i64)rest.lo - k)',
+    ],
+    ['a block starts late', '(i64)found * ${block} - ${shift}', '(i64)found * ${block} + ${shift}'],
+    [
+      'rows are positions',
+      "binary('sub', index('q'), binary('sub',",
+      "binary('sub', index('q'), binary('add',",
+    ],
+  ),
+  ...inFile(
+    'codegen/bounds.ts',
+    ['row is q', "'bounds_sub(q, bounds_of(u.offset))'", "'q'"],
+    ['min is max', "min: 'bounds_min',", "min: 'bounds_max',"],
+    ["'not equal' is 'equal'", '`truth_not(${same})` : same', '`${same}` : same'],
+  ),
+  ...inFile('codegen/expression.ts', [
+    'integers are compared as float32',
+    "node.args.some(widensInteger) ? 'double' : 'float'",
+    "node.args.some(widensInteger) ? 'float' : 'float'",
+  ]),
+  ...inFile('codegen/device/integers.cuh', [
+    'quotients round to zero',
+    '(a % b != 0 && (a < 0) != (b < 0) ? 1 : 0)',
+    '0',
+  ]),
+  ...inFile(
+    'codegen/device/bounds.cuh',
+    ['less is certain at the edge', 'a.hi >= b.lo}; }', 'a.hi > b.lo}; }'],
+    [
+      'at most is impossible at the edge',
+      '{a.lo <= b.hi, a.hi > b.lo}; }',
+      '{a.lo < b.hi, a.hi > b.lo}; }',
+    ],
+    ['NaN is comparable', 'a.hi > b.lo || a.nan || b.nan}', 'a.hi > b.lo}'],
+    [
+      'a difference of equal ends',
+      '(i64)a.lo - b.hi, (i64)a.hi - b.lo',
+      '(i64)a.lo - b.lo, (i64)a.hi - b.hi',
+    ],
+    ['a set with some has all', '!(any && set_all(', '!(any || set_all('],
+    [
+      'rests are not negative',
+      'const i64 lo = a.lo >= 0 ? 0 : max(-most, (i64)a.lo)',
+      'const i64 lo = 0',
+    ],
+  ),
+  ...inFile(
+    'codegen/device/sets.cuh',
+    [
+      'the last bit of a range is left out',
+      '>> (word * 32 + 31 - to);',
+      '>> (word * 32 + 31 - to + (to > 0 ? 1 : 0));',
+    ],
+    ['backwards is forwards', 'return (last - owner) * 32 + 31', 'return (last + owner) * 32 + 31'],
+    ['a set has all beyond its rows', 'if (r0 < 0 || r1 >= set.rows || c0 < 0', 'if (c0 < 0'],
+  ),
+  ...inFile(
+    'codegen/device/tensors.cuh',
+    ['the largest value is not looked at', 'max(found.hi, known.y)}', 'found.hi}'],
+    ['there is nothing outside', 'if (from < 0 || to >= size) found = bounds_of(0);', ''],
+    ['a zone has no NaN', 'found.nan || unsure}', 'found.nan}'],
+  ),
+  ...inFile(
+    'codegen/attention/walk.ts',
+    ['the last tile is full', 'there && !truth.may_not && whole', 'there && !truth.may_not'],
+    [
+      'a tile is left out after 32',
+      "'  walk.next = walk.base + 32 * k_tile;'",
+      "'  walk.next = walk.base + 33 * k_tile;'",
+    ],
+    [
+      'a pool without its last key is dropped',
+      'for (int k = from; k <= to; ++k)',
+      'for (int k = from; k < to; ++k)',
+    ],
+  ),
+];
+
+const attention = [
+  ...inFile(
+    'codegen/attention/kernel-text.ts',
+    [
+      'the bits of the mask are exchanged',
+      '(bits[i][half] >> j & 1u)',
+      '(bits[i][half] >> (j ^ 1) & 1u)',
+    ],
+    [
+      'a lane masks the row of another',
+      'allowed(u, visit, q + 16 * i + 8 * half, key)',
+      'allowed(u, visit, q + 16 * i, key)',
+    ],
+    [
+      'copies of V are not waited for',
+      "${apply.length > 0 ? '\\n' : ''}    copy_wait<2 * (stages - 1)>();\n",
+      "${apply.length > 0 ? '\\n' : ''}",
+    ],
+    [
+      'copies of K are not waited for',
+      '    copy_wait<2 * (stages - 1)>();\n    __syncthreads();\n    copy_v(',
+      '    __syncthreads();\n    copy_v(',
+    ],
+    ['warps do not meet before K is replaced', '    __syncthreads();\n    copy_k(', '    copy_k('],
+    ['the scale is forgotten', '`p.scale * ${log2OfE}`', 'log2OfE'],
+    ['pools weigh as one key', '        s[i][j][e] += more;\n', ''],
+    [
+      'the log-sum forgets the maximum',
+      'highest[i][half] * scale * 0.6931471805599453f + __logf(total)',
+      '__logf(total)',
+    ],
+    ['a sum is not rescaled', '      sum[i][1] *= factor[i][1];\n', ''],
+    [
+      'outputs are not rescaled',
+      'out[i][j][e] *= factor[i][e >> 1]',
+      'out[i][j][e] *= factor[i][0]',
+    ],
+    [
+      'an empty row is NaN',
+      'checked && now == NEGATIVE_INFINITY ? 0.f : now * scale',
+      'now * scale',
+    ],
+    [
+      'keys beyond the end are seen',
+      'return key < u.k_len && allowed_${kind}(u, q, key);',
+      'return allowed_${kind}(u, q, key);',
+    ],
+    [
+      'weights of the second half go nowhere',
+      'sum[i][e >> 1] += s[i][j][e];',
+      'sum[i][0] += s[i][j][e];',
+    ],
+  ),
+  ...inFile(
+    'codegen/unit.ts',
+    ['KV heads are shared by turns', 'u.head / (p.heads / p.kv_heads)', 'u.head % p.kv_heads'],
+    [
+      'all heads have the numbers of the first',
+      'p.params + (i64)u.head * p.params_stride',
+      'p.params',
+    ],
+    [
+      'sets of all batch entries are those of the first',
+      "'u.batch * p.heads + u.head'",
+      "'u.head'",
+    ],
+  ),
+  ...inFile(
+    'codegen/attention/launch.ts',
+    ['tiles count from row 0', 'Math.floor(queryOffset(shape) / knobs.qTile)', '0'],
+    ['numbers of heads overwrite each other', '[head * names.length + i]', '[i]'],
+  ),
+  ...inFile('codegen/attention/columns.ts', [
+    'a member takes the place of the next',
+    'int at = before + sum - own;',
+    'int at = before + sum - own + (lane == 31);',
+  ]),
+  ...inFile('codegen/attention/pools.ts', [
+    'the last pool is as large as the others',
+    '(float)(to - from)',
+    '(float)p.size',
+  ]),
+  ...inFile('codegen/attention/zones.ts', [
+    'a zone lacks its last value',
+    'to = min(from + ${zoneSize}, p.size)',
+    'to = min(from + ${zoneSize} - 1, p.size)',
+  ]),
+  ...inFile('codegen/uniforms.ts', [
+    'different parts are one',
+    'this.#known.get(key) ??',
+    '[...this.#known.values()][0] ??',
+  ]),
+];
+
+export const codegen: readonly Mutation[] = [...analysis, ...attention];

@@ -11,6 +11,7 @@ import { patterns } from '../../../patterns/index.ts';
 import { compile } from '../../../runtime/attend.ts';
 import { errorBound } from '../../../runtime/bound.ts';
 import { estimateSets } from '../../../runtime/cpu/estimate/index.ts';
+import { readChosen } from '../../../runtime/cuda/sets.ts';
 import type { Device } from '../../../runtime/device.ts';
 import { checkInputs, graphsPerHead } from '../../../runtime/inputs.ts';
 import { planCall } from '../../../runtime/plans.ts';
@@ -128,6 +129,7 @@ export async function checkBuiltIn(device: Device, one: BuiltInCall): Promise<vo
   const attend = await compile(pattern, { heads, kvHeads, headDim, valueDim, dtype, device });
   const inputs = tensorsOfCall(definition, call);
   const result = await attend(inputs, params);
+  await readChosen(result.chosen);
   if (definition.estimates.length > 0) {
     const { q, k, shape, params: bound } = checkInputs(definition, inputs, params);
     const graphs = graphsPerHead(definition, bound, shape);

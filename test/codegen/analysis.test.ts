@@ -240,6 +240,8 @@ const edges: Readonly<Record<string, Mask>> = {
     columns.has(k - 20) || distances.has(q - k) || columns.has(-k),
   'members beyond the domain': ({ q, k }, { columns, blocks, window }) =>
     columns.has(2147483647 - k) || columns.has(window) || blocks.has(-q, k),
+  'members that move with the query': ({ q, k }, { columns }) => columns.has(k + q - 40),
+  'members that move against the query': ({ q, k }, { distances }) => distances.has(40 + k - q),
   'distances from the end of a group': ({ q, k }, { distances }) =>
     k <= q && distances.has((Math.floor(q / 8) + 1) * 8 - 1 - k),
   'integers that float32 does not have': ({ k }, { noise }) =>

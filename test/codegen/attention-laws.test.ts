@@ -20,6 +20,7 @@ import { arbitraryCalls, tensorsOfCall } from '../../runtime/testing/calls.ts';
 import type { CallData } from '../laws/arbitraries.ts';
 import { tensorsOf } from '../laws/arbitraries.ts';
 import { attendWith, boundOf, huge, type Numbers, overwrite } from '../laws/attention.ts';
+import { runs } from '../laws/settings.ts';
 
 const device = await openDevice('emulated:sm_80');
 afterAll(() => device.dispose());
@@ -259,9 +260,9 @@ it.each(plain.map((one) => [one.name, one] as const))(
   'the pattern %s agrees with the oracle',
   async (_, { name, definition }) => {
     const made = { name, definition: { ...definition, knobs: { ...definition.knobs, ...knobs } } };
-    const seed = Number(process.env.WARPLOOM_SEED ?? Math.floor(Math.random() * 2 ** 30));
+    const { numRuns, seed = Math.floor(Math.random() * 2 ** 30) } = runs(12);
     const calls = arbitraryCalls(definition, { dtype: 'bf16', headDims: [16], longest: 140 });
-    for (const call of fc.sample(calls, { numRuns: 12, seed })) {
+    for (const call of fc.sample(calls, { numRuns, seed })) {
       const { heads, kvHeads, headDim, valueDim } = call.shape;
       const options = { heads, kvHeads, headDim, valueDim, dtype: 'bf16', device } as const;
       const inputs = tensorsOfCall(definition, call);

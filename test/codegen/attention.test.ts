@@ -2,7 +2,7 @@
 // shapes, against the float64 oracle.
 
 import fc from 'fast-check';
-import { afterAll, describe, it } from 'vitest';
+import { afterAll, describe } from 'vitest';
 import { mentions, walk } from '../../dsl/expression.ts';
 import { splitColumns } from '../../dsl/plan/split.ts';
 import type { Knobs } from '../../dsl/schedule.ts';
@@ -15,12 +15,12 @@ import {
   type RandomPattern,
 } from '../laws/arbitraries.ts';
 import { checkCall } from '../laws/properties/devices.ts';
+import { law, runs } from '../laws/settings.ts';
 
 const device = await openDevice('emulated:sm_80');
 afterAll(() => device.dispose());
 
-const seed = Number(process.env.WARPLOOM_SEED ?? Math.floor(Math.random() * 2 ** 30));
-const calls = 25 * Number(process.env.WARPLOOM_RUNS ?? 1);
+const { numRuns, seed = Math.floor(Math.random() * 2 ** 30) } = runs(25);
 
 const tile = (qTile: number, kTile: number, warps: number, stages: number): Knobs => ({
   qTile,
@@ -66,13 +66,13 @@ function patternWith(feature: Feature, own: number): RandomPattern {
 describe.each(kernels.map((kernel, i) => ({ ...kernel, i })))(
   '$feature, $knobs.qTile queries and $knobs.kTile keys, $knobs.warps warps, $knobs.stages stages, $dims, $dtype',
   ({ knobs, dims: [headDim, valueDim], dtype, feature, i }) => {
-    it('agrees with the oracle', async () => {
+    law('agrees with the oracle', async () => {
       const own = seed + i;
       const drawn = patternWith(feature, own);
       const gather = features.columns(drawn) ? { gather: 'columns' } : {};
       const pattern = { ...drawn, knobs: { ...knobs, ...gather } };
       const shapes = arbitraryShape({ tile: 32, most: 140, least: 0, heads: 4 });
-      for (const data of fc.sample(arbitraryCallData(shapes), { numRuns: calls, seed: own })) {
+      for (const data of fc.sample(arbitraryCallData(shapes), { numRuns, seed: own })) {
         const shape = { ...data.shape, headDim, valueDim };
         const call: RandomCall = { pattern, data: { ...data, shape, dtype } };
         try {

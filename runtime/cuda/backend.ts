@@ -94,7 +94,7 @@ export class CudaBackend implements Backend {
         machine.run(attention.ready, {
           ...tensors.places,
           ...own.places,
-          ...(workspace ? placesOf(attention.workspace, workspace.address) : {}),
+          ...placesOf(attention.workspace, workspace?.address ?? 0),
           ...attention.constantPlaces,
           ...setPlaces(machine, sets),
           out: result.address,
@@ -165,7 +165,7 @@ export class CudaBackend implements Backend {
     this.#machine.run(ready, {
       ...tensors.places,
       ...placesOf(results, block.address),
-      ...(scratch ? placesOf(workspace, scratch.address) : {}),
+      ...placesOf(workspace, scratch?.address ?? 0),
     });
     if (scratch) this.#machine.free(scratch);
     const verdict: Verdict = {

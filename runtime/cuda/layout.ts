@@ -15,7 +15,8 @@ export function layoutOf(buffers: readonly Buffer[]): Layout {
   let bytes = 0;
   for (const { name, bytes: own } of buffers) {
     offsets[name] = bytes;
-    bytes += Math.ceil(own / alignment) * alignment;
+    // An empty buffer has a place too: launches name it.
+    bytes += Math.ceil(Math.max(1, own) / alignment) * alignment;
   }
   return { bytes, offsets };
 }

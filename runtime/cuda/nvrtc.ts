@@ -72,7 +72,7 @@ export class Nvrtc {
   async compile({ source, name, arch, options = [] }: CompileRequest): Promise<CompiledSource> {
     this.#check(arch);
     const path = `${name}.cu`;
-    const all = [`--gpu-architecture=${arch}`, '--std=c++17', ...options];
+    const all = [`--gpu-architecture=${arch}`, '--std=c++17', ...this.#ownOptions(), ...options];
     const { status, reason, log, cubin, ptx } = await this.#native.compile(source, path, all);
     if (status === 0) return { cubin, ptx, log };
     // A suffix that the architecture does not have: sm_80a.
@@ -86,6 +86,11 @@ export class Nvrtc {
       ]);
     }
     throw refusal({ name, path, source, log, reason });
+  }
+
+  /** From 13 on NVRTC has a cache of its own, and what it takes from there comes without a report. */
+  #ownOptions(): readonly string[] {
+    return Number.parseInt(this.version, 10) >= 13 ? ['--no-cache'] : [];
   }
 
   #check(arch: string): void {

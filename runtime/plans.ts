@@ -13,7 +13,7 @@ import type { RowSource } from './cpu/rows.ts';
 import type { FloatType } from './dtype.ts';
 import { type AttentionInputs, checkAllInputs } from './inputs.ts';
 import { jobOf } from './launch.ts';
-import { type AnySets, type CallOptions, chosenOf, partsOf, setsOf } from './parts.ts';
+import { type AnySets, type CallOptions, chosenOf, type Part, partsOf, setsOf } from './parts.ts';
 import { type Tensor, tensor } from './tensor.ts';
 
 /** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
@@ -45,6 +45,30 @@ export interface PlannedCall {
 const isSizes = (inputs: AttentionInputs<AnySets> | CallSizes): inputs is CallSizes =>
   !('q' in inputs);
 
+/** A call, checked: what it is about, without any plan. */
+export interface CheckedCall {
+  readonly parts: readonly Part[];
+  readonly inputs: ReturnType<typeof checkAllInputs>;
+  readonly shape: LaunchShape;
+  readonly dtype: FloatType;
+}
+
+/** Checks a call of tensors, or of sizes alone. Throws what `compile` and a call of it throw of inputs. */
+export function checkCall(
+  pattern: AnyPattern | HeadPatterns,
+  inputs: AttentionInputs<AnySets> | CallSizes,
+  params: ParameterValues | Readonly<Record<string, unknown>> = {},
+): CheckedCall {
+  const tensors = isSizes(inputs) ? standIns(inputs) : inputs;
+  const heads = isSizes(inputs) ? inputs.shape.heads : (inputs.q.shape[1] ?? 0);
+  const parts = partsOf(pattern, heads);
+  for (const { definition } of parts) lifted(definition);
+  const definitions = parts.map(({ definition }) => definition);
+  const call = checkAllInputs(definitions, tensors, params);
+  const shape = isSizes(inputs) ? inputs.shape : call.shape;
+  return { parts, inputs: { ...call, shape }, shape, dtype: call.q.dtype as FloatType };
+}
+
 /**
  * Checks a call and plans all its units; an estimate runs where tensors are given without `chosen`.
  * Throws what `compile` and a call of it throw; ShapeError T011 for sizes alone and an estimate.
@@ -57,24 +81,14 @@ export async function planCall(
 ): Promise<PlannedCall> {
   const { chosen } = inputs;
   const isPerHead = isHeadPatterns(pattern);
-  const tensors = isSizes(inputs) ? standIns(inputs) : inputs;
-  const heads = isSizes(inputs) ? inputs.shape.heads : (inputs.q.shape[1] ?? 0);
-  const parts = partsOf(pattern, heads);
-  for (const { definition } of parts) lifted(definition);
-  const call = checkAllInputs(
-    parts.map(({ definition }) => definition),
-    tensors,
-    params,
-  );
-  const shape = isSizes(inputs) ? inputs.shape : call.shape;
-  const dtype = call.q.dtype as FloatType;
+  const { parts, inputs: call, shape, dtype } = checkCall(pattern, inputs, params);
   const planned: PlannedPart[] = [];
   for (const [i, part] of parts.entries()) {
     const { definition, heads: headList } = part;
     const given = call.given[i]!;
     // Sizes alone have no keys to choose from: their sets are passed, or missing (T011).
     const passed = chosenOf(chosen, isPerHead, i) ?? (isSizes(inputs) ? {} : undefined);
-    const sets = await setsOf(part, { ...call, shape }, given, passed, options);
+    const sets = await setsOf(part, call, given, passed, options);
     const rows = (dim: number): RowSource => ({ data: none, dtype, strides: [], dim });
     const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];
     const buffers = { q, k: q, v, out: v, lse: none };

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Definition } from '../../dsl/definition.ts';
 import { type Diagnostic, diagnostic, ShapeError, throwIfAny } from '../../dsl/diagnostic.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import type { Device } from '../device.ts';
 import type { FloatType, Layout } from '../dtype.ts';
 import { openSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
@@ -24,7 +25,8 @@ export interface InputFlags {
   readonly length?: number;
   readonly layout: Layout;
   readonly seed: number;
-  readonly dtype: FloatType;
+  /** Left out, the usual one of the device. */
+  readonly dtype?: FloatType;
   readonly tensor?: readonly (readonly [name: string, file: string])[];
 }
 
@@ -63,9 +65,10 @@ export function addInputOptions(command: Command, { length }: { length: boolean 
   );
   add(new Option('--seed <n>', 'of the random tensors').argParser(sizeFrom).default(0));
   return add(
-    new Option('--dtype <type>', 'of the random tensors')
-      .choices(['fp32', 'fp16', 'bf16'])
-      .default('fp32'),
+    new Option(
+      '--dtype <type>',
+      'of the random tensors (default: fp32 on the CPU, bf16 elsewhere)',
+    ).choices(['fp32', 'fp16', 'bf16']),
   );
 }
 
@@ -112,18 +115,22 @@ export function randomShape({ random, length }: InputFlags): LaunchShape | undef
   return { batch, heads, kvHeads, qLen: length, kLen: length, headDim: 64, valueDim: 64 };
 }
 
+/** What random tensors are made of where nobody says: CUDA has no kernel for fp32. */
+export const usualDtype = ({ kind }: Device): FloatType => (kind === 'cpu' ? 'fp32' : 'bf16');
+
 /**
- * All tensors of the call. Throws UsageError where the flags name none, ShapeError T004 for a captured
+ * All tensors of the call; random ones are `usual` where the flags name no dtype. Throws UsageError where the flags name none, ShapeError T004 for a captured
  * tensor that is not given, and what loading throws.
  */
 export async function loadInputs(
   flags: InputFlags,
   definitions: readonly Definition[],
+  usual: FloatType = 'fp32',
 ): Promise<AttentionInputs> {
   const { q, k, v, input } = flags;
   const shape = randomShape(flags);
   const captured = await loadCaptured(flags, definitions);
-  if (shape) return { ...captured, ...randomTensors(shape, flags) };
+  if (shape) return { ...captured, ...randomTensors(shape, { dtype: usual, ...flags }) };
   const files = input === undefined ? { q, k, v } : inOneFile(input, ['q', 'k', 'v']);
   const missing = Object.entries(files).filter(([, file]) => file === undefined);
   if (missing.length === 3) {
@@ -172,12 +179,12 @@ export async function sizesOrInputs(
   if (!shape || definitions.some(({ estimates }) => estimates.length > 0)) {
     return loadInputs(all, definitions);
   }
-  return { ...(await loadCaptured(all, definitions)), shape, dtype: all.dtype };
+  return { ...(await loadCaptured(all, definitions)), shape, dtype: all.dtype ?? 'fp32' };
 }
 
 function randomTensors(
   { batch, heads, kvHeads, qLen, kLen, headDim, valueDim }: LaunchShape,
-  { seed, dtype }: InputFlags,
+  { seed, dtype }: InputFlags & { readonly dtype: FloatType },
 ): { q: Tensor; k: Tensor; v: Tensor } {
   // Three seeds of its own for each seed of the command.
   const make = (shape: number[], i: number) => tensor.random(shape, { seed: 3 * seed + i, dtype });

@@ -32,7 +32,7 @@ export interface OracleCall {
   readonly inputs: AttentionInputs;
   readonly params: Readonly<Record<string, number | readonly number[]>>;
   /** For the sets that the run used. */
-  readonly planned: PlannedCall;
+  readonly planned: Pick<PlannedCall, 'shape' | 'dtype' | 'chosen'>;
 }
 
 /** Rows of a head at a time; each step reads all keys once more, which so many rows outweigh. */

@@ -1,19 +1,22 @@
 // `warploom run`: one call of a pattern, what it visited and how long it took; checked and kept if asked.
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import { isHeadPatterns } from '../../dsl/heads.ts';
 import type { Pattern } from '../../dsl/pattern.ts';
 import { grouped, percent, unitNames } from '../../dsl/plan/explain.ts';
 import { type AttendResult, compile } from '../attend.ts';
-import { type Device, deviceKinds, openDevice } from '../device.ts';
+import type { GpuDevice } from '../cuda/device.ts';
+import { type Device, openDevice } from '../device.ts';
 import { type Explanation, explainPlans } from '../explain.ts';
 import { writeSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
-import { type PlannedCall, planCall } from '../plans.ts';
+import type { AnySets } from '../parts.ts';
+import { checkCall, type PlannedCall, planCall } from '../plans.ts';
+import { deviceData, deviceHelp, timeOn, uploaded } from './devices.ts';
 import { exit } from './failure.ts';
 import { checkPlace } from './files.ts';
-import { addInputOptions, type InputFlags, loadInputs, sizeFrom } from './inputs.ts';
+import { addInputOptions, type InputFlags, loadInputs, sizeFrom, usualDtype } from './inputs.ts';
 import { type Check, checkOutput } from './oracle.ts';
 import type { Values } from './parameters.ts';
 import type { Target } from './target.ts';
@@ -41,7 +44,7 @@ export const run: PatternVerb<RunFlags> = {
   addOptions(command: Command) {
     addInputOptions(command, { length: false });
     command
-      .addOption(new Option('--device <name>', 'where to run').choices([...deviceKinds]))
+      .option('--device <name>', deviceHelp)
       .option(
         '--threads <n>',
         'worker threads; 0 works without any (default: one per core)',
@@ -55,13 +58,13 @@ export const run: PatternVerb<RunFlags> = {
   async act(target, params, flags, context) {
     const { terminal } = context;
     if (flags.out !== undefined) checkPlace(flags.out);
-    const inputs = await loadInputs(flags, target.definitions);
     const { threads } = flags;
     const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
     try {
-      const made = await attendTo({ target, inputs, params, device, context });
-      const { planned, result } = made;
-      const plans = explainPlans(planned, { proveTiles: 0 });
+      const inputs = await loadInputs(flags, target.definitions, usualDtype(device));
+      const request = { target, inputs, params, device, context };
+      const made = await (device.kind === 'cpu' ? attendTo(request) : attendOn(request, device));
+      const { result } = made;
       const isChecked = flags.check === true || flags.checkRows !== undefined;
       const check = isChecked
         ? await checkOf({ target, inputs, params }, made, flags, context)
@@ -79,7 +82,6 @@ export const run: PatternVerb<RunFlags> = {
         inputs,
         device,
         ...made,
-        plans,
         check,
         file: flags.out,
       };
@@ -99,10 +101,12 @@ function rowsFrom(text: string): number {
 }
 
 interface Made {
-  readonly planned: PlannedCall;
-  readonly result: AttendResult;
-  /** Milliseconds of the estimate with the plans, and of attention. */
-  readonly ms: { readonly estimate: number; readonly attention: number };
+  readonly planned: Pick<PlannedCall, 'shape' | 'dtype' | 'chosen'>;
+  /** Undefined where planning on the host would take longer than anybody waits. */
+  readonly plans: Explanation | undefined;
+  readonly result: AttendResult<AnySets>;
+  /** The estimate, on the CPU with the plans, and attention. */
+  readonly ms: { readonly estimate: number; readonly attention: number; readonly device?: number };
 }
 
 interface Request {
@@ -141,7 +145,43 @@ async function attendTo({ target, inputs, params, device, context }: Request): P
   );
   attending.done();
   const ms = { estimate: middle - start, attention: performance.now() - middle };
-  return { planned, result, ms };
+  return { planned, plans: explainPlans(planned, { proveTiles: 0 }), result, ms };
+}
+
+/** Query rows of all heads up to which a report has plans where they are made for it alone. */
+const mostPlannedRows = 2 ** 20;
+
+/** Everything on a device that is not the CPU: tensors brought over once, sets chosen there, times there. */
+async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
+  const { target, inputs, params, context } = request;
+  const { pattern } = target;
+  const { shape, dtype } = checkCall(pattern, inputs, params);
+  const attend = await compile(pattern as Pattern, { ...shape, dtype, device });
+  const there = await uploaded(inputs, device);
+  const call = { signal: context.signal };
+  let chosen: AnySets = isHeadPatterns(pattern) ? [] : {};
+  let estimate = 0;
+  if (target.definitions.some(({ estimates }) => estimates.length > 0)) {
+    // Once to compile: what a call costs is what the next one takes.
+    if (device.kind === 'cuda') await attend.estimate(there, params, call);
+    const timed = await timeOn(device, () => attend.estimate(there, params, call));
+    chosen = timed.value as AnySets;
+    estimate = timed.hostMs;
+  }
+  const given = { ...there, chosen: chosen as ChosenSetsData };
+  if (device.kind === 'cuda') {
+    const { out, lse } = await attend(given, params, call);
+    for (const tensor of [out, lse]) tensor.dispose();
+  }
+  const { value, hostMs, deviceMs } = await timeOn(device, () => attend(given, params, call));
+  const planned = { shape, dtype, chosen };
+  const rows = shape.batch * shape.heads * shape.qLen;
+  const plans =
+    rows > mostPlannedRows
+      ? undefined
+      : explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 });
+  const ms = { estimate, attention: hostMs, ...(deviceMs !== undefined && { device: deviceMs }) };
+  return { planned, plans, result: value, ms };
 }
 
 async function checkOf(
@@ -166,36 +206,49 @@ interface Report extends Made {
   readonly inputs: AttentionInputs;
   readonly params: Values;
   readonly device: Device;
-  readonly plans: Explanation;
   readonly check: Check | undefined;
   readonly file: string | undefined;
 }
 
 function textOf({ target, device, planned, plans, ms, check, file }: Report): string {
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = planned.shape;
-  const lines = plans.parts.map(({ pattern, launch }) => {
-    const values = Object.entries(launch.groups[0]?.summary.params ?? {});
-    const same = values.filter(([name, value]) =>
-      launch.groups.every(({ summary }) => summary.params[name] === value),
-    );
-    const shown = same.map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(', ');
-    return shown ? `${pattern}  (${shown})` : pattern;
-  });
+  const lines = plans ? plans.parts.map(titleOf) : [target.name];
   const dims = headDim === valueDim ? `${headDim}` : `${headDim}/${valueDim}`;
   const sizes = `batch ${batch}, heads ${heads}/${kvHeads}, ${grouped(qLen)} queries x ${grouped(kLen)} keys, dim ${dims}`;
   lines.push(
     `${sizes}, ${planned.dtype}; ${device.description}`,
     '',
-    tableOf(plans, batch, heads),
+    plans
+      ? tableOf(plans, batch, heads)
+      : "so many rows are not planned for a report: 'warploom explain' tells what they visit",
     '',
   );
   const isDynamic = target.definitions.some(({ estimates }) => estimates.length > 0);
-  const prepared = `${isDynamic ? 'estimate and plans' : 'plans'} ${duration(ms.estimate)}`;
-  const each = duration(ms.attention / Math.max(1, batch * heads));
-  lines.push(`${prepared}, attention ${duration(ms.attention)} (${each} a head)`);
+  lines.push(timesText(device, ms, isDynamic, batch * heads));
   if (check) lines.push(checkText(check, qLen));
   if (file !== undefined) lines.push(`wrote out and lse to ${file}`);
   return lines.join('\n');
+}
+
+/** A pattern with the numbers that all heads share. */
+function titleOf({ pattern, launch }: Explanation['parts'][number]): string {
+  const values = Object.entries(launch.groups[0]?.summary.params ?? {});
+  const same = values.filter(([name, value]) =>
+    launch.groups.every(({ summary }) => summary.params[name] === value),
+  );
+  const shown = same.map(([name, value]) => `${name} ${Number(value.toPrecision(6))}`).join(', ');
+  return shown ? `${pattern}  (${shown})` : pattern;
+}
+
+function timesText(device: Device, ms: Made['ms'], isDynamic: boolean, heads: number): string {
+  const each = duration((ms.device ?? ms.attention) / Math.max(1, heads));
+  const attention =
+    ms.device === undefined
+      ? `attention ${duration(ms.attention)} (${each} a head)`
+      : `attention ${duration(ms.device)} on the device (${each} a head), ${duration(ms.attention)} seen from the host`;
+  if (device.kind === 'cpu')
+    return `${isDynamic ? 'estimate and plans' : 'plans'} ${duration(ms.estimate)}, ${attention}`;
+  return isDynamic ? `estimate ${duration(ms.estimate)}, ${attention}` : attention;
 }
 
 function tableOf({ parts }: Explanation, batch: number, heads: number): string {
@@ -248,8 +301,8 @@ function dataOf({
   check,
   file,
 }: Report) {
-  const { heads } = planned.shape;
-  const units = plans.parts.flatMap(({ pattern, launch }) =>
+  const { batch, heads } = planned.shape;
+  const units = (plans?.parts ?? []).flatMap(({ pattern, launch }) =>
     launch.groups.flatMap(({ units: members, summary }) =>
       members.map((unit) => ({
         batch: Math.floor(unit / heads),
@@ -272,14 +325,9 @@ function dataOf({
     dtype: planned.dtype,
     layout: inputs.q.layout,
     device: deviceData(device),
-    heads: units,
-    ms: { ...ms, perHead: ms.attention / Math.max(1, units.length) },
+    ...(plans && { heads: units }),
+    ms: { ...ms, perHead: (ms.device ?? ms.attention) / Math.max(1, batch * heads) },
     ...(check && { check }),
     ...(file !== undefined && { file, tensors: { out: result.out.shape, lse: result.lse.shape } }),
   };
 }
-
-const deviceData = (device: Device) =>
-  device.kind === 'cpu'
-    ? { kind: device.kind, threads: device.threads, products: device.products }
-    : { kind: device.kind, name: device.name, chip: device.properties?.name };

@@ -66,6 +66,35 @@ describe('what it says', () => {
   });
 });
 
+describe('on an emulated device', () => {
+  const words = ['--random', '1,2,1,96,16', '--device', 'emulated:sm_80'];
+
+  test('sets chosen there, planned for the report, checked by the oracle', async () => {
+    const { code, out, err } = await say('run', 'vertical-slash', ...words, '--json', '--check');
+    expect([code, err]).toEqual([0, '']);
+    expect(JSON.parse(out)).toMatchObject({
+      dtype: 'bf16',
+      device: { kind: 'emulated', name: 'emulated:sm_80', arch: 'sm_80' },
+      heads: [{ head: 0 }, { head: 1 }],
+      check: { isWithin: true },
+    });
+  });
+
+  test('a static pattern has no time of an estimate', async () => {
+    const { code, out } = await say('run', 'a-shape', ...words, '--window', '16');
+    expect(code).toBe(0);
+    expect(out).toMatch(/dim 16, bf16; emulated:sm_80/);
+    expect(out).toMatch(/^attention .* a head\)$/m);
+  });
+
+  test('a dtype without kernels, and a device that is none', async () => {
+    const fp32 = await say('run', 'causal', ...words, '--dtype', 'fp32');
+    expect([fp32.code, fp32.err]).toEqual([1, expect.stringMatching(/R013.*fp32/)]);
+    const none = await say('run', 'causal', ...words.slice(0, 2), '--device', 'tpu');
+    expect([none.code, none.err]).toEqual([1, expect.stringMatching(/R002.*'tpu'/)]);
+  });
+});
+
 describe('files', () => {
   test('q, k, v and captured tensors of one file; out and lse are written', async () => {
     const dir = folder();

@@ -13,6 +13,7 @@ import { type AnyPattern, pattern } from '../../dsl/pattern.ts';
 import { queryOffset } from '../../dsl/shape.ts';
 import { blockSparse, patterns } from '../../patterns/index.ts';
 import { compile } from '../../runtime/attend.ts';
+import { readChosen } from '../../runtime/cuda/sets.ts';
 import { openDevice } from '../../runtime/device.ts';
 import { tensor } from '../../runtime/tensor.ts';
 import { compareWithOracle, showDisagreements } from '../../runtime/testing/agree.ts';
@@ -155,6 +156,30 @@ describe('scores', () => {
       expect(value === -Infinity).toBe((row % 70) % 3 === 0);
     expect(out.every(Number.isFinite)).toBe(true);
   });
+});
+
+it('stand-ins weigh as many keys as they stand for', async () => {
+  const standing = pattern('standing')
+    .estimate(({ q, k }) => ({
+      blocks: q
+        .pool(16)
+        .dot(k.pool(16))
+        .causal()
+        .topk(1, { always: { last: 1 } }),
+    }))
+    .mask(({ q, k }, { blocks }) => k <= q && blocks.has(Math.floor(q / 16), Math.floor(k / 16)))
+    .rest(({ k, v }) => ({ keys: k.pool(8), values: v.pool(8) }))
+    .schedule(knobs);
+  for (const [qLen, kLen] of lengths) {
+    const data = dataOf(qLen, kLen);
+    const inputs = tensorsOf(data);
+    const { headDim, valueDim, heads, kvHeads } = data.shape;
+    const options = { heads, kvHeads, headDim, valueDim, dtype: 'bf16', device } as const;
+    const outcome = await (await compile(standing, options))(inputs);
+    await readChosen(outcome.chosen);
+    const { disagreements } = await compareWithOracle(standing, inputs, {}, outcome);
+    expect(showDisagreements(disagreements)).toBe('');
+  }
 });
 
 it('values of one give one', async () => {

@@ -1,12 +1,15 @@
 // `warploom explain`: what a call would visit, cost, keep and specialise, without running attention.
 
 import { explain as explainCall } from '../explain.ts';
+import { checkCall } from '../plans.ts';
 import { exit } from './failure.ts';
 import { addInputOptions, type InputFlags, sizesOrInputs } from './inputs.ts';
+import { cudaText, explainCuda, usualArch } from './kernels.ts';
 import type { PatternVerb } from './verb.ts';
 
 interface ExplainFlags extends InputFlags {
   readonly exact?: boolean;
+  readonly arch?: string;
   readonly json?: boolean;
 }
 
@@ -23,6 +26,7 @@ export const explain: PatternVerb<ExplainFlags> = {
     addInputOptions(command, { length: true });
     command
       .option('--exact', 'count the allowed pairs too, pair by pair')
+      .option('--arch <name>', 'of the kernels: sm_80, sm_90 (default: of the GPU, else sm_90)')
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, { terminal, signal }) {
@@ -30,9 +34,11 @@ export const explain: PatternVerb<ExplainFlags> = {
     const progress = terminal.progress('estimating');
     const options = { onProgress: progress.update, signal, exact: flags.exact === true };
     const explanation = await explainCall(target.pattern, inputs, params as never, options);
+    const call = checkCall(target.pattern, inputs, params);
+    const cuda = await explainCuda(call, flags.arch ?? usualArch());
     progress.done();
-    if (flags.json) terminal.printJson({ pattern: target.name, ...explanation });
-    else terminal.print(String(explanation));
+    if (flags.json) terminal.printJson({ pattern: target.name, ...explanation, cuda });
+    else terminal.print(`${explanation}\n\n${cudaText(cuda)}`);
     const isWrong = explanation.parts.some(({ launch }) =>
       launch.groups.some(({ proof }) => proof.counterexample !== undefined),
     );

@@ -8,6 +8,7 @@ import { PatternError } from '../../dsl/diagnostic.ts';
 import { check } from './check.ts';
 import { doctor } from './doctor.ts';
 import { draw } from './draw.ts';
+import { emit } from './emit.ts';
 import { explain } from './explain.ts';
 import { exit, failureOf, UsageError } from './failure.ts';
 import { strayError } from './modules.ts';
@@ -80,6 +81,7 @@ async function programFor(
   program.addCommand(plainCommand(check, context, done));
   program.addCommand(await patternCommand(draw, wordsOf('draw'), context, done));
   program.addCommand(await patternCommand(explain, wordsOf('explain'), context, done));
+  program.addCommand(await patternCommand(emit, wordsOf('emit'), context, done));
   program.addCommand(plainCommand(doctor, context, done));
   if (words.length === 0) {
     throw new UsageError('no verb', 'warploom --help lists what it can do');

@@ -1,0 +1,81 @@
+// The launch lists of a call that is looked at and not run: the same that a device of the architecture
+// would be given. Of tensors, or of sizes alone.
+
+import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
+import type { RowStrides } from '../../codegen/attention/launch.ts';
+import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
+import type { Definition } from '../../dsl/definition.ts';
+import { parametersOf } from '../../dsl/given.ts';
+import { stridesOf } from '../dtype.ts';
+import type { CheckedCall } from '../plans.ts';
+import type { Tensor } from '../tensor.ts';
+import { Calls } from './calls.ts';
+import { checkKernelShape } from './kernels.ts';
+import { OfflineMachine } from './offline.ts';
+
+/** One distinct pattern of a call. */
+export interface PartLaunches {
+  readonly definition: Definition;
+  readonly heads: readonly number[];
+  /** Of its first head: fixed ones are constants of the kernels. */
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly attention: AttentionKernel;
+  /** The estimate first, where there is one. */
+  readonly lists: readonly LaunchList[];
+  /** Device memory beside tensors and results: that of the lists, and the sets between them. Bytes. */
+  readonly workspaceBytes: number;
+}
+
+/**
+ * What a call launches on a chip of an architecture such as `sm_90`. throws: DeviceError R009 without NVRTC,
+ * R010 for an architecture that it does not know, R013 for a call without kernels; PlanError E010.
+ */
+export async function launchesOf(
+  { parts, inputs, shape, dtype }: CheckedCall,
+  arch: string,
+): Promise<PartLaunches[]> {
+  checkKernelShape({ ...shape, dtype });
+  const calls = new Calls(new OfflineMachine(arch));
+  const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
+  // By the sizes of the call: tensors that stand in for sizes alone have another last dimension.
+  const strides = ({ layout }: Tensor, axes: readonly number[]): RowStrides => {
+    const [first = 0, second = 0, third = 0] = stridesOf(axes, layout);
+    return { batch: first, head: second, row: third };
+  };
+  const { q, k, v } = inputs;
+  const rows = {
+    q: strides(q, [batch, heads, qLen, headDim]),
+    k: strides(k, [batch, kvHeads, kLen, headDim]),
+    v: strides(v, [batch, kvHeads, kLen, valueDim]),
+    out: strides(q, [batch, heads, qLen, valueDim]),
+  };
+  const launches: PartLaunches[] = [];
+  for (const [i, part] of parts.entries()) {
+    const facts = { part, shape, dtype, strides: rows, given: inputs.given[i]! };
+    const isDynamic = part.definition.estimates.length > 0;
+    const estimate = isDynamic ? await calls.estimate(facts) : undefined;
+    const { ready, attention, workspace } = await calls.attention(
+      facts,
+      estimate?.launch.sets ?? {},
+    );
+    launches.push({
+      ...part,
+      numbers: parametersOf(facts.given.params, part.heads[0] ?? 0),
+      attention,
+      lists: [...(estimate ? [estimate.ready.list] : []), ready.list],
+      workspaceBytes:
+        workspace.bytes + (estimate ? estimate.workspace.bytes + estimate.results.bytes : 0),
+    });
+  }
+  return launches;
+}
+
+/** The kernels of lists in the order of their first launch, each text once. */
+export function kernelsOf(lists: readonly LaunchList[]): Kernel[] {
+  const kernels = new Map<string, Kernel>();
+  for (const { steps } of lists)
+    for (const step of steps)
+      if (step.op === 'launch' && !kernels.has(step.kernel.source))
+        kernels.set(step.kernel.source, step.kernel);
+  return [...kernels.values()];
+}

@@ -1,0 +1,67 @@
+// A chip that is not there, as far as kernels are chosen and compiled for it: what emit and explain know of
+// a call without a GPU. Nothing can be run on it.
+
+import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
+import { invariant } from '../../dsl/diagnostic.ts';
+import { compileKernel } from './compiler.ts';
+import type { KernelFacts, Machine, Range, ReadyList } from './machine.ts';
+
+/** The most shared memory of a block in KB, by compute capability (CUDA C++ Programming Guide). */
+const blockSharedKilobytes: Readonly<Record<string, number>> = {
+  '80': 163,
+  '87': 163,
+  '90': 227,
+  '100': 227,
+  '103': 227,
+  '110': 227,
+};
+/** What every chip from sm_80 on has. */
+const leastKilobytes = 99;
+
+export class OfflineMachine implements Machine {
+  readonly name: string;
+  readonly arch: string;
+  readonly blockSharedBytes: number;
+
+  /** `sm_90`, `sm_90a` */
+  constructor(arch: string) {
+    const capability = /\d+/.exec(arch)?.[0] ?? '';
+    this.name = arch;
+    this.arch = arch;
+    this.blockSharedBytes = 1024 * (blockSharedKilobytes[capability] ?? leastKilobytes);
+  }
+
+  check(): void {}
+
+  /** Numbers for what call lists point to; there is no memory behind them. */
+  alloc(bytes: number): Range {
+    return { address: 256, bytes };
+  }
+
+  free(): void {}
+
+  async upload(): Promise<void> {}
+
+  write(): void {}
+
+  async download(): Promise<void> {
+    invariant(false, 'a chip that is not there has no results');
+  }
+
+  async facts(kernel: Kernel): Promise<KernelFacts> {
+    const { registers, spillStores, spillLoads } = (await compileKernel(kernel, this.arch)).report;
+    return { registers, spillBytes: spillStores + spillLoads };
+  }
+
+  async prepare(list: LaunchList): Promise<ReadyList> {
+    return { list };
+  }
+
+  run(): void {
+    invariant(false, 'nothing runs on a chip that is not there');
+  }
+
+  async synchronize(): Promise<void> {}
+
+  async dispose(): Promise<void> {}
+}

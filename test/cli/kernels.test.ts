@@ -1,0 +1,143 @@
+// The verbs that show kernels: emit, and the CUDA half of explain. NVRTC compiles; no GPU is needed.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { annotated } from '../../codegen/attention/annotate.ts';
+import { lifted } from '../../dsl/definition.ts';
+import { DeviceError } from '../../dsl/diagnostic.ts';
+import { pattern } from '../../dsl/pattern.ts';
+import { patterns } from '../../patterns/index.ts';
+import { compileKernel } from '../../runtime/cuda/compiler.ts';
+import { launchesOf } from '../../runtime/cuda/launches.ts';
+import { checkCall } from '../../runtime/plans.ts';
+import { folder, say } from './command.ts';
+
+const shape = { batch: 1, heads: 2, kvHeads: 2, qLen: 256, kLen: 256, headDim: 64, valueDim: 64 };
+
+async function kernelOf(own: { readonly definition: unknown }) {
+  const call = checkCall(own as never, { shape, dtype: 'bf16' });
+  const [part] = await launchesOf(call, 'sm_80');
+  return part!.attention.kernel;
+}
+
+describe('the readable text', () => {
+  test.each(['vertical-slash', 'flex-prefill', 'causal'])(
+    'of %s is the canonical one with comments and #line between its lines',
+    async (name) => {
+      const own = patterns.get(name)!;
+      const { source } = await kernelOf(own);
+      const text = annotated(source, {
+        banner: ['b'],
+        path: 'attention.cu',
+        ...lifted(own.definition),
+      });
+      const lines = text.split('\n');
+      const left = source.split('\n');
+      const added = lines.filter((line) => line !== left[0] || left.shift() === undefined);
+      expect(left).toEqual([]);
+      expect(added.filter((line) => !/^(\/\/|#line )/.test(line))).toEqual([]);
+      // Every way back names the line that follows it.
+      for (const [at, line] of lines.entries()) {
+        const number = /^#line (\d+) "attention.cu"$/.exec(line)?.[1];
+        if (number !== undefined) expect(Number(number)).toBe(at + 2);
+      }
+    },
+  );
+
+  test('an error in it names the line of the author', async () => {
+    const own = pattern('broken').mask(({ q, k }) => k <= q && q - k < 77);
+    const { source, name } = await kernelOf(own);
+    const broken = source.replace(/(bool allowed_tiles\(.*\n {2}return )/, '$1nothing && ');
+    const path = `${name}.cu`;
+    const text = annotated(broken, { banner: [], path, ...lifted(own.definition) });
+    const refusal = await compileKernel({ name, source: text }, 'sm_80').catch((error) => error);
+    expect(refusal).toBeInstanceOf(DeviceError);
+    expect(refusal.message).toMatch(/R011.*"?nothing"? is undefined[\s\S]*kernels\.test\.ts:\d+/);
+    expect(refusal.message).toMatch(/\| .*q - k < 77/);
+    // What comes after counts as before.
+    const late = text.replace(/(void attention\()/, 'nothing $1');
+    const other = await compileKernel({ name, source: `${late}\nnever` }, 'sm_80').catch((e) => e);
+    expect(other.message).toContain('attention.cu');
+  });
+});
+
+describe('emit', () => {
+  test('one kernel for people: what it is made for, and the line of the author', async () => {
+    const words = ['emit', 'vertical-slash', '--kernel', 'attention', '--head-dim', '64'];
+    const { code, out, err } = await say(...words, '--arch', 'sm_80', '--verbose');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^\/\/ warploom: the kernel 'attention' of vertical-slash\n/);
+    expect(out).toMatch(/made for: bf16, head dim 64, .* probe 64, grain 64$/m);
+    expect(out).toMatch(/serves: .* verticals, slashes$/m);
+    expect(out).toMatch(/^\/\/ {3}k <= q && \(columns\.has/m);
+    expect(err).toMatch(/^kernel +threads +shared +registers +spilled\nattention /);
+  });
+
+  test('all kernels of a call, their captured tensors unknown, as PTX', async () => {
+    const { code, out } = await say('emit', 'documents', '--format', 'ptx', '--arch', 'sm_80');
+    expect(code).toBe(0);
+    expect(out.match(/\.visible \.entry/g)).toHaveLength(2);
+    expect(out).toMatch(/\.target sm_80/);
+  });
+
+  test('machine code goes into a file, one kernel each', async () => {
+    const file = join(folder(), 'a.cubin');
+    const words = ['emit', 'a-shape', '--format', 'cubin', '--arch', 'sm_80', '--head-dim', '64'];
+    expect((await say(...words, '--out', file, '--tile', '64x32')).code).toBe(0);
+    expect(readFileSync(file).subarray(0, 4).toString('latin1')).toBe('\x7fELF');
+    expect(await say(...words)).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/--out FILE/),
+    });
+    const several = ['emit', 'documents', '--format', 'cubin', '--out', file];
+    expect((await say(...several)).err).toMatch(/--kernel attention/);
+  });
+
+  test('what cannot be', async () => {
+    const refused = async (...words: string[]) => {
+      const { code, out, err } = await say('emit', 'causal', '--arch', 'sm_80', ...words);
+      expect(out).toBe('');
+      return `${code} ${err}`;
+    };
+    expect(await refused('--kernel', 'none')).toMatch(/^2 .*it launches attention/s);
+    expect(await refused('--tile', 'large')).toMatch(/^2 .*128x64/s);
+    expect(await refused('--tile', '100x64')).toMatch(/^1 .*S001/s);
+    expect(await refused('--head-dim', '12')).toMatch(/^1 .*R013/s);
+    expect(await refused('--arch', 'sm_12345')).toMatch(/^1 .*R010/s);
+  });
+});
+
+describe('explain', () => {
+  const words = ['explain', 'block-sparse', '--random', '1,2,2,512,64', '--arch', 'sm_80'];
+
+  test('launches, resources and workspace', async () => {
+    const { code, out } = await say(...words, '--dtype', 'bf16', '--json');
+    expect(code).toBe(0);
+    const { cuda } = JSON.parse(out);
+    expect(cuda).toMatchObject({ arch: 'sm_80', parts: [{ pattern: 'block-sparse' }] });
+    const [{ kernels, workspaceBytes }] = cuda.parts;
+    expect(workspaceBytes).toBeGreaterThan(0);
+    expect(kernels.at(-1)).toMatchObject({ kernel: 'attention', launches: 1, spillBytes: 0 });
+    expect(kernels.at(-1).registers).toBeGreaterThan(100);
+  });
+
+  test('says why there are none', async () => {
+    const { code, out } = await say(...words);
+    expect([code, out]).toEqual([
+      0,
+      expect.stringMatching(/kernels for sm_80: .*no kernel for fp32/),
+    ]);
+    const file = join(folder(), 'libnvrtc.so.13');
+    writeFileSync(file, '');
+    const before = process.env.WARPLOOM_NVRTC;
+    process.env.WARPLOOM_NVRTC = file;
+    try {
+      const none = await say(...words, '--dtype', 'bf16');
+      expect([none.code, none.out]).toEqual([0, expect.stringMatching(/names no NVRTC/)]);
+    } finally {
+      if (before === undefined) delete process.env.WARPLOOM_NVRTC;
+      else process.env.WARPLOOM_NVRTC = before;
+    }
+  });
+});

@@ -17,6 +17,7 @@ import { addonStatus } from '../native.ts';
 import { planCall } from '../plans.ts';
 import { tensor } from '../tensor.ts';
 import { exit } from './failure.ts';
+import { gpuFindings } from './gpu-findings.ts';
 import { checkOutput } from './oracle.ts';
 import { definitionsOf, type Target } from './target.ts';
 import { duration } from './terminal.ts';
@@ -77,6 +78,7 @@ export async function examine(): Promise<Finding[]> {
       selfTest,
     ),
     await attempt('threads', 'run with --threads 0', threadTest),
+    ...(await gpuFindings()),
   ];
 }
 

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import type { Command } from 'commander';
 import { PatternError } from '../../dsl/diagnostic.ts';
+import { bench } from './bench.ts';
 import { check } from './check.ts';
 import { doctor } from './doctor.ts';
 import { draw } from './draw.ts';
@@ -82,6 +83,7 @@ async function programFor(
   program.addCommand(await patternCommand(draw, wordsOf('draw'), context, done));
   program.addCommand(await patternCommand(explain, wordsOf('explain'), context, done));
   program.addCommand(await patternCommand(emit, wordsOf('emit'), context, done));
+  program.addCommand(await patternCommand(bench, wordsOf('bench'), context, done));
   program.addCommand(plainCommand(doctor, context, done));
   if (words.length === 0) {
     throw new UsageError('no verb', 'warploom --help lists what it can do');

@@ -155,6 +155,17 @@ export async function loadInputs(
   return { ...captured, q: first, k: second, v: third };
 }
 
+/** Query rows of all heads up to which plans over sets that were chosen are made for a report alone. */
+const mostPlannedRows = 2 ** 20;
+
+/** Are the plans of such a call soon made? Those without sets are the same for all heads. */
+export const isQuicklyPlanned = (
+  definitions: readonly Definition[],
+  { batch, heads, qLen }: LaunchShape,
+): boolean =>
+  batch * heads * qLen <= mostPlannedRows ||
+  definitions.every(({ estimates }) => estimates.length === 0);
+
 const inOneFile = <N extends string>(file: string, names: readonly N[]): Record<N, string> =>
   Object.fromEntries(names.map((name) => [name, `${file}#${name}`])) as Record<N, string>;
 

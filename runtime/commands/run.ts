@@ -16,7 +16,14 @@ import { checkCall, type PlannedCall, planCall } from '../plans.ts';
 import { deviceData, deviceHelp, timeOn, uploaded } from './devices.ts';
 import { exit } from './failure.ts';
 import { checkPlace } from './files.ts';
-import { addInputOptions, type InputFlags, loadInputs, sizeFrom, usualDtype } from './inputs.ts';
+import {
+  addInputOptions,
+  type InputFlags,
+  isQuicklyPlanned,
+  loadInputs,
+  sizeFrom,
+  usualDtype,
+} from './inputs.ts';
 import { type Check, checkOutput } from './oracle.ts';
 import type { Values } from './parameters.ts';
 import type { Target } from './target.ts';
@@ -148,9 +155,6 @@ async function attendTo({ target, inputs, params, device, context }: Request): P
   return { planned, plans: explainPlans(planned, { proveTiles: 0 }), result, ms };
 }
 
-/** Query rows of all heads up to which a report has plans where they are made for it alone. */
-const mostPlannedRows = 2 ** 20;
-
 /** Everything on a device that is not the CPU: tensors brought over once, sets chosen there, times there. */
 async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
   const { target, inputs, params, context } = request;
@@ -175,11 +179,9 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
   }
   const { value, hostMs, deviceMs } = await timeOn(device, () => attend(given, params, call));
   const planned = { shape, dtype, chosen };
-  const rows = shape.batch * shape.heads * shape.qLen;
-  const plans =
-    rows > mostPlannedRows
-      ? undefined
-      : explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 });
+  const plans = isQuicklyPlanned(target.definitions, shape)
+    ? explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 })
+    : undefined;
   const ms = { estimate, attention: hostMs, ...(deviceMs !== undefined && { device: deviceMs }) };
   return { planned, plans, result: value, ms };
 }

@@ -42,7 +42,7 @@ test('an unknown pattern suggests the nearest, and ends with 1', async () => {
 test('help names every verb, the parameters of a pattern and its tensors', async () => {
   const { code, out } = await say('--help');
   expect(code).toBe(0);
-  for (const verb of ['run', 'check', 'draw', 'explain', 'doctor', 'a-shape'])
+  for (const verb of ['run', 'check', 'draw', 'explain', 'emit', 'bench', 'doctor', 'a-shape'])
     expect(out).toContain(verb);
   const own = (await say('run', 'block-sparse', '--help')).out;
   expect(own).toMatch(/--blocks-per-row <n> +integer from 0 \(default: 100\)/);
@@ -81,6 +81,40 @@ describe('explain', () => {
   });
 });
 
+describe('bench', () => {
+  const words = ['bench', '--random', '1,2,1,128,32', '--rounds', '1'];
+  const of = (name: string, device: string) =>
+    say(words[0]!, name, ...words.slice(1), '--device', device);
+
+  test('a pattern beside dense causal attention', async () => {
+    const { code, out } = await of('a-shape', 'cpu');
+    expect(code).toBe(0);
+    expect(out).toMatch(/100 % of the causal pairs visited, medians of 1 round$/m);
+    expect(out).toMatch(/^ +time +host +TFLOP\/s visited +TFLOP\/s dense +of dense$/m);
+    expect(out).toMatch(/^dense causal .* 100 %$/m);
+  });
+
+  test('with and without the estimate, as data', async () => {
+    const { code, out } = await say(
+      ...[words[0]!, 'vertical-slash', ...words.slice(1)],
+      ...['--device', 'emulated:sm_80', '--json'],
+    );
+    expect(code).toBe(0);
+    const { measured, pairs, device } = JSON.parse(out);
+    expect(device.arch).toBe('sm_80');
+    expect(measured.map(({ what }: { what: string }) => what)).toEqual([
+      'with estimate',
+      'attention',
+      'dense causal',
+    ]);
+    expect(pairs).toEqual({ visited: 128 * 129, dense: 128 * 129 });
+    for (const { ms, teraflops } of measured) {
+      expect(ms).toBeGreaterThan(0);
+      expect(teraflops.dense).toBeCloseTo((2 * pairs.dense * 64) / (ms * 1e9), 9);
+    }
+  });
+});
+
 describe('draw', () => {
   test('an SVG in a file or on stdout', async () => {
     const file = join(folder(), 'plan.svg');
@@ -108,5 +142,7 @@ test('doctor finds this machine well, and says so to programs too', async () => 
   const { ok, findings } = JSON.parse(out);
   expect([code, ok]).toEqual([0, true]);
   const names = findings.map(({ what }: { what: string }) => what);
-  expect(names).toEqual(expect.arrayContaining(['node', 'addon', 'self-test', 'threads']));
+  expect(names).toEqual(
+    expect.arrayContaining(['node', 'addon', 'self-test', 'threads', 'driver', 'nvrtc', 'cache']),
+  );
 });

@@ -1,0 +1,118 @@
+// What `warploom doctor` finds of CUDA: the driver and its devices, the compiler NVRTC, the cache of kernels,
+// and whether a tiny kernel compiles and runs. A machine without a GPU is well without them.
+
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pattern } from '../../dsl/pattern.ts';
+import { bytesText } from '../../dsl/plan/explain.ts';
+import { compile } from '../attend.ts';
+import { kernelCache } from '../cuda/cache.ts';
+import { compileKernel } from '../cuda/compiler.ts';
+import { openCuda } from '../cuda/device.ts';
+import { type CudaDevices, cudaDevices } from '../cuda/native.ts';
+import { findNvrtc } from '../cuda/nvrtc.ts';
+import { codeOf } from '../files/atomic.ts';
+import { tensor } from '../tensor.ts';
+import type { Finding } from './doctor.ts';
+import { diagnosticsOf } from './failure.ts';
+import { usualArch } from './kernels.ts';
+import { duration } from './terminal.ts';
+
+/** Everything about CUDA, in the order in which one thing needs the other. */
+export async function gpuFindings(): Promise<Finding[]> {
+  const cuda = cudaDevices();
+  const compiler = await compilerOf();
+  const findings = [driverOf(cuda), ...devicesOf(cuda), compiler, await cacheOf()];
+  if (compiler.state === 'ok') findings.push(await wellDone('kernel', compileTest));
+  if (compiler.state === 'ok' && cuda.devices.length > 0)
+    findings.push(await wellDone('attention on the GPU', runTest));
+  return findings;
+}
+
+function driverOf({ driver, error }: CudaDevices): Finding {
+  if (driver !== undefined && error === undefined)
+    return { what: 'driver', state: 'ok', found: `for CUDA ${driver}` };
+  // No GPU is wanting where nobody meant to have one.
+  const fix = 'on a machine with an NVIDIA GPU, install its driver (or name it: WARPLOOM_LIBCUDA)';
+  return { what: 'driver', state: 'ok', found: `none: ${error ?? 'no answer'}`, fix };
+}
+
+const devicesOf = ({ devices }: CudaDevices): Finding[] =>
+  devices.map(({ ordinal, name, major, minor, memoryBytes, multiprocessors }) => ({
+    what: `cuda:${ordinal}`,
+    state: major >= 8 ? 'ok' : 'broken',
+    found: `${name}, sm_${major}${minor}, ${multiprocessors} multiprocessors, ${bytesText(memoryBytes)}`,
+    ...(major < 8 && { fix: "kernels need sm_80 or later: openDevice('cpu')" }),
+  }));
+
+async function compilerOf(): Promise<Finding> {
+  try {
+    const { path, version, architectures } = await findNvrtc();
+    const found = `${version}, ${path}\nfor ${architectures.join(', ')}`;
+    return { what: 'nvrtc', state: 'ok', found };
+  } catch (error) {
+    return { what: 'nvrtc', state: 'missing', ...reasonOf(error) };
+  }
+}
+
+async function cacheOf(): Promise<Finding> {
+  const { folder } = kernelCache();
+  try {
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.kernel'));
+    const sizes = await Promise.all(
+      names.map(async (name) => (await stat(join(folder, name))).size),
+    );
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    const found = `${folder}, ${names.length} kernels, ${bytesText(bytes)}`;
+    return { what: 'cache', state: 'ok', found };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT')
+      return { what: 'cache', state: 'ok', found: `${folder}, not there yet` };
+    const found = `${folder} cannot be read: ${codeOf(error)}`;
+    return { what: 'cache', state: 'missing', found, fix: 'name another: WARPLOOM_CACHE' };
+  }
+}
+
+async function wellDone(what: string, work: () => Promise<string>): Promise<Finding> {
+  try {
+    return { what, state: 'ok', found: await work() };
+  } catch (error) {
+    return { what, state: 'broken', ...reasonOf(error) };
+  }
+}
+
+function reasonOf(error: unknown): { found: string; fix: string } {
+  const [first] = diagnosticsOf(error) ?? [];
+  const message = error instanceof Error ? error.message : String(error);
+  const usual = 'report it, with what stands above';
+  if (!first) return { found: message.split('\n')[0] ?? message, fix: usual };
+  const notes = first.notes.map(({ what }) => `  ${what}`);
+  return { found: [first.what, ...notes].join('\n'), fix: first.help ?? usual };
+}
+
+/** A kernel that does nothing much, past the cache that may hold it. */
+async function compileTest(): Promise<string> {
+  const source = 'extern "C" __global__ void doctor(float* x) { x[threadIdx.x] = 1; }';
+  const { milliseconds, fromCache } = await compileKernel({ name: 'doctor', source }, usualArch());
+  const how = fromCache ? 'comes from the cache' : 'compiles';
+  return `a tiny kernel for ${usualArch()} ${how} (${duration(milliseconds)})`;
+}
+
+/** Each row attends to itself alone, so that the output is v. */
+async function runTest(): Promise<string> {
+  const start = performance.now();
+  const device = await openCuda(0);
+  try {
+    const self = pattern('doctor').mask(({ q, k }) => k === q);
+    const attend = await compile(self, { heads: 1, headDim: 64, dtype: 'bf16', device });
+    const make = (seed: number) => tensor.random([1, 1, 128, 64], { seed, dtype: 'bf16' });
+    const v = make(3);
+    const { out } = await attend({ q: make(1), k: make(2), v });
+    const [got, expected] = [await out.read(), await v.read()];
+    if (!got.every((value, i) => value === expected[i]))
+      throw new Error('a kernel computes otherwise');
+    return `rows that see themselves alone give v (${duration(performance.now() - start)})`;
+  } finally {
+    await device.dispose();
+  }
+}

@@ -55,7 +55,8 @@ export function tileCandidates(headDim: number, valueDim: number): readonly Tile
   ): TileKnobs => ({ qTile, kTile, warps, stages, blocks });
   const small = [tile(64, 64, 4, 2), tile(64, 32, 4, 2), tile(64, 32, 4, 1)];
   if (dim <= 64) return [tile(128, 128, 4, 2), tile(128, 64, 4, 2), ...small];
-  if (dim <= 128) return [tile(128, 64, 4, 2), tile(128, 32, 4, 2, 2), ...small];
+  if (dim <= 128)
+    return [tile(128, 64, 4, 2), tile(128, 48, 4, 2), tile(128, 32, 4, 2, 2), ...small];
   if (dim <= 192) return small;
   return [tile(64, 64, 4, 1), tile(64, 32, 4, 1), tile(64, 16, 4, 1)];
 }

@@ -68,6 +68,7 @@ export const codes = {
   E004: 'an estimate that is not a number',
   E005: 'an estimate that returns no sets',
   E006: 'a budget outside its range',
+  E007: 'an estimate with segments',
   E008: 'a summary that is not pools of k and v of one size',
   E009: 'a score that stand-ins cannot have',
   E010: 'an estimate that has no kernels',

@@ -25,6 +25,13 @@ import {
 import type { LaunchShape } from '../dsl/shape.ts';
 import { showShape } from './dtype.ts';
 import { isPlacedSet } from './memory.ts';
+import {
+  checkSegments,
+  checkStatic,
+  packedShape,
+  type Segments,
+  type SegmentsInput,
+} from './segments.ts';
 import { Tensor } from './tensor.ts';
 
 /** Tensors of a call; captured tensors under the names that the pattern declares. */
@@ -37,10 +44,15 @@ export interface AttentionInputs<Sets = ChosenSetsData> {
   readonly v: Tensor;
   /** Sets to use instead of running the estimate. */
   readonly chosen?: Sets | undefined;
-  readonly [captured: string]: Tensor | Sets | undefined;
+  /**
+   * Sequences packed one after another, each an attention call of its own: batch is 1, qLen and kLen are
+   * the rows of all. Their number takes the place of batch for `pair.batch` and for captured tensors.
+   */
+  readonly segments?: SegmentsInput | undefined;
+  readonly [captured: string]: Tensor | Sets | SegmentsInput | undefined;
 }
 
-/** The same before it is checked: `q`, `k`, `v`, captured tensors by name, and perhaps `chosen`. */
+/** The same before it is checked: `q`, `k`, `v`, captured tensors by name, perhaps `chosen` and `segments`. */
 export type CallInputs = Readonly<Record<string, unknown>>;
 
 /** A call that fits. */
@@ -48,7 +60,9 @@ export interface CheckedInputs {
   readonly q: Tensor;
   readonly k: Tensor;
   readonly v: Tensor;
+  /** With segments: `batch` is their number, `qLen` and `kLen` the longest. */
   readonly shape: LaunchShape;
+  readonly segments?: Segments | undefined;
 }
 
 /** What one pattern is given in a call. */
@@ -86,10 +100,10 @@ export function checkAllInputs(
     if (findings.some((known) => known.what === what)) return;
     findings.push(diagnostic(code, what, help === undefined ? {} : { help }));
   };
-  const main = checkMain(inputs, report);
+  const main = checkPacked(definitions, inputs, checkMain(inputs, report), report);
   const heads = main?.shape.heads;
   const given = definitions.map((definition): CheckedGiven => {
-    const captured = checkCaptured(definition, inputs, main?.shape, report);
+    const captured = checkCaptured(definition, inputs, main, report);
     return { captured, params: checkParameters(definition, params, heads, report, findings) };
   });
   checkNames(definitions, inputs, params, report);
@@ -139,6 +153,20 @@ function checkMain(inputs: CallInputs, report: Report): CheckedInputs | undefine
   return { q, k, v, shape: { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } };
 }
 
+/** A call with its segments; a pattern that declares a tensor of that name keeps the name. */
+function checkPacked(
+  definitions: readonly Definition[],
+  inputs: CallInputs,
+  main: CheckedInputs | undefined,
+  report: Report,
+): CheckedInputs | undefined {
+  const isTensor = definitions.some(({ given }) => Object.hasOwn(given, 'segments'));
+  if (inputs.segments === undefined || isTensor) return main;
+  checkStatic(definitions);
+  const segments = main && checkSegments(inputs.segments, main.shape, report);
+  return segments && { ...main, segments, shape: packedShape(main.shape, segments) };
+}
+
 const shapesOf = (q: Tensor, k: Tensor, v: Tensor): string =>
   `q is ${showShape(q.shape)}, k ${showShape(k.shape)}, v ${showShape(v.shape)}`;
 
@@ -156,14 +184,14 @@ const kindOf = (value: unknown): string =>
 function checkCaptured(
   { name: pattern, given }: Definition,
   inputs: CallInputs,
-  shape: LaunchShape | undefined,
+  call: Pick<CheckedInputs, 'shape' | 'segments'> | undefined,
   report: Report,
 ): Record<string, Tensor> {
   const sizes = new Map<string, { size: number; whose: string }>();
-  if (shape) {
-    const { batch, heads, kvHeads, qLen, kLen } = shape;
-    const call = { batch, head: heads, kvHead: kvHeads, q: qLen, k: kLen };
-    for (const [dim, size] of Object.entries(call)) sizes.set(dim, { size, whose: 'the call' });
+  if (call) {
+    const { batch, heads, kvHeads, qLen, kLen } = call.shape;
+    const known = { batch, head: heads, kvHead: kvHeads, q: qLen, k: kLen };
+    for (const [dim, size] of Object.entries(known)) sizes.set(dim, { size, whose: 'the call' });
   }
   const captured: Record<string, Tensor> = {};
   const declared = Object.entries(given).filter((entry): entry is [string, TensorInput] =>
@@ -179,6 +207,12 @@ function checkCaptured(
       report('T003', what, `'${pattern}' declares it as ${dtype}(...)`);
     }
     const axes = `it is declared as [${dims.join(', ')}]`;
+    const uneven = call?.segments && dims.find((dim) => dim === 'q' || dim === 'k');
+    if (uneven !== undefined) {
+      const what = `'${name}' has the axis '${uneven}', which differs from segment to segment`;
+      report('T002', what, `${axes}: leave '${uneven}' out, or call once per sequence`);
+      continue;
+    }
     if (tensor.shape.length !== dims.length) {
       const what = `'${name}' has the shape ${showShape(tensor.shape)}, expected ${dims.length} axes`;
       report('T001', what, axes);
@@ -246,11 +280,15 @@ function checkNames(
     );
   const [tensors, numbers] = [namesOf(true), namesOf(false)];
   for (const [name, value] of Object.entries(inputs)) {
-    if (['q', 'k', 'v', 'chosen'].includes(name) || tensors.has(name) || value === undefined)
+    if (
+      ['q', 'k', 'v', 'chosen', 'segments'].includes(name) ||
+      tensors.has(name) ||
+      value === undefined
+    )
       continue;
     const help = numbers.has(name)
       ? 'parameters go into the second argument'
-      : `it takes ${['q', 'k', 'v', 'chosen', ...tensors].join(', ')}`;
+      : `it takes ${['q', 'k', 'v', 'chosen', 'segments', ...tensors].join(', ')}`;
     report('T005', `${title} takes no tensor '${name}'`, help);
   }
   for (const name of Object.keys(params)) {

@@ -23,6 +23,7 @@ import {
   unitsOfJob,
 } from './cpu/job.ts';
 import type { CheckedGiven } from './inputs.ts';
+import type { Segments } from './segments.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface LaunchRequest {
@@ -32,6 +33,7 @@ export interface LaunchRequest {
   readonly sets: ChosenSetsData;
   readonly headList: readonly number[];
   readonly buffers: Buffers;
+  readonly segments?: Segments | undefined;
 }
 
 /** Spans hold the author's whole file; workers do not need it. */
@@ -42,7 +44,8 @@ const withoutSpans = (node: Expression): Expression =>
  * The job of a launch. Throws ShapeError T009 when an integer may leave int32, PlanError S003
  * when a stated schedule does not do what the mask says.
  */
-export function jobOf({ definition, shape, given, sets, headList, buffers }: LaunchRequest): Job {
+export function jobOf(request: LaunchRequest): Job {
+  const { definition, shape, given, sets, headList, buffers, segments } = request;
   const { mask, score } = lifted(definition);
   const { knobs } = definition;
   const numbers = parametersOf(given.params, headList[0] ?? 0);
@@ -60,6 +63,7 @@ export function jobOf({ definition, shape, given, sets, headList, buffers }: Lau
     restSize: restSize(definition, numbers),
     stated: undefined,
     buffers,
+    segments,
   };
   proveIntegers(definition, job);
   return definition.visit ? { ...job, stated: stateSpans(definition, job) } : job;
@@ -85,9 +89,10 @@ export function proveIntegers(definition: Definition, job: BindingParts): void {
   const findings: Diagnostic[] = [];
   for (let i = 0; i < unitsOfJob(job); i += 1) {
     const binding = planner.binding(i);
-    // Heads differ in their numbers; captured tensors are bounded whole where an index is a head.
+    // Heads differ in their numbers, packed sequences in their lengths; captured tensors are bounded whole where an index is a head.
     const key = JSON.stringify([
       binding.params,
+      job.segments && [binding.shape.qLen, binding.shape.kLen, binding.unit.batch],
       Object.keys(job.captured).length > 0 && binding.unit,
     ]);
     if (seen.has(key)) continue;

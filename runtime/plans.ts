@@ -14,6 +14,7 @@ import type { FloatType } from './dtype.ts';
 import { type AttentionInputs, checkAllInputs } from './inputs.ts';
 import { jobOf } from './launch.ts';
 import { type AnySets, type CallOptions, chosenOf, type Part, partsOf, setsOf } from './parts.ts';
+import type { SegmentsInput } from './segments.ts';
 import { type Tensor, tensor } from './tensor.ts';
 
 /** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
@@ -22,7 +23,15 @@ export interface CallSizes {
   /** fp32 unless stated. */
   readonly dtype?: FloatType;
   readonly chosen?: AnySets | undefined;
-  readonly [captured: string]: Tensor | AnySets | LaunchShape | FloatType | undefined;
+  /** As in a call: the lengths of the shape are then those of all sequences, and its batch is 1. */
+  readonly segments?: SegmentsInput | undefined;
+  readonly [captured: string]:
+    | Tensor
+    | AnySets
+    | LaunchShape
+    | FloatType
+    | SegmentsInput
+    | undefined;
 }
 
 /** One distinct pattern of a call, planned for its heads. */
@@ -65,7 +74,9 @@ export function checkCall(
   for (const { definition } of parts) lifted(definition);
   const definitions = parts.map(({ definition }) => definition);
   const call = checkAllInputs(definitions, tensors, params);
-  const shape = isSizes(inputs) ? inputs.shape : call.shape;
+  // Stand-ins have all sizes but the dimensions.
+  const { headDim, valueDim } = isSizes(inputs) ? inputs.shape : call.shape;
+  const shape = { ...call.shape, headDim, valueDim };
   return { parts, inputs: { ...call, shape }, shape, dtype: call.q.dtype as FloatType };
 }
 
@@ -91,8 +102,9 @@ export async function planCall(
     const sets = await setsOf(part, call, given, passed, options);
     const rows = (dim: number): RowSource => ({ data: none, dtype, strides: [], dim });
     const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];
-    const buffers = { q, k: q, v, out: v, lse: none };
-    const job = jobOf({ definition, shape, given, sets, headList, buffers });
+    const buffers = { q, k: q, v, out: v, lse: rows(1) };
+    const { segments } = call;
+    const job = jobOf({ definition, shape, given, sets, headList, buffers, segments });
     const planner = new Planner(job);
     const plans = Array.from({ length: unitsOfJob(job) }, (_, unit) => planner.plan(unit));
     planned.push({ definition, heads: headList, sets, plans });

@@ -10,13 +10,13 @@ import { compileTile, type TileFunction } from './mask.ts';
 import type { TileProducts } from './products.ts';
 import { loadRows, type RowSource, storeRows } from './rows.ts';
 
-/** Where a call reads and writes. `lse` is [batch, heads, qLen]. */
+/** Where a call reads and writes. `lse` has rows of one number. */
 export interface Buffers {
   readonly q: RowSource;
   readonly k: RowSource;
   readonly v: RowSource;
   readonly out: RowSource;
-  readonly lse: Float32Array;
+  readonly lse: RowSource;
 }
 
 interface Compiled {
@@ -35,6 +35,7 @@ export class TileInterpreter {
   readonly #v: Float32Array;
   readonly #scores: Float32Array;
   readonly #out: Float32Array;
+  readonly #lse: Float32Array;
   /** Running maximum and sum of every row, in float64: a sum of 1M terms keeps its last bits. */
   readonly #max: Float64Array;
   readonly #sum: Float64Array;
@@ -51,6 +52,7 @@ export class TileInterpreter {
     this.#v = new Float32Array(kTile * v.dim);
     this.#scores = new Float32Array(qTile * kTile);
     this.#out = new Float32Array(qTile * v.dim);
+    this.#lse = new Float32Array(qTile);
     this.#max = new Float64Array(qTile);
     this.#sum = new Float64Array(qTile);
   }
@@ -231,7 +233,7 @@ export class TileInterpreter {
   }
 
   #finish(plan: UnitPlan, row0: number, rows: number): number {
-    const { unit, shape } = plan.binding;
+    const { unit } = plan.binding;
     const dim = this.#buffers.v.dim;
     let bad = -1;
     for (let i = 0; i < rows; i += 1) {
@@ -243,10 +245,10 @@ export class TileInterpreter {
         if (Number.isNaN(this.#out[d]!)) finite = false;
       }
       if (!finite && bad < 0) bad = row0 + i;
-      const at = (unit.batch * shape.heads + unit.head) * shape.qLen + row0 + i;
-      this.#buffers.lse[at] = sum === 0 ? -Infinity : this.#max[i]! + Math.log(sum);
+      this.#lse[i] = sum === 0 ? -Infinity : this.#max[i]! + Math.log(sum);
     }
     storeRows(this.#buffers.out, unit.batch, unit.head, row0, rows, this.#out);
+    storeRows(this.#buffers.lse, unit.batch, unit.head, row0, rows, this.#lse);
     return bad;
   }
 }

@@ -26,8 +26,10 @@ export class CpuBackend implements Backend {
   }
 
   async attend(call: BackendCall): Promise<BackendResult> {
-    const { q, k, v, shape } = call.checked;
-    const { batch, heads, qLen, valueDim } = shape;
+    const { q, k, v, shape, segments } = call.checked;
+    const { heads, valueDim } = shape;
+    // With segments these are 1 and the rows of all.
+    const [batch = 0, , qLen = 0] = q.shape;
     const out = new Tensor({
       data: allocate(q.dtype, batch * heads * qLen * valueDim),
       shape: [batch, heads, qLen, valueDim],
@@ -36,12 +38,19 @@ export class CpuBackend implements Backend {
     });
     const rows = allocate('fp32', batch * heads * qLen) as Float32Array;
     const lse = new Tensor({ data: rows, shape: [batch, heads, qLen], dtype: 'fp32' });
-    const buffers = { q: rowsOf(q), k: rowsOf(k), v: rowsOf(v), out: rowsOf(out), lse: rows };
+    const buffers = {
+      q: rowsOf(q, segments?.q),
+      k: rowsOf(k, segments?.k),
+      v: rowsOf(v, segments?.k),
+      out: rowsOf(out, segments?.q),
+      lse: { ...rowsOf(lse, segments?.q), dim: 1 },
+    };
     const { onProgress, signal } = call.options;
     const chosen: ChosenSetsData[] = [];
     for (const [i, { definition, heads: headList }] of call.parts.entries()) {
       const sets = await chosenFor(call, i);
-      const job = jobOf({ definition, shape, given: call.given[i]!, sets, headList, buffers });
+      const given = call.given[i]!;
+      const job = jobOf({ definition, shape, given, sets, headList, buffers, segments });
       const bad = await this.#pool.run(job, {
         onProgress: onProgress && ((share) => onProgress(share, 'attention')),
         signal,
@@ -56,9 +65,13 @@ export class CpuBackend implements Backend {
 const chosenFor = (call: BackendCall, i: number): Promise<ChosenSetsData> =>
   setsOf(call.parts[i]!, call.checked, call.given[i]!, call.passed[i], call.options);
 
-const rowsOf = ({ data, dtype, strides, shape }: Tensor): RowSource => ({
+const rowsOf = (
+  { data, dtype, strides, shape }: Tensor,
+  starts: readonly number[] | undefined,
+): RowSource => ({
   data,
   dtype,
   strides,
   dim: shape[3]!,
+  starts,
 });

@@ -28,7 +28,9 @@ export function* work(job: Job, words: Int32Array): Generator<void, BadRow | und
     const item = Atomics.add(words, control.next, 1);
     if (item >= items || Atomics.load(words, control.stop) !== 0) return bad;
     const i = Math.floor(item / tiles);
-    const row = interpreter.run(planner.plan(i), item % tiles);
+    const plan = planner.plan(i);
+    // Packed sequences may be shorter than the longest.
+    const row = item % tiles < plan.tiles ? interpreter.run(plan, item % tiles) : -1;
     if (row >= 0 && !bad) {
       const { batch, head } = unitOfJob(job, i);
       bad = { batch, head, row };

@@ -8,6 +8,7 @@ import { type BoundParameters, parametersOf } from '../../dsl/given.ts';
 import type { Spans } from '../../dsl/plan/spans.ts';
 import { planUnit, type UnitPlan } from '../../dsl/plan/unit.ts';
 import { kvHeadOf, type LaunchShape, queryOffset, type Unit } from '../../dsl/shape.ts';
+import { type Segments, shapeOfEntry } from '../segments.ts';
 import type { Buffers } from './attention.ts';
 
 /** A captured tensor's parts. */
@@ -31,6 +32,8 @@ export interface BindingParts {
   readonly sets: Readonly<Record<string, SetParts>>;
   /** The query heads of this call; each is one unit per batch entry. */
   readonly headList: readonly number[];
+  /** Cumulative lengths, where batch entries are packed sequences. */
+  readonly segments?: Segments | undefined;
 }
 
 /** Everything that a thread needs; typed arrays are over shared memory. */
@@ -57,8 +60,19 @@ export function partsOfSets(sets: ChosenSetsData): Record<string, SetParts> {
   );
 }
 
-/** Query tiles of every unit: the same for all. */
-export function tilesPerUnit({ shape, qTile }: Pick<Job, 'shape' | 'qTile'>): number {
+/** Query tiles of a unit: the most of any batch entry. */
+export function tilesPerUnit({
+  shape,
+  segments,
+  qTile,
+}: Pick<Job, 'shape' | 'segments' | 'qTile'>): number {
+  let most = 0;
+  for (let i = 0; i < (segments ? shape.batch : 1); i += 1)
+    most = Math.max(most, tilesOf(shapeOfEntry(shape, segments, i), qTile));
+  return most;
+}
+
+function tilesOf(shape: LaunchShape, qTile: number): number {
   if (shape.qLen === 0) return 0;
   return Math.floor((shape.kLen - 1) / qTile) - Math.floor(queryOffset(shape) / qTile) + 1;
 }
@@ -89,11 +103,11 @@ export class Binder {
   }
 
   binding(i: number): Binding {
-    const { shape, params, sets } = this.#parts;
+    const { shape, segments, params, sets } = this.#parts;
     const unit = unitOfJob(this.#parts, i);
     const bound = Object.keys(sets).map((name) => [name, this.#set(name, unit)] as const);
     return {
-      shape,
+      shape: shapeOfEntry(shape, segments, unit.batch),
       unit,
       params: parametersOf(params, unit.head),
       captured: this.#captured,

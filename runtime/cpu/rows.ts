@@ -10,11 +10,17 @@ export interface RowSource {
   readonly dtype: DType;
   readonly strides: readonly number[];
   readonly dim: number;
+  /** Positions before those of each batch entry, where entries are packed along the sequence axis. */
+  readonly starts?: readonly number[] | undefined;
 }
+
+/** Where row 0 of one head starts. */
+const baseOf = ({ strides, starts }: RowSource, batch: number, head: number): number =>
+  (starts ? starts[batch]! * strides[2]! : batch * strides[0]!) + head * strides[1]!;
 
 /** Copies `count` rows from position `from` (or the listed positions) of one head to `out` [count, dim]. */
 export function loadRows(
-  { data, dtype, strides, dim }: RowSource,
+  source: RowSource,
   batch: number,
   head: number,
   from: number,
@@ -22,7 +28,8 @@ export function loadRows(
   out: Float32Array,
   positions?: Int32Array,
 ): void {
-  const base = batch * strides[0]! + head * strides[1]!;
+  const { data, dtype, strides, dim } = source;
+  const base = baseOf(source, batch, head);
   const step = strides[2]!;
   if (positions === undefined && step === dim) {
     widen(data, dtype, base + from * dim, count * dim, out, 0);
@@ -56,20 +63,21 @@ function widen(
 
 /** Stores `count` rows [count, dim] at position `from` of one head, rounded to the dtype. */
 export function storeRows(
-  { data, dtype, strides, dim }: RowSource,
+  target: RowSource,
   batch: number,
   head: number,
   from: number,
   count: number,
   rows: Float32Array,
 ): void {
-  const base = batch * strides[0]! + head * strides[1]!;
+  const { data, dtype, strides, dim } = target;
+  const base = baseOf(target, batch, head);
   for (let i = 0; i < count; i += 1) {
     const start = base + (from + i) * strides[2]!;
-    const target = data.subarray(start, start + dim);
+    const place = data.subarray(start, start + dim);
     const row = rows.subarray(i * dim, (i + 1) * dim);
-    if (dtype === 'fp16') fp16FromFp32(row, target as Uint16Array);
-    else if (dtype === 'bf16') bf16FromFp32(row, target as Uint16Array);
-    else target.set(row);
+    if (dtype === 'fp16') fp16FromFp32(row, place as Uint16Array);
+    else if (dtype === 'bf16') bf16FromFp32(row, place as Uint16Array);
+    else place.set(row);
   }
 }

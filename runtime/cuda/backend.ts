@@ -70,7 +70,9 @@ export class CudaBackend implements Backend {
         const copying = tensors.place(name, tensor);
         if (copying) await copying;
       }
-      const { batch, heads, qLen, valueDim } = shape;
+      const { heads, valueDim } = shape;
+      // With segments these are 1 and the rows of all.
+      const [batch = 0, , qLen = 0] = q.shape;
       const rows = batch * heads * qLen;
       const outBytes = align(rows * valueDim * bytesPerElement[q.dtype]);
       const lseBytes = align(rows * 4);
@@ -180,10 +182,9 @@ export class CudaBackend implements Backend {
 const align = (bytes: number): number => Math.ceil(bytes / 256) * 256;
 
 function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
-  const { q, k, v, shape } = checked;
-  const { batch, heads, qLen, valueDim } = shape;
+  const { q, k, v, shape, segments } = checked;
   const [outBatch = 0, outHead = 0, outRow = 0] = stridesOf(
-    [batch, heads, qLen, valueDim],
+    q.shape.with(3, shape.valueDim),
     q.layout,
   );
   return {
@@ -197,6 +198,7 @@ function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
       out: { batch: outBatch, head: outHead, row: outRow },
     },
     given: given[i]!,
+    segments,
   };
 }
 

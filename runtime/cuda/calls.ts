@@ -13,9 +13,10 @@ import { bytesOf, type FloatType } from '../dtype.ts';
 import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
 import { capturedParts, proveIntegers, proveStated } from '../launch.ts';
 import type { Part } from '../parts.ts';
+import type { Segments } from '../segments.ts';
 import { Block } from './block.ts';
 import { chooseKernel } from './kernels.ts';
-import { type Layout, layoutOf } from './layout.ts';
+import { type Layout, layoutOf, placesOf } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
 
 /** A call as far as its tensors' places do not matter. */
@@ -25,6 +26,7 @@ export interface CallFacts {
   readonly dtype: FloatType;
   readonly strides: Readonly<Record<'q' | 'k' | 'v' | 'out', RowStrides>>;
   readonly given: CheckedGiven;
+  readonly segments?: Segments | undefined;
 }
 
 /** What the kernels know of a set before they read it. */
@@ -37,7 +39,7 @@ export interface ReadyAttention {
   readonly ready: ReadyList;
   readonly attention: AttentionKernel;
   readonly workspace: Layout;
-  /** Parameters and the list of heads, on the machine. */
+  /** Parameters, the list of heads and cumulative lengths, on the machine. */
   readonly constants: Block;
   readonly constantPlaces: Readonly<Record<string, number>>;
 }
@@ -90,14 +92,17 @@ export class Calls {
     numbers: Readonly<Record<string, number>>,
     graph: EstimateGraph,
     shape: { readonly headDim: number; readonly valueDim: number; readonly dtype: FloatType },
+    segments = false,
   ): Promise<AttentionKernel> {
     const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
       isFixed(entry) ? [numbers[name]] : [],
     );
     const { headDim, valueDim, dtype } = shape;
-    const key = [this.#name(definition), headDim, valueDim, dtype, fixed.join()].join(' ');
+    const key = [this.#name(definition), headDim, valueDim, dtype, segments, fixed.join()].join(
+      ' ',
+    );
     return this.#kernels.take(key, () =>
-      chooseKernel({ definition, numbers, graph, shape, segments: false }, this.#machine),
+      chooseKernel({ definition, numbers, graph, shape, segments }, this.#machine),
     );
   }
 
@@ -134,23 +139,24 @@ export class Calls {
     return number;
   }
 
-  #keyOf({ part, shape, dtype, strides, given }: CallFacts): string {
+  #keyOf({ part, shape, dtype, strides, given, segments }: CallFacts): string {
     const name = this.#name(part.definition);
     const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
     const { q, k, v } = strides;
-    return `${name} ${dtype} ${batch} ${heads} ${kvHeads} ${qLen} ${kLen} ${headDim} ${valueDim} ${q.row} ${q.head} ${k.row} ${k.head} ${v.row} ${v.head} ${JSON.stringify(given.params)}`;
+    return `${name} ${dtype} ${batch} ${heads} ${kvHeads} ${qLen} ${kLen} ${headDim} ${valueDim} ${q.row} ${q.head} ${k.row} ${k.head} ${v.row} ${v.head} ${JSON.stringify([given.params, segments])}`;
   }
 
   async #readyAttention(
     facts: CallFacts,
     sets: Readonly<Record<string, SetFacts>>,
   ): Promise<ReadyAttention> {
-    const { part, shape, dtype, strides, given } = facts;
+    const { part, shape, dtype, strides, given, segments } = facts;
     const { definition, heads: headList } = part;
     const { declarations } = lifted(definition);
     const numbers = parametersOf(given.params, headList[0] ?? 0);
     const graph = graphsPerHead(definition, given.params, shape)[headList[0] ?? 0] ?? {};
-    const attention = await this.kernel(definition, numbers, graph, { ...shape, dtype });
+    const sizes = { ...shape, dtype };
+    const attention = await this.kernel(definition, numbers, graph, sizes, !!segments);
     const list = attentionLaunch({
       attention,
       declarations,
@@ -161,20 +167,26 @@ export class Calls {
       params: given.params,
       sets,
       captured: given.captured,
+      segments,
     });
     const ready = await this.#machine.prepare(list);
     const words = paramsOf(declarations, given.params, shape.heads);
-    const layout = layoutOf([
-      { name: 'params', bytes: words.byteLength },
-      { name: 'head_list', bytes: 4 * headList.length },
-    ]);
-    const constants = new Block(this.#machine, layout.bytes);
-    const constantPlaces = {
-      params: constants.address + layout.offsets.params!,
-      head_list: constants.address + layout.offsets.head_list!,
+    const values = {
+      params: words,
+      head_list: Int32Array.from(headList),
+      q_starts: Int32Array.from(segments?.q ?? []),
+      k_starts: Int32Array.from(segments?.k ?? []),
     };
-    await this.#machine.upload(constantPlaces.params, bytesOf(words, 0, Number.POSITIVE_INFINITY));
-    await this.#machine.upload(constantPlaces.head_list, bytesOf(Int32Array.from(headList)));
+    const layout = layoutOf(
+      Object.entries(values).map(([name, { byteLength: bytes }]) => ({ name, bytes })),
+    );
+    const constants = new Block(this.#machine, layout.bytes);
+    const constantPlaces = placesOf(layout, constants.address);
+    for (const [name, value] of Object.entries(values))
+      await this.#machine.upload(
+        constantPlaces[name]!,
+        bytesOf(value, 0, Number.POSITIVE_INFINITY),
+      );
     return { ready, attention, workspace: layoutOf(list.workspace), constants, constantPlaces };
   }
 
@@ -201,7 +213,8 @@ export class Calls {
 }
 
 /** Everything that has to hold of a call before its kernels may run. throws: ShapeError T009, PlanError S003. */
-function prove({ part, shape, given }: CallFacts, sets: Readonly<Record<string, SetFacts>>): void {
+function prove(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>): void {
+  const { part, shape, given, segments } = facts;
   const { definition, heads: headList } = part;
   const units = Object.entries(sets).map(([name, { domain, perGroup }]) => {
     const count = shape.batch * (perGroup ? shape.kvHeads : shape.heads);
@@ -213,6 +226,7 @@ function prove({ part, shape, given }: CallFacts, sets: Readonly<Record<string, 
     captured: capturedParts(given),
     sets: Object.fromEntries(units),
     headList,
+    segments,
   };
   proveIntegers(definition, parts);
   proveStated(definition, parts);

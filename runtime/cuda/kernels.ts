@@ -66,7 +66,8 @@ export function specOf(request: KernelRequest): Omit<AttentionSpec, 'knobs'> {
     score,
     fixed: Object.fromEntries(fixed),
     gather: definition.knobs.gather,
-    restSize: restSize(definition, numbers),
+    // A pattern without sets drops nothing that stand-ins could stand for; only such are packed.
+    restSize: segments ? undefined : restSize(definition, numbers),
     perGroup: new Set(perGroup.map(([name]) => name)),
     dtype,
     headDim,

@@ -19,17 +19,19 @@ import {
   checkChosen,
   graphsPerHead,
 } from '../inputs.ts';
+import { shapeOfEntry } from '../segments.ts';
+import type { Tensor } from '../tensor.ts';
 import { type Arrows, arrowsOf } from './arrows.ts';
 import { estimateReference } from './estimate.ts';
 import { dot, rowsOfHead } from './values.ts';
 
 export interface ReferenceOptions {
-  /** Only these query rows; all, when left out. */
+  /** Only these query rows; all, when left out. With segments they count through all sequences. */
   readonly rows?: readonly number[] | undefined;
 }
 
 export interface ReferenceResult<Sets = ChosenSetsData> {
-  /** shape: [batch, heads, rows, valueDim]; 0 in rows that see nothing. */
+  /** shape: [batch, heads, rows, valueDim], batch 1 with segments; 0 in rows that see nothing. */
   readonly out: Float64Array;
   /** shape: [batch, heads, rows]; natural logarithm, -Infinity in rows that see nothing. */
   readonly lse: Float64Array;
@@ -78,15 +80,16 @@ export function reference(
     PlanError,
   );
   const { given, ...call } = checkAllInputs(definitions, inputs, params);
-  const { shape } = call;
+  const { shape, segments } = call;
+  const [batches = 0, , length = 0] = call.q.shape;
   if (perHead && perHead.length !== shape.heads) {
     const what = `byHead has ${perHead.length} patterns for ${shape.heads} query heads`;
     throw new ShapeError([diagnostic('S007', what, { help: 'give one pattern per query head' })]);
   }
-  const rows = options.rows ?? Array.from({ length: shape.qLen }, (_, row) => row);
-  const outside = rows.find((row) => !(Number.isInteger(row) && row >= 0 && row < shape.qLen));
+  const rows = options.rows ?? Array.from({ length }, (_, row) => row);
+  const outside = rows.find((row) => !(Number.isInteger(row) && row >= 0 && row < length));
   if (outside !== undefined) {
-    const help = `rows are whole numbers from 0 to ${shape.qLen - 1}`;
+    const help = `rows are whole numbers from 0 to ${length - 1}`;
     throw new ShapeError([diagnostic('T002', `no query row ${outside}`, { help })]);
   }
   const passed = perHead ? (inputs.chosen as readonly unknown[] | undefined) : [inputs.chosen];
@@ -97,19 +100,23 @@ export function reference(
     checkChosen(definition.name, graphs[0]!, sets, shape);
     return sets;
   });
-  const { batch: batches, heads, valueDim } = shape;
+  const { heads, valueDim } = shape;
   const out = new Float64Array(batches * heads * rows.length * valueDim);
   const lse = new Float64Array(batches * heads * rows.length);
-  let at = 0;
   for (const unit of unitsOf(shape)) {
     const i = perHead ? patterns.indexOf(perHead[unit.head]!) : 0;
     const definition = definitions[i]!;
-    const arrows = arrowsOf(definition, given[i]!, chosen[i]!, shape, unit);
+    const own = shapeOfEntry(shape, segments, unit.batch);
+    const arrows = arrowsOf(definition, given[i]!, chosen[i]!, own, unit);
     const size = restSize(definition, parametersOf(given[i]!.params, unit.head));
     const head = headOf(call, unit, size);
-    for (const row of rows) {
-      lse[at] = attendRow(head, arrows, shape, row, out.subarray(at * valueDim));
-      at += 1;
+    const start = segments?.q[unit.batch] ?? 0;
+    const first = ((segments ? 0 : unit.batch) * heads + unit.head) * rows.length;
+    for (const [j, packed] of rows.entries()) {
+      const row = packed - start;
+      if (row < 0 || row >= own.qLen) continue;
+      const at = first + j;
+      lse[at] = attendRow(head, arrows, own, row, out.subarray(at * valueDim));
     }
   }
   return { out, lse, chosen: perHead ? chosen : chosen[0]! };
@@ -131,16 +138,24 @@ interface Head {
   readonly pools: readonly Pool[];
 }
 
-function headOf({ q, k, v }: CheckedInputs, unit: Unit, size: number | undefined): Head {
-  const keys = rowsOfHead(k, unit.batch, unit.kvHead);
-  const values = rowsOfHead(v, unit.batch, unit.kvHead);
+function headOf(
+  { q, k, v, segments }: CheckedInputs,
+  { batch, head, kvHead }: Unit,
+  size: number | undefined,
+): Head {
+  const rowsOf = (tensor: Tensor, of: number, starts: readonly number[] | undefined) =>
+    starts
+      ? rowsOfHead(tensor, 0, of).slice(starts[batch], starts[batch + 1])
+      : rowsOfHead(tensor, batch, of);
+  const keys = rowsOf(k, kvHead, segments?.k);
+  const values = rowsOf(v, kvHead, segments?.k);
   const pools: Pool[] = [];
   for (let from = 0; size !== undefined && from < keys.length; from += size) {
     const to = Math.min(keys.length, from + size);
     const key = mean(keys.slice(from, to), k.dtype as FloatType);
     pools.push({ from, to, key, value: mean(values.slice(from, to), v.dtype as FloatType) });
   }
-  return { q: rowsOfHead(q, unit.batch, unit.head), k: keys, v: values, pools };
+  return { q: rowsOf(q, head, segments?.q), k: keys, v: values, pools };
 }
 
 /** The mean of vectors, rounded to a dtype as kernels store it. */

@@ -108,7 +108,7 @@ describe('R004: a worker that failed', () => {
       gather: undefined,
       restSize: undefined,
       stated: undefined,
-      buffers: { q: rows, k: rows, v: rows, out: rows, lse: new Float32Array(8) },
+      buffers: { q: rows, k: rows, v: rows, out: rows, lse: rows },
     });
     const index = (name: string) => ({ op: 'index', kind: 'int', name }) as never;
     const pool = new Pool(1);

@@ -1,7 +1,8 @@
-// What the laws of results share: a call on the CPU device, its numbers, and rows that agree within the
+// What the laws of results share: a call on a device, its numbers, and rows that agree within the
 // bound of their values. No law is stated here.
 
 import assert from 'node:assert/strict';
+import type { HeadPatterns } from '../../dsl/heads.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { compile } from '../../runtime/attend.ts';
@@ -20,16 +21,23 @@ export interface Numbers {
   readonly lse: Float32Array;
 }
 
-/** One call of a pattern. */
+/** One call of a pattern, or of a pattern per head. */
 export async function attendWith(
-  pattern: AnyPattern,
+  pattern: AnyPattern | HeadPatterns,
   { shape, dtype }: Pick<CallData, 'shape' | 'dtype'>,
   inputs: Readonly<Record<string, unknown>>,
   params: Readonly<Record<string, number | readonly number[]>> = {},
   device: Device = inline,
 ): Promise<Numbers> {
   const { heads, kvHeads, headDim, valueDim } = shape;
-  const attend = await compile(pattern, { heads, kvHeads, headDim, valueDim, dtype, device });
+  const attend = await compile(pattern as AnyPattern, {
+    heads,
+    kvHeads,
+    headDim,
+    valueDim,
+    dtype,
+    device,
+  });
   const { out, lse } = await attend(inputs as never, params as never);
   return { out: (await out.read()) as Float32Array, lse: (await lse.read()) as Float32Array };
 }

@@ -1,102 +1,21 @@
-// Law 7: poison. What a mask refuses is never looked at: NaN in keys that no query of the group may see,
-// NaN in values of tiles that nobody visits, and huge values in refused places of visited tiles.
+// Law 7 on the CPU device: poison in what a mask refuses.
 
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { pointEnvironment } from '../../dsl/analysis/binding.ts';
-import { evaluate } from '../../dsl/evaluate.ts';
-import { hullOf } from '../../dsl/plan/split.ts';
-import { visitsOf } from '../../dsl/plan/walk.ts';
-import { queryOffset } from '../../dsl/shape.ts';
-import { planCall } from '../../runtime/plans.ts';
-import { numbersFrom } from '../arbitraries.ts';
-import { arbitraryCall, inputsOf, paramsOf, patternOf, type RandomCall } from './arbitraries.ts';
-import { attendWith, huge, overwrite } from './attention.ts';
+import { arbitraryCall } from './arbitraries.ts';
+import { inline } from './attention.ts';
+import { checkSpoiled, checkUnseen } from './properties/poison.ts';
 import { law, runs } from './settings.ts';
-
-/** Which keys of each KV head any of its queries sees, which are in the hull, which are in a visited tile. */
-async function viewOf({ pattern, data }: RandomCall) {
-  const { shape } = data;
-  const { batch, heads, kvHeads, kLen, qLen } = shape;
-  const planned = await planCall(patternOf(pattern), inputsOf(data), paramsOf(data));
-  const table = () => Array.from({ length: batch * kvHeads }, () => new Uint8Array(kLen));
-  const [seen, reached, visited] = [table(), table(), table()];
-  /** [batch * heads][row][key] */
-  const allowed: Uint8Array[][] = [];
-  const offset = queryOffset(shape);
-  for (const plan of planned.parts[0]!.plans) {
-    const { unit } = plan.binding;
-    const group = unit.batch * kvHeads + unit.kvHead;
-    const hull = hullOf(plan.mask);
-    const rows = Array.from({ length: qLen }, () => new Uint8Array(kLen));
-    for (const [row, keys] of rows.entries()) {
-      for (let k = 0; k < kLen; k += 1) {
-        const env = pointEnvironment(plan.binding, row + offset, k);
-        keys[k] = evaluate(plan.mask, env) === true ? 1 : 0;
-        if (keys[k]) seen[group]![k] = 1;
-        if (keys[k] || evaluate(hull, env) === true) reached[group]![k] = 1;
-      }
-    }
-    allowed[unit.batch * heads + unit.head] = rows;
-    for (let tile = 0; tile < plan.tiles; tile += 1) {
-      for (const visit of visitsOf(plan, tile)) {
-        if (visit.kind === 'tile') visited[group]!.fill(1, visit.from, visit.to);
-        // A pool that stands in for no row of the tile is weighed with 0, like a refused key.
-        if (visit.kind === 'rest')
-          visited[group]!.fill(1, visit.pool * pattern.rest!, (visit.pool + 1) * pattern.rest!);
-        if (visit.kind === 'columns') for (const key of visit.keys) visited[group]![key] = 1;
-      }
-    }
-  }
-  return { seen, reached, visited, allowed };
-}
 
 law('NaN in keys and values that no query may see changes no bit', () =>
   fc.assert(
-    fc.asyncProperty(arbitraryCall(), async (call) => {
-      const { pattern, data } = call;
-      const { kvHeads } = data.shape;
-      const [made, inputs, params] = [patternOf(pattern), inputsOf(data), paramsOf(data)];
-      const { reached, seen, visited } = await viewOf(call);
-      // Stand-ins are made of the hull: what lies outside of it is never in one.
-      const needed = pattern.rest === undefined ? seen : reached;
-      const k = await overwrite(inputs.k, (b, h, at) =>
-        needed[b * kvHeads + h]![at] ? undefined : NaN,
-      );
-      const v = await overwrite(inputs.v, (b, h, at) => {
-        if (needed[b * kvHeads + h]![at]) return undefined;
-        return visited[b * kvHeads + h]![at] ? huge[data.dtype] : NaN;
-      });
-      const clean = await attendWith(made, data, inputs, params);
-      assert.deepEqual(await attendWith(made, data, { ...inputs, k, v }, params), clean);
-    }),
+    fc.asyncProperty(arbitraryCall(), (call) => checkUnseen(inline, call)),
     runs(200),
   ),
 );
 
 law('a huge value changes only rows that may see it', () =>
   fc.assert(
-    fc.asyncProperty(arbitraryCall({ rest: false }), async (call) => {
-      const { pattern, data } = call;
-      const { kLen, qLen, valueDim } = data.shape;
-      const [made, inputs, params] = [patternOf(pattern), inputsOf(data), paramsOf(data)];
-      const { allowed } = await viewOf(call);
-      const next = numbersFrom(data.seed);
-      const spoiled = Array.from({ length: kLen }, () => next() < 0.1);
-      const v = await overwrite(inputs.v, (_, __, at) =>
-        spoiled[at] ? huge[data.dtype] : undefined,
-      );
-      const clean = await attendWith(made, data, inputs, params);
-      const other = await attendWith(made, data, { ...inputs, v }, params);
-      assert.deepEqual(other.lse, clean.lse);
-      for (const row of clean.lse.keys()) {
-        const unit = Math.floor(row / qLen);
-        const keys = allowed[unit]![row % qLen]!;
-        if (keys.some((isAllowed, k) => isAllowed && spoiled[k])) continue;
-        const [from, to] = [row * valueDim, (row + 1) * valueDim];
-        assert.deepEqual(other.out.slice(from, to), clean.out.slice(from, to));
-      }
-    }),
+    fc.asyncProperty(arbitraryCall({ rest: false }), (call) => checkSpoiled(inline, call)),
     runs(150),
   ),
 );

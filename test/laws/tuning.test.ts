@@ -8,22 +8,15 @@ import type { AnyPattern } from '../../dsl/pattern.ts';
 import { aShape, blockSparse, verticalSlash } from '../../patterns/index.ts';
 import { type Device, openDevice } from '../../runtime/device.ts';
 import { tensor } from '../../runtime/tensor.ts';
-import { arbitraryCall, arbitraryKnobs, inputsOf, paramsOf, patternOf } from './arbitraries.ts';
-import { assertClose, attendWith, boundOf, largest, times } from './attention.ts';
+import { arbitraryCall, arbitraryKnobs } from './arbitraries.ts';
+import { attendWith, inline } from './attention.ts';
+import { checkKnobs, checkSameBits } from './properties/tuning.ts';
 import { law, runs } from './settings.ts';
 
 law('legal knobs change the output within rounding only', () =>
   fc.assert(
-    fc.asyncProperty(
-      arbitraryCall({ score: false }),
-      arbitraryKnobs,
-      async ({ pattern, data }, knobs) => {
-        const [inputs, params] = [inputsOf(data), paramsOf(data)];
-        const first = await attendWith(patternOf(pattern), data, inputs, params);
-        const other = await attendWith(patternOf({ ...pattern, knobs }), data, inputs, params);
-        const bound = boundOf(data, largest(await inputs.v.read()));
-        assertClose(other, first, times(bound, 2), data.shape);
-      },
+    fc.asyncProperty(arbitraryCall({ score: false }), arbitraryKnobs, (call, knobs) =>
+      checkKnobs(inline, call, knobs),
     ),
     runs(150),
   ),
@@ -31,12 +24,7 @@ law('legal knobs change the output within rounding only', () =>
 
 law('the same knobs give the same bits', () =>
   fc.assert(
-    fc.asyncProperty(arbitraryCall(), async ({ pattern, data }) => {
-      const [first, second] = await Promise.all(
-        [0, 1].map(() => attendWith(patternOf(pattern), data, inputsOf(data), paramsOf(data))),
-      );
-      assert.deepEqual(second, first);
-    }),
+    fc.asyncProperty(arbitraryCall(), (call) => checkSameBits(inline, call, 2)),
     runs(100),
   ),
 );

@@ -1,4 +1,4 @@
-// Law 6 as a property: the CPU device gives what the oracle gives, on random patterns and calls.
+// Law 6 as a property: a device gives what the oracle gives, on random patterns and calls.
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';

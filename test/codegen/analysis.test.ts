@@ -258,8 +258,9 @@ const edges: Readonly<Record<string, Mask>> = {
     (q <= 16 && k < 9) || (q >= 31 && k > 30),
   'one value of a zone': ({ k, batch }, { doc }) => doc.at(batch, k) < 1000,
   'one value of the next zone': ({ k, batch }, { doc }) => doc.at(batch, k) > -1000,
-  'values outside': ({ k, batch }, { doc }) =>
-    doc.at(batch, k + 20) === 0 || doc.at(batch, k - 20) === 0 || doc.at(k, k) !== 0,
+  'values beyond the end': ({ k, batch }, { doc }) => doc.at(batch, k + 20) === 0,
+  'values before the start': ({ k, batch }, { doc }) => doc.at(batch, k - 20) === 0,
+  'rows outside': ({ q, k, batch }, { doc }) => doc.at(batch - 1, k) === 0 && doc.at(q, k) < 9,
   'rows and lengths': ({ row, k, qLen, kLen }) => row >= qLen - 5 || kLen - k <= row,
   'equal truths': ({ q, k }, { columns }) => columns.has(k) === (q % 3 === 1),
 };
@@ -294,10 +295,12 @@ describe('masks at the edges', () => {
         const noise = call.captured.noise!.data.map((value, at) =>
           at % 7 === i ? [16777216, 16777215, 2147483648, Number.NaN][at % 4]! : value,
         );
-        // The last of a zone is unlike all others, and so is the first of the next.
-        const doc = call.captured.doc!.data.map((value, at) =>
-          at % shape.kLen === 63 ? 2000 : at % shape.kLen === 64 ? -2000 : value,
-        );
+        // The last of a zone is unlike all others, and so is the first of the next; or none is 0.
+        const doc = call.captured.doc!.data.map((value, at) => {
+          if (i === 1) return Math.abs(value) + 1;
+          const key = at % shape.kLen;
+          return key === 63 ? 2000 : key === 64 ? -2000 : value;
+        });
         return {
           ...call,
           params: {
@@ -330,7 +333,7 @@ const exact: Readonly<Record<string, Mask>> = {
     k <= q && distances.has((Math.floor(q / 16) + 1) * 16 - 1 - k),
 };
 
-it('no tile is visited for nothing, and full ones are known', async () => {
+it('the next key is found, no tile is visited for nothing, and full ones are known', async () => {
   const masks = Object.values(exact).map((mask): AskedMask => ({ mask: written(mask) }));
   const questions = new Questions(declarations, masks);
   for (const [qLen, kLen] of [
@@ -341,24 +344,43 @@ it('no tile is visited for nothing, and full ones are known', async () => {
     const shape = { batch: 1, heads: 2, kvHeads: 1, qLen, kLen, headDim: 8, valueDim: 8 };
     const layouts = ['bhsd', 'bhsd', 'bhsd'] as const;
     const drawn = callOf({ shape, dtype: 'bf16', layouts, seed: kLen, scale: 1 });
-    const call = { ...drawn, params: { window: [17, 40], block: 3, level: 0 } };
+    const offset = queryOffset(shape);
+    const first = Math.floor(offset / qTile);
+    const boxOf = (tile: number, k: number): AskedCall['boxes'][number] => [
+      Math.max((first + tile) * qTile, offset),
+      Math.min((first + tile + 1) * qTile, kLen) - 1,
+      k,
+      k,
+    ];
+    const tiles = Array.from({ length: Math.floor((kLen - 1) / qTile) - first + 1 }, (_, i) => i);
+    const boxes = tiles.flatMap((tile) => [0, 9, 17].map((k) => boxOf(tile, k)));
+    const call = { ...drawn, boxes, params: { window: [17, 40], block: 3, level: 0 } };
     // Few and far between: words of the bitmap without a member lie between them.
     for (const set of call.sets.distances!.units) {
       set.bits.fill(0);
       for (let distance = 20; distance < kLen; distance += 70)
         set.addRange(0, distance, distance + 9);
     }
-    const offset = queryOffset(shape);
     for (const [at, units] of (await questions.ask(call)).entries()) {
       for (const { walks, passes } of units) {
+        const { allowed: table, keys } = passes[0]!;
+        for (const [i, [q0, q1, k0]] of boxes.entries()) {
+          const isSeen = (k: number) => {
+            for (let q = q0; q <= q1; q += 1) if (table[(q - offset) * kLen + k]) return true;
+            return false;
+          };
+          let key = k0;
+          while (key < kLen && !isSeen(key)) key += 1;
+          const where = `${Object.keys(exact)[at]}, q=${q0}..${q1}, k from ${k0} of ${kLen}`;
+          expect(Math.min(keys![i]!, kLen), where).toBe(key);
+        }
         for (const [tile, walk] of walks.entries()) {
-          const q0 = Math.max((Math.floor(offset / qTile) + tile) * qTile, offset);
-          const q1 = Math.min((Math.floor(offset / qTile) + tile + 1) * qTile, kLen) - 1;
+          const [q0, q1] = boxOf(tile, 0);
           for (const visit of walk) {
             let [pairs, allowed] = [0, 0];
             for (let q = q0; q <= q1; q += 1)
               for (let k = visit.at; k < visit.at + kTile; k += 1, pairs += 1)
-                if (k < kLen) allowed += passes[0]!.allowed[(q - offset) * kLen + k]!;
+                if (k < kLen) allowed += table[(q - offset) * kLen + k]!;
             const where = `${Object.keys(exact)[at]}, q=${q0}..${q1}, k from ${visit.at} of ${kLen}`;
             expect(allowed, where).toBeGreaterThan(0);
             expect(visit.full, where).toBe(allowed === pairs);

@@ -3,6 +3,7 @@
 
 import { canonical } from '../expression.ts';
 import { printNumber } from '../print.ts';
+import type { LaunchShape } from '../shape.ts';
 import { type Proof, prove } from './coverage.ts';
 import { type SummaryOptions, spread, summarise, type UnitSummary } from './summary.ts';
 import { type Form, type UnitPlan, workspaceOf } from './unit.ts';
@@ -85,7 +86,7 @@ export function summariseLaunch(plans: Iterable<UnitPlan>, options: LaunchOption
   };
 }
 
-/** Equal keys, equal plans: the same mask over the same data, cut the same way. */
+/** Equal keys, equal plans: the same mask over the same data and lengths, cut the same way. */
 function keyOf(plan: UnitPlan, identity: (data: object) => number): string {
   const { binding, passes, qTile, kTile, order } = plan;
   const used = (names: Readonly<Record<string, object>>): string =>
@@ -96,6 +97,8 @@ function keyOf(plan: UnitPlan, identity: (data: object) => number): string {
   return [
     ...ways,
     canonical(plan.mask),
+    binding.shape.qLen,
+    binding.shape.kLen,
     qTile,
     kTile,
     order,
@@ -139,11 +142,13 @@ export function explainText(input: ExplainInput): string {
   const shared = shape.kvHeads === shape.heads ? '' : ` over ${shape.kvHeads} of K and V`;
   const dims =
     shape.headDim === shape.valueDim ? `${shape.headDim}` : `${shape.headDim}/${shape.valueDim}`;
+  // Packed sequences have lengths of their own.
+  const isUneven = launch.groups.some(
+    ({ summary: { shape: own } }) => own.qLen !== shape.qLen || own.kLen !== shape.kLen,
+  );
+  const lengths = isUneven ? 'lengths of their own' : lengthsText(shape);
   const lines: [string, string][] = [
-    [
-      'shape',
-      `batch ${shape.batch}, ${heads}${shared}, ${grouped(shape.qLen)} queries x ${grouped(shape.kLen)} keys, dim ${dims}, ${dtype}`,
-    ],
+    ['shape', `batch ${shape.batch}, ${heads}${shared}, ${lengths}, dim ${dims}, ${dtype}`],
     ['tile', `${qTile} queries x ${kTile} keys`],
   ];
   const several = launch.groups.length > 1;
@@ -152,7 +157,10 @@ export function explainText(input: ExplainInput): string {
   );
   const groupName = ({ units, summary }: UnitGroup): string => {
     const own = Object.keys(params).filter((name) => !common.includes(name));
-    const values = valuesText(summary.params, own);
+    const values = [
+      ...(isUneven ? [lengthsText(summary.shape)] : []),
+      ...(own.length > 0 ? [valuesText(summary.params, own)] : []),
+    ].join(', ');
     return `${unitNames(units, shape.heads, shape.batch)}${values && ` (${values})`}`;
   };
   const shown = launch.groups.length <= mostInFull ? launch.groups : launch.groups.slice(0, 1);
@@ -193,6 +201,9 @@ export function explainText(input: ExplainInput): string {
   const body = lines.map(([label, text]) => `  ${label.padEnd(width)}${text}`.trimEnd());
   return [`${pattern}${values && `  (${values})`}`, ...body].join('\n');
 }
+
+const lengthsText = ({ qLen, kLen }: LaunchShape): string =>
+  `${grouped(qLen)} queries x ${grouped(kLen)} keys`;
 
 const valuesText = (params: Readonly<Record<string, number>>, names: readonly string[]): string =>
   names.map((name) => `${name} ${printNumber(params[name]!)}`).join(', ');

@@ -3,177 +3,54 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { afterAll } from 'vitest';
-import { count, f32 } from '../../dsl/given.ts';
+import { count, i32 } from '../../dsl/given.ts';
 import { byHead } from '../../dsl/heads.ts';
 import { type AnyPattern, pattern } from '../../dsl/pattern.ts';
 import { compile } from '../../runtime/attend.ts';
 import { type Device, openDevice } from '../../runtime/device.ts';
-import type { FloatType, Layout } from '../../runtime/dtype.ts';
+import { draw } from '../../runtime/draw.ts';
+import type { FloatType } from '../../runtime/dtype.ts';
+import { explain } from '../../runtime/explain.ts';
 import { reference } from '../../runtime/reference/attention.ts';
-import { type Tensor, tensor } from '../../runtime/tensor.ts';
+import { tensor } from '../../runtime/tensor.ts';
 import { compareWithOracle, showDisagreements } from '../../runtime/testing/agree.ts';
 import { inline } from './attention.ts';
+import {
+  aloneOf,
+  callOf,
+  checkPacked,
+  counted,
+  curious,
+  type Packed,
+  packable,
+  packed,
+  pairOf,
+} from './properties/segments.ts';
 import { law, runs } from './settings.ts';
 
 const emulated = await openDevice('emulated:sm_80');
-afterAll(() => emulated.dispose());
+const threaded = await openDevice('cpu', { threads: 2 });
+afterAll(async () => {
+  await emulated.dispose();
+  await threaded.dispose();
+});
 
-const tiles = { qTile: 32, kTile: 16, warps: 2, stages: 2 };
-
-/** A mask of everything that a pair tells, so that every size and index matters; a bias per sequence. */
-const curious = pattern('curious', { window: count.default(20), bias: f32('batch', 'head') })
-  .mask(
-    ({ q, k, row, qLen, kLen, head }, { window }) =>
-      k <= q && (q - k < window + head || k * 3 < kLen || row * 2 >= qLen),
-  )
-  .score(({ s, batch, head }, { bias }) => s + bias.at(batch, head))
-  .schedule(tiles);
-
-/** Whether a query sees anything depends on the number of its sequence; queries need not be among the keys. */
-const counted = pattern('counted', { window: count.default(20), bias: f32('batch', 'head') })
-  .mask(
-    ({ q, k, batch, kLen }, { window, bias }) =>
-      (q - k < window && k - q < 9 + batch && k < kLen - batch) || bias.at(batch, 0) > 1,
-  )
-  .schedule(tiles);
-
-const both = [curious, counted];
-
-interface Packed {
-  readonly lengths: readonly (readonly [q: number, k: number])[];
-  readonly kvHeads: number;
-  readonly group: number;
-  readonly headDim: number;
-  readonly valueDim: number;
-  readonly dtype: FloatType;
-  readonly layouts: readonly Layout[];
-  readonly window: number;
-  readonly seed: number;
-}
-
-const length = fc.oneof(fc.constantFrom(0, 1, 15, 16, 31, 33), fc.nat(75));
-const layout = fc.constantFrom<Layout>('bhsd', 'bshd');
-
-const packed = (...dtypes: readonly FloatType[]): fc.Arbitrary<Packed> =>
-  fc.record({
-    lengths: fc.array(
-      fc.oneof(
-        fc.tuple(length, length),
-        length.map((n) => [n, n] as [number, number]),
-      ),
-      { maxLength: 5 },
-    ),
-    kvHeads: fc.integer({ min: 1, max: 2 }),
-    group: fc.integer({ min: 1, max: 3 }),
-    headDim: fc.constantFrom(16, 8, 24),
-    valueDim: fc.constantFrom(16, 8, 24),
-    dtype: fc.constantFrom(...dtypes),
-    layouts: fc.tuple(layout, layout, layout),
-    window: fc.constantFrom(0, 1, 20, 1000),
-    seed: fc.nat(2 ** 20),
-  });
-
-const startsOf = (lengths: readonly number[]): number[] => {
-  const starts = [0];
-  for (const one of lengths) starts.push(starts.at(-1)! + one);
-  return starts;
-};
-
-/** The tensors of a packed call. */
-function callOf({ lengths, kvHeads, group, headDim, valueDim, dtype, layouts, seed }: Packed) {
-  const segments = {
-    q: startsOf(lengths.map(([q]) => q)),
-    k: startsOf(lengths.map(([, k]) => k)),
-  };
-  const heads = kvHeads * group;
-  const [rows, keys] = [segments.q.at(-1)!, segments.k.at(-1)!];
-  const random = (shape: number[], i: number): Tensor =>
-    tensor.random(shape, { dtype, seed: seed + i, layout: layouts[i]! });
-  return {
-    heads,
-    segments,
-    q: random([1, heads, rows, headDim], 0),
-    k: random([1, kvHeads, keys, headDim], 1),
-    v: random([1, kvHeads, keys, valueDim], 2),
-    bias: tensor.random([lengths.length, heads], { seed: seed + 3 }),
-  };
-}
-
-type Call = ReturnType<typeof callOf>;
-
-/**
- * The call of sequence `i` alone. Its number is its batch index, so it is there `i + 1` times; the last
- * batch entry counts.
- */
-function aloneOf({ q, k, v, bias, segments }: Call, i: number) {
-  const repeated = (one: Tensor, starts: readonly number[]): Tensor => {
-    const own = one.slice(starts[i]!, starts[i + 1]!);
-    const { length: size } = own.data;
-    const { shape, dtype, layout: order } = own;
-    const data = new (own.data.constructor as Float32ArrayConstructor)(size * (i + 1));
-    for (let at = 0; at <= i; at += 1) data.set(own.data as Float32Array, at * size);
-    return tensor(data, { shape: shape.with(0, i + 1), dtype, layout: order });
-  };
-  return {
-    q: repeated(q, segments.q),
-    k: repeated(k, segments.k),
-    v: repeated(v, segments.k),
-    bias: bias.slice(0, i + 1),
-  };
-}
-
-/** The rows of sequence `i` of a packed result, and of its own call: [heads, rows, size] each. */
-function pairOf(
-  whole: ArrayLike<number>,
-  own: ArrayLike<number>,
-  { heads, segments: { q } }: Call,
-  i: number,
-  size: number,
-): [number[], number[]] {
-  const rows = q[i + 1]! - q[i]!;
-  const total = q.at(-1)!;
-  const part = Array.from({ length: heads * rows * size }, (_, at) => {
-    const head = Math.floor(at / (rows * size));
-    return whole[(head * total + q[i]!) * size + (at % (rows * size))]!;
-  });
-  return [part, Array.from(own).slice(i * heads * rows * size)];
-}
-
-/** Every sequence of a packed call on a device is, to the bit, its own call there; and the oracle's. */
-const sequencesAreCalls = (device: Device, ...dtypes: readonly FloatType[]) =>
-  fc.asyncProperty(packed(...dtypes), fc.constantFrom(...both), async (sample, made) => {
-    const call = callOf(sample);
-    const { heads, segments, ...tensors } = call;
-    const { kvHeads, headDim, valueDim, dtype, window } = sample;
-    const sizes = { heads, kvHeads, headDim, valueDim, dtype, device };
-    const attend = await compile(made as AnyPattern, sizes);
-    const result = await attend({ ...tensors, segments }, { window } as never);
-    assert.deepEqual(result.out.shape, [1, heads, segments.q.at(-1), valueDim]);
-    assert.deepEqual(result.lse.shape, [1, heads, segments.q.at(-1)]);
-    assert.equal(result.out.layout, tensors.q.layout);
-    const [out, lse] = [await result.out.read(), await result.lse.read()];
-    for (const i of sample.lengths.keys()) {
-      const own = await attend(aloneOf(call, i), { window } as never);
-      const [ownOut, ownLse] = [await own.out.read(), await own.lse.read()];
-      assert.deepEqual(...pairOf(out, ownOut, call, i, valueDim));
-      assert.deepEqual(...pairOf(lse, ownLse, call, i, 1));
-    }
-    const inputs = { ...tensors, segments };
-    const { disagreements } = await compareWithOracle(made, inputs, { window }, result);
-    assert.equal(showDisagreements(disagreements), '');
-  });
+const packedAre = (device: Device, ...dtypes: readonly FloatType[]) =>
+  fc.asyncProperty(packed(...dtypes), fc.constantFrom(...packable), (sample, made) =>
+    checkPacked(device, sample, made),
+  );
 
 law('a packed sequence is, to the bit, a call of its own: the CPU device', () =>
-  fc.assert(sequencesAreCalls(inline, 'fp32', 'bf16', 'fp16'), runs(150)),
+  fc.assert(packedAre(inline, 'fp32', 'bf16', 'fp16'), runs(150)),
 );
 
 law('a packed sequence is, to the bit, a call of its own: emulated kernels', () =>
-  fc.assert(sequencesAreCalls(emulated, 'bf16', 'fp16'), runs(25)),
+  fc.assert(packedAre(emulated, 'bf16', 'fp16'), runs(25)),
 );
 
 law('a packed sequence is, to the bit, a call of its own: the oracle', () =>
   fc.assert(
-    fc.property(packed('fp32', 'bf16'), fc.constantFrom(...both), (sample, made) => {
+    fc.property(packed('fp32', 'bf16'), fc.constantFrom(...packable), (sample, made) => {
       const call = callOf(sample);
       const { heads: _, segments, ...tensors } = call;
       const params = { window: sample.window };
@@ -216,7 +93,7 @@ law('heads with patterns of their own see their sequences', async () => {
     const mixed = await compile(byHead([curious, counted, counted, curious]), sizes);
     const result = await mixed({ ...tensors, segments });
     const [out, lse] = [await result.out.read(), await result.lse.read()];
-    for (const [which, made] of both.entries()) {
+    for (const [which, made] of packable.entries()) {
       const attend = await compile(made as AnyPattern, sizes);
       const own = await attend({ ...tensors, segments });
       const [ownOut, ownLse] = [await own.out.read(), await own.lse.read()];
@@ -263,4 +140,92 @@ law('the oracle gives the rows that are asked for, counted through all sequences
   for (let head = 0; head < heads; head += 1)
     for (const [j, row] of rows.entries())
       assert.equal(some.lse[head * rows.length + j], whole.lse[head * total + row]);
+});
+
+law('worker threads see packed sequences', () => checkPacked(threaded, usual, counted));
+
+law('a call without sequences, queries or keys gives nothing', async () => {
+  for (const device of [inline, emulated])
+    for (const lengths of [[], [[0, 0]], [[0, 9]], [[9, 0]]] as const)
+      for (const made of packable) await checkPacked(device, { ...usual, lengths }, made);
+});
+
+law('the integers of every sequence are proved with its own length', async () => {
+  const large = pattern('large').mask(({ k }) => k * 2 ** 30 >= 0);
+  const call = async (device: Device, lengths: readonly [number, number][]) => {
+    const { heads, segments, bias: _, ...tensors } = callOf({ ...usual, lengths });
+    const { kvHeads, headDim, valueDim, dtype } = usual;
+    const attend = await compile(large, { heads, kvHeads, headDim, valueDim, dtype, device });
+    return attend({ ...tensors, segments });
+  };
+  for (const device of [inline, emulated]) {
+    await call(device, [
+      [2, 2],
+      [1, 2],
+      [2, 2],
+    ]);
+    await assert.rejects(
+      call(device, [
+        [2, 2],
+        [1, 3],
+        [2, 2],
+      ]),
+      { code: 'T009' },
+    );
+  }
+});
+
+law('a stated schedule is proved and followed for every sequence', async () => {
+  const made = pattern('stated', { window: count.default(20) })
+    .mask(({ q, k }, { window }) => k <= q && q - k < window)
+    .visit(({ tile, span }, { window }) => span(tile.q0 - window + 1, tile.q1 + 1));
+  const { heads, segments, bias: _, ...tensors } = callOf(usual);
+  const { kvHeads, headDim, valueDim, dtype } = usual;
+  for (const device of [inline, emulated]) {
+    const attend = await compile(made, { heads, kvHeads, headDim, valueDim, dtype, device });
+    const inputs = { ...tensors, segments };
+    const { disagreements } = await compareWithOracle(made, inputs, {}, await attend(inputs));
+    assert.equal(showDisagreements(disagreements), '');
+  }
+});
+
+law('an explanation and a picture show the sequences', async () => {
+  const { heads, bias: _, segments, ...tensors } = callOf(usual);
+  const made = pattern('causal-segments').mask(({ q, k }) => k <= q);
+  const explained = await explain(made, { ...tensors, segments });
+  const groups = explained.parts[0]!.launch.groups.map(({ units, summary: { shape } }) => [
+    units.length / heads,
+    shape.qLen,
+    shape.kLen,
+  ]);
+  assert.deepEqual(
+    groups,
+    usual.lengths.map(([qLen, kLen]) => [1, qLen, kLen]),
+  );
+  assert.match(String(explained), /lengths of their own/);
+  assert.match(String(explained), /batch 1 heads 0-3 \(33 queries x 33 keys\)/);
+  const { headDim, valueDim, kvHeads } = usual;
+  const [qLen, kLen] = [segments.q.at(-1)!, segments.k.at(-1)!];
+  const shape = { batch: 1, heads, kvHeads, qLen, kLen, headDim, valueDim };
+  const bySizes = await explain(made, { shape, dtype: 'bf16', segments });
+  assert.equal(String(bySizes), String(explained));
+  const alone = { ...tensors, q: tensors.q.slice(9, 42), k: tensors.k.slice(40, 73) };
+  const picture = await draw(made, { ...tensors, segments }, {}, { batch: 1, title: 'one' });
+  const own = { ...alone, v: tensors.v.slice(40, 73) };
+  assert.equal(picture, await draw(made, own, {}, { title: 'one' }));
+});
+
+law('a captured tensor has a row for every sequence', async () => {
+  const made = pattern('rows', { starts: i32('batch') }).mask(
+    ({ q, k, batch }, { starts }) => k <= q && k >= starts.at(batch),
+  );
+  const { heads, segments, bias: _, ...tensors } = callOf(usual);
+  const { kvHeads, headDim, valueDim, dtype } = usual;
+  const starts = tensor(Int32Array.of(39, 33, 0, 5, 0, 0), { shape: [6] });
+  for (const device of [inline, emulated]) {
+    const attend = await compile(made, { heads, kvHeads, headDim, valueDim, dtype, device });
+    const inputs = { ...tensors, segments, starts };
+    const { disagreements } = await compareWithOracle(made, inputs, {}, await attend(inputs));
+    assert.equal(showDisagreements(disagreements), '');
+  }
 });

@@ -1,5 +1,5 @@
-// `npm run build`: compiles the published part of the tree to dist/, as ESM with its types. Not the
-// native addon: npm's install step builds that (runtime/native/install.mjs).
+// `npm run build`: compiles the published part of the tree to dist/, or to the folder that is named, as ESM
+// with its types. Not the native addon: npm's install step builds that (runtime/native/install.mjs).
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -13,11 +13,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const dist = join(root, 'dist');
+/** Within the tree, so that what is compiled finds its packages. */
+const dist = resolve(root, process.argv[2] ?? 'dist');
 const parts = ['index.ts', 'cli.ts', 'dsl', 'codegen', 'runtime', 'patterns'];
 
 /** Runs Node and ends the build when that fails. */
@@ -30,19 +31,20 @@ function run(what, args) {
 }
 
 function compile() {
-  // In build/, which git ignores; paths are relative to the file.
-  const config = join(root, 'build', 'tsconfig.json');
+  // In build/, which git ignores; builds at one time do not meet.
+  const config = join(root, 'build', `tsconfig-${process.pid}.json`);
   mkdirSync(dirname(config), { recursive: true });
   const include = parts.filter((part) => existsSync(join(root, part)));
   const settings = {
-    extends: '../tsconfig.json',
-    compilerOptions: { rootDir: '..', outDir: '../dist', noEmitOnError: true },
-    include: include.map((part) => `../${part}`),
-    exclude: ['../node_modules', '../dist', '../**/*.test.ts'],
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: { rootDir: root, outDir: dist, noEmitOnError: true },
+    include: include.map((part) => join(root, part)),
+    exclude: [join(root, 'node_modules'), dist, join(root, '**/*.test.ts')],
   };
   writeFileSync(config, `${JSON.stringify(settings, null, 2)}\n`);
   const typescript = createRequire(import.meta.url).resolve('typescript/package.json');
   run('tsc', [join(dirname(typescript), 'bin', 'tsc'), '-p', config]);
+  rmSync(config);
   return parts.filter((part) => !include.includes(part));
 }
 
@@ -89,4 +91,6 @@ copySources();
 const cli = join(dist, 'cli.js');
 if (existsSync(cli)) makeExecutable(cli);
 await prelift();
-console.log(`build: dist/ is complete${absent.length ? `, without ${absent.join(', ')}` : ''}`);
+console.log(
+  `build: ${relative(root, dist)}/ is complete${absent.length ? `, without ${absent.join(', ')}` : ''}`,
+);

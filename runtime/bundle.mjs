@@ -1,6 +1,7 @@
-// `npm run bundle`: one archive for a GPU server without network and without Node. It holds this Node, the
-// compiled package with its native addon, what they need at run time, and the device tests; the server adds
-// an NVIDIA driver and NVRTC (of its CUDA toolkit, or of Python's nvidia packages).
+// `npm run bundle [-- --out file.tar.gz] [--with-nvrtc folder]`: one archive for a GPU server without network
+// and without Node. It holds this Node, the compiled package with its native addon, what they need at run
+// time, and the device tests; the server adds an NVIDIA driver and NVRTC (of its CUDA toolkit, of Python's
+// nvidia packages, or from a folder of this machine).
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -9,28 +10,40 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const name = 'warploom-bundle';
-const staging = join(root, 'build', name);
-const archive = resolve(process.argv[2] ?? join(root, 'build', `${name}.tar.gz`));
+const { values: options } = parseArgs({
+  options: { out: { type: 'string' }, 'with-nvrtc': { type: 'string' } },
+});
+const archive = resolve(options.out ?? join(root, 'build', `${name}.tar.gz`));
+/** Of all but NVRTC. */
 const mostBytes = 60 * 2 ** 20;
+/** Within the tree, so that what is compiled finds its packages. */
+mkdirSync(join(root, 'build'), { recursive: true });
+const work = mkdtempSync(join(root, 'build', 'bundle-'));
+const staging = join(work, name);
+process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 
-function run(command, args, options = {}) {
-  const done = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
-  if (done.error || done.status !== 0) {
-    console.error(`bundle: ${command} ${args.join(' ')} failed`);
-    process.exit(1);
-  }
+function run(command, args) {
+  const done = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (done.error || done.status !== 0) fail(`${command} ${args.join(' ')} failed`);
+}
+
+function fail(what) {
+  console.error(`bundle: ${what}`);
+  process.exit(1);
 }
 
 /** The packages that the compiled package loads, and what those load, without the tools of a build. */
@@ -59,7 +72,7 @@ function packageFolder(wanted, from) {
   }
 }
 
-/** The device tests as one file; they use the compiled package, not a copy of it. */
+/** The device tests, one file for each program; they use the compiled package, not a copy of it. */
 async function compileTests() {
   const parts = ['dsl', 'codegen', 'runtime', 'patterns', 'index.ts'];
   const toPackage = {
@@ -73,8 +86,12 @@ async function compileTests() {
     },
   };
   await build({
-    entryPoints: [join(root, 'test', 'device', 'run.ts')],
-    outfile: join(staging, 'tests', 'device.mjs'),
+    entryPoints: {
+      laws: join(root, 'test', 'device', 'run.ts'),
+      core: join(root, 'test', 'device', 'core.ts'),
+    },
+    outdir: join(staging, 'tests'),
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -89,48 +106,67 @@ async function compileTests() {
 }
 
 const launcher = `#!/bin/sh
-# warploom without an installation: './warploom --help', or './warploom test:device --minutes 5'.
+# warploom without an installation: './warploom --help' for its verbs, and
+#   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
+#   ./warploom test:core                   the CUDA core on the GPU
 here=$(cd "$(dirname "$0")" && pwd)
-if [ "$1" = test:device ]; then
-  shift
-  exec "$here/node" "$here/tests/device.mjs" "$@"
-fi
-exec "$here/node" "$here/dist/cli.js" "$@"
+case "$1" in
+  test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
+  test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
+  *) exec "$here/node" "$here/dist/cli.js" "$@" ;;
+esac
 `;
 
-rmSync(staging, { recursive: true, force: true });
-mkdirSync(staging, { recursive: true });
-run(process.execPath, [join(root, 'runtime', 'build.mjs')]);
-const addon = join(root, 'build', 'Release', 'warploom.node');
-if (!existsSync(addon)) {
-  console.error("bundle: the native addon is not built: 'npm run install' says why");
-  process.exit(1);
+/** The libraries of NVRTC, where the package looks for them. */
+function addNvrtc(folder) {
+  const libraries = readdirSync(folder).filter((file) => /^libnvrtc(-builtins)?\.so/.test(file));
+  if (libraries.length === 0) fail(`${folder} holds no libnvrtc.so*`);
+  for (const file of libraries)
+    cpSync(join(folder, file), join(staging, '.warploom', 'nvrtc', file), { dereference: true });
 }
-for (const part of ['dist', 'package.json', 'LICENSE', 'README.md'])
-  cpSync(join(root, part), join(staging, part), { recursive: true });
+
+/** The newest version of a library that a program asks for: 'GLIBC' gives '2.34'. */
+function needs(library, files) {
+  const found = files.flatMap((file) => [
+    ...readFileSync(file, 'latin1').matchAll(new RegExp(`\\b${library}_(\\d+(\\.\\d+)+)\0`, 'g')),
+  ]);
+  const versions = found.map(([, version]) => version);
+  return versions.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
+}
+
+mkdirSync(staging);
+run(process.execPath, [join(root, 'runtime', 'build.mjs'), join(staging, 'dist')]);
+const addon = join(root, 'build', 'Release', 'warploom.node');
+if (!existsSync(addon)) fail("the native addon is not built: 'npm run install' says why");
+for (const part of ['package.json', 'LICENSE', 'README.md'])
+  copyFileSync(join(root, part), join(staging, part));
 mkdirSync(join(staging, 'build', 'Release'), { recursive: true });
 copyFileSync(addon, join(staging, 'build', 'Release', 'warploom.node'));
 for (const [wanted, folder] of runtimePackages())
   cpSync(folder, join(staging, 'node_modules', wanted), {
     recursive: true,
-    filter: (file) => !/\.(map|d\.ts|d\.cts|d\.mts|md)$/.test(file),
+    // esbuild's command is its program once more.
+    filter: (file) =>
+      !/\.(map|d\.ts|d\.cts|d\.mts|md)$/.test(file) && !file.endsWith(join('esbuild', 'bin')),
   });
 await compileTests();
-copyFileSync(process.execPath, join(staging, 'node'));
-chmodSync(join(staging, 'node'), 0o755);
+const node = join(staging, 'node');
+copyFileSync(process.execPath, node);
+chmodSync(node, 0o755);
 // Without its symbols Node is a tenth smaller; no tool for that is no harm.
-spawnSync('strip', [join(staging, 'node')]);
+spawnSync('strip', [node]);
 writeFileSync(join(staging, 'warploom'), launcher);
 chmodSync(join(staging, 'warploom'), 0o755);
-run('tar', ['-czf', archive, '-C', dirname(staging), name]);
-rmSync(staging, { recursive: true, force: true });
+const nvrtc = options['with-nvrtc'];
+if (nvrtc !== undefined) addNvrtc(resolve(nvrtc));
+mkdirSync(dirname(archive), { recursive: true });
+run('tar', ['-czf', archive, '-C', work, name]);
+
 const { size } = statSync(archive);
 const megabytes = (size / 2 ** 20).toFixed(1);
-if (size > mostBytes) {
-  console.error(`bundle: ${archive} has ${megabytes} MB, more than 60`);
-  process.exit(1);
-}
-const { arch, platform, version, report } = process;
-const glibc = report?.getReport?.().header.glibcVersionRuntime;
-console.log(`bundle: ${archive}, ${megabytes} MB: Node ${version} for ${platform} ${arch}${glibc ? `, glibc ${glibc} or later` : ''}
-bundle: on the server: tar xzf ${name}.tar.gz && ./${name}/warploom doctor`);
+if (nvrtc === undefined && size > mostBytes) fail(`${archive} has ${megabytes} MB, more than 60`);
+const [glibc, libstdc] = ['GLIBC', 'GLIBCXX'].map((library) => needs(library, [node, addon]));
+const { arch, platform, version } = process;
+console.log(`bundle: ${archive}, ${megabytes} MB: Node ${version} for ${platform} ${arch}
+bundle: the server needs glibc ${glibc}, libstdc++ GLIBCXX_${libstdc}, and for a GPU its driver${nvrtc ? '' : ' and NVRTC'}
+bundle: there: tar xzf ${name}.tar.gz && ./${name}/warploom doctor`);

@@ -33,12 +33,10 @@ const hangsAfterMs = 120_000;
 const mostFailures = 100;
 const mostShown = 12;
 
-/** The laws in the order in which they are tried, each as often as it is meant to be. */
+/** The laws in the order in which they are tried: all in the first round, then each by its share. */
 const most = Math.max(...laws.map(({ share }) => share));
 const turns = Array.from({ length: most }, (_, round) =>
-  laws.filter(
-    ({ share }) => Math.floor(((round + 1) * share) / most) > Math.floor((round * share) / most),
-  ),
+  laws.filter(({ share }) => (round * share) % most < share),
 ).flat();
 
 const lawOf = (turn: number): DeviceLaw => turns[turn % turns.length]!;
@@ -77,8 +75,12 @@ function isFault(error: unknown): boolean {
 
 /** Starts the processes and counts; the exit code says whether all went well. */
 async function lead(): Promise<number> {
-  // Says at once what is missing, where the device cannot be opened.
-  await (await openDevice(values.device)).dispose();
+  try {
+    await (await openDevice(values.device)).dispose();
+  } catch (error) {
+    console.error(messageOf(error));
+    return 1;
+  }
   const begun = performance.now();
   const counts = new Map(laws.map(({ name }) => [name, 0]));
   let failures = 0;

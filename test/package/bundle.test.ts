@@ -1,0 +1,68 @@
+// What `npm run bundle` makes runs where nothing is installed: unpacked elsewhere, without Node on the path.
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const root = resolve(import.meta.dirname, '../..');
+const work = mkdtempSync(join(tmpdir(), 'warploom-bundle-'));
+const unpacked = join(work, 'warploom-bundle');
+const tools = join(work, 'tools');
+
+beforeAll(() => {
+  const archive = join(work, 'bundle.tar.gz');
+  // Fails above 60 MB.
+  execFileSync(process.execPath, ['runtime/bundle.mjs', '--out', archive], { cwd: root });
+  execFileSync('tar', ['-xzf', archive, '-C', work]);
+  mkdirSync(tools);
+  symlinkSync('/usr/bin/dirname', join(tools, 'dirname'));
+}, 240_000);
+
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+function warploom(args: readonly string[], path = tools): string {
+  const env = { PATH: path, HOME: work, WARPLOOM_CACHE: join(work, 'cache') };
+  const stdio = ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'];
+  return execFileSync(join(unpacked, 'warploom'), args, {
+    cwd: work,
+    env,
+    encoding: 'utf8',
+    stdio,
+  });
+}
+
+const call = ['run', 'a-shape', '--random', '1,4,2,300,64', '--dtype', 'bf16', '--check'];
+
+describe('the bundle, unpacked elsewhere', () => {
+  it('says what the machine has, with its own addon', () => {
+    const report = JSON.stringify(JSON.parse(warploom(['doctor', '--json'])));
+    expect(report).toContain(join(unpacked, 'build', 'Release', 'warploom.node'));
+  });
+
+  it('runs on the CPU', () => {
+    expect(warploom([...call, '--device', 'cpu'])).toContain('within the bound');
+  });
+
+  it('runs the generated CUDA C on the CPU, given a compiler', () => {
+    const { PATH } = process.env;
+    expect(warploom([...call, '--device', 'emulated:sm_80'], PATH)).toContain('within the bound');
+  }, 180_000);
+
+  it('tries the laws in processes of its own', () => {
+    const sizes = ['--device', 'cpu', '--cases', '60', '--processes', '2'];
+    expect(warploom(['test:device', ...sizes])).toMatch(
+      /cases on cpu in \d+ s, seed 1, 0 failures/,
+    );
+  });
+
+  it('tries one law again', () => {
+    const again = ['--device', 'cpu', '--law', '9 ones', '--seed', '7'];
+    expect(warploom(['test:device', ...again])).toBe('10 cases of law 9 ones, all right\n');
+  });
+
+  it('skips the core without a GPU', () => {
+    expect(warploom(['test:core'])).toMatch(/^(skipped: |.*driver)/);
+  });
+});

@@ -30,4 +30,5 @@ export interface PlacedSet extends ChosenSet {
   readonly count: number;
 }
 
-export const isPlacedSet = (set: ChosenSet): set is PlacedSet => 'domain' in set && 'count' in set;
+export const isPlacedSet = (set: unknown): set is PlacedSet =>
+  typeof set === 'object' && set !== null && 'domain' in set && 'count' in set;

@@ -106,7 +106,8 @@ export class CudaBackend implements Backend {
         if (workspace) machine.free(workspace);
         own.free();
       }
-      const all = [...verdicts, ...chosen.flatMap(verdictsOf)];
+      // What went wrong in an estimate is the cause of what went wrong after it.
+      const all = [...chosen.flatMap(verdictsOf), ...verdicts];
       for (const { block } of all) if (block !== result) block.keep();
       const out = new Tensor({
         data: new BlockMemory(result, 0, all),

@@ -4,8 +4,8 @@
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { type Bound, errorBound } from '../bound.ts';
-import type { FloatType } from '../dtype.ts';
 import { readChosen } from '../cuda/sets.ts';
+import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs, CallInputs } from '../inputs.ts';
 import { type ReferenceResult, reference } from '../reference/attention.ts';
 import type { Tensor } from '../tensor.ts';

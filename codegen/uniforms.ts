@@ -1,7 +1,15 @@
 // Parts of masks and scores that are the same for all pairs of a unit, computed once when a unit is loaded:
 // `slopes.at(head)` need not be loaded for every pair.
 
-import { binary, children, type Expression, param, real, rebuild } from '../dsl/expression.ts';
+import {
+  binary,
+  canonical,
+  children,
+  type Expression,
+  param,
+  real,
+  rebuild,
+} from '../dsl/expression.ts';
 
 /** A number of a unit that an expression stands for. */
 export interface Uniform {
@@ -50,7 +58,7 @@ export class Uniforms {
   }
 
   #name(expression: Expression): Expression {
-    const key = JSON.stringify(expression, (name, value) => (name === 'span' ? undefined : value));
+    const key = canonical(expression);
     const known = this.#known.get(key) ?? { name: `#${this.#known.size}`, expression };
     this.#known.set(key, known);
     return param(known.name, expression.kind as 'int' | 'float', expression.span);

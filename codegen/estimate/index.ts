@@ -4,29 +4,14 @@
 // (those after the passes). What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
-import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
 import { at, errorBuffer, Launches } from './launches.ts';
 import { passesOf } from './passes.ts';
+import type { EstimateLaunchRequest } from './request.ts';
 import { type PassContext, runPass } from './run.ts';
 import { bytesOf, choose, dilate, fillDense, unitsOf } from './sets.ts';
 import { bitmapsOf, setsOf, type Tree } from './trees.ts';
-import type { HalfType, Strides } from './vectors.ts';
-
-export interface EstimateLaunchRequest {
-  /** One graph per query head: equal steps and sizes, any numbers. */
-  readonly graphs: readonly EstimateGraph[];
-  readonly shape: LaunchShape;
-  /** Of q and k. */
-  readonly dtype: HalfType;
-  /** Elements from one batch entry, head and row to the next; the last axis has no gaps. */
-  readonly strides: { readonly q: Strides; readonly k: Strides };
-  /** The query heads whose sets are needed; the sets of the others stay empty. All, when left out. */
-  readonly only?: readonly number[] | undefined;
-  /** Bytes of scores held at once; for tests. */
-  readonly scoreBytes?: number | undefined;
-}
 
 /** A set as device memory: [units, domain.rows, ceil(domain.columns / 32)] u32, each unit like a BitSet. */
 export interface SetBuffer {

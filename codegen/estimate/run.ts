@@ -3,10 +3,10 @@
 import { firstPosition, lastPosition } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { FieldValues } from '../struct.ts';
-import type { EstimateLaunchRequest } from './index.ts';
 import { kernelsOf, type PassKernels } from './kernels.ts';
 import { at, errorBuffer, type Launches, type Place } from './launches.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
+import type { EstimateLaunchRequest } from './request.ts';
 import { runsOfEqual } from './runs.ts';
 import { scoreTile } from './scores.ts';
 import { numbersOf } from './select.ts';

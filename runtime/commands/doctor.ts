@@ -17,19 +17,12 @@ import { addonStatus } from '../native.ts';
 import { planCall } from '../plans.ts';
 import { tensor } from '../tensor.ts';
 import { exit } from './failure.ts';
+import type { Finding } from './finding.ts';
 import { gpuFindings } from './gpu-findings.ts';
 import { checkOutput } from './oracle.ts';
 import { definitionsOf, type Target } from './target.ts';
 import { duration } from './terminal.ts';
 import type { PlainVerb } from './verb.ts';
-
-/** `missing` is slower or less; `broken` does not work at all. */
-export interface Finding {
-  readonly what: string;
-  readonly state: 'ok' | 'missing' | 'broken';
-  readonly found: string;
-  readonly fix?: string;
-}
 
 export const doctor: PlainVerb<{ readonly json?: boolean }> = {
   name: 'doctor',

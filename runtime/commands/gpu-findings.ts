@@ -13,8 +13,8 @@ import { type CudaDevices, cudaDevices } from '../cuda/native.ts';
 import { findNvrtc } from '../cuda/nvrtc.ts';
 import { codeOf } from '../files/atomic.ts';
 import { tensor } from '../tensor.ts';
-import type { Finding } from './doctor.ts';
 import { diagnosticsOf } from './failure.ts';
+import type { Finding } from './finding.ts';
 import { usualArch } from './kernels.ts';
 import { duration } from './terminal.ts';
 

@@ -11,10 +11,10 @@ import { checkChosen, graphsPerHead, notANumber } from '../inputs.ts';
 import type { Part } from '../parts.ts';
 import { Tensor } from '../tensor.ts';
 import { Block, BlockMemory, type Verdict } from './block.ts';
-import { type CallFacts, Calls } from './calls.ts';
+import { type CallFacts, Calls, type ReadyAttention } from './calls.ts';
 import { PlacedTensors, rowStrides } from './inputs.ts';
 import { checkKernelShape } from './kernels.ts';
-import { placesOf } from './layout.ts';
+import { layoutOf, placesOf } from './layout.ts';
 import type { Machine } from './machine.ts';
 import { DeviceSet, isOn, readChosen, setsOfLaunch, wordsOfSet } from './sets.ts';
 
@@ -60,6 +60,8 @@ export class CudaBackend implements Backend {
     const machine = this.#machine;
     machine.check();
     const tensors = new PlacedTensors(machine);
+    /** Sets and captured tensors, whose names are their part's own. */
+    const own = parts.map(() => new PlacedTensors(machine));
     let result: Block | undefined;
     try {
       for (const [name, tensor] of [
@@ -74,59 +76,62 @@ export class CudaBackend implements Backend {
       // With segments these are 1 and the rows of all.
       const [batch = 0, , qLen = 0] = q.shape;
       const rows = batch * heads * qLen;
-      const outBytes = align(rows * valueDim * bytesPerElement[q.dtype]);
-      const lseBytes = align(rows * 4);
+      const layout = layoutOf([
+        { name: 'out', bytes: rows * valueDim * bytesPerElement[q.dtype] },
+        { name: 'lse', bytes: rows * 4 },
+        { name: 'errors', bytes: 8 * parts.length },
+      ]);
       const chosen: ChosenSetsData[] = [];
-      const ready = [];
+      const ready: ReadyAttention[] = [];
       for (const i of parts.keys()) {
-        const facts = factsOf(call, i);
         const sets = await this.#setsOf(call, i, tensors);
         chosen.push(sets);
-        const own = new PlacedTensors(machine);
-        ready.push({ own, sets, attention: await this.#readyFor(facts, sets, own) });
+        ready.push(await this.#readyFor(factsOf(call, i), sets, own[i]!));
         for (const [name, tensor] of Object.entries(given[i]!.captured))
-          await own.place(`tensor ${name}`, tensor);
+          await own[i]!.place(`tensor ${name}`, tensor);
         call.options.signal?.throwIfAborted();
       }
-      result = new Block(machine, outBytes + lseBytes + 8 * parts.length);
-      const verdicts = parts.map((_, i) => verdictOf(result!, outBytes + lseBytes + 8 * i, shape));
-      for (const [i, { own, attention, sets }] of ready.entries()) {
+      result = new Block(machine, layout.bytes);
+      const { out: outAt, lse: lseAt, errors: errorsAt } = layout.offsets as Results;
+      for (const [i, attention] of ready.entries()) {
         const workspace =
           attention.workspace.bytes > 0 ? machine.alloc(attention.workspace.bytes) : undefined;
-        machine.run(attention.ready, {
-          ...tensors.places,
-          ...own.places,
-          ...placesOf(attention.workspace, workspace?.address ?? 0),
-          ...attention.constantPlaces,
-          ...setPlaces(machine, sets),
-          out: result.address,
-          lse: result.address + outBytes,
-          error: result.address + outBytes + lseBytes + 8 * i,
-        });
-        if (workspace) machine.free(workspace);
-        own.free();
+        try {
+          machine.run(attention.ready, {
+            ...tensors.places,
+            ...own[i]!.places,
+            ...placesOf(attention.workspace, workspace?.address ?? 0),
+            ...attention.constantPlaces,
+            ...setPlaces(machine, chosen[i]!),
+            out: result.address + outAt,
+            lse: result.address + lseAt,
+            error: result.address + errorsAt + 8 * i,
+          });
+        } finally {
+          if (workspace) machine.free(workspace);
+        }
       }
       // What went wrong in an estimate is the cause of what went wrong after it.
-      const all = [...chosen.flatMap(verdictsOf), ...verdicts];
-      for (const { block } of all) if (block !== result) block.keep();
+      const block = result;
+      const verdicts = [
+        ...chosen.flatMap(verdictsOf),
+        ...parts.map((_, i) => verdictOf(block, errorsAt + 8 * i, shape)),
+      ];
+      const memoryAt = (offset: number): BlockMemory => {
+        for (const verdict of verdicts) if (verdict.block !== block) verdict.block.keep();
+        return new BlockMemory(block.keep(), offset, verdicts);
+      };
       const out = new Tensor({
-        data: new BlockMemory(result, 0, all),
+        data: memoryAt(outAt),
         shape: [batch, heads, qLen, valueDim],
         dtype: q.dtype,
         layout: q.layout,
       });
-      for (const { block } of all) if (block !== result) block.keep();
-      const lse = new Tensor({
-        data: new BlockMemory(result.keep(), outBytes, all),
-        shape: [batch, heads, qLen],
-        dtype: 'fp32',
-      });
+      const lse = new Tensor({ data: memoryAt(lseAt), shape: [batch, heads, qLen], dtype: 'fp32' });
       return { out, lse, chosen };
-    } catch (error) {
-      result?.release();
-      throw error;
     } finally {
-      tensors.free();
+      result?.release();
+      for (const placed of [tensors, ...own]) placed.free();
     }
   }
 
@@ -165,12 +170,15 @@ export class CudaBackend implements Backend {
     );
     const block = new Block(this.#machine, results.bytes);
     const scratch = workspace.bytes > 0 ? this.#machine.alloc(workspace.bytes) : undefined;
-    this.#machine.run(ready, {
-      ...tensors.places,
-      ...placesOf(results, block.address),
-      ...placesOf(workspace, scratch?.address ?? 0),
-    });
-    if (scratch) this.#machine.free(scratch);
+    try {
+      this.#machine.run(ready, {
+        ...tensors.places,
+        ...placesOf(results, block.address),
+        ...placesOf(workspace, scratch?.address ?? 0),
+      });
+    } finally {
+      if (scratch) this.#machine.free(scratch);
+    }
     const verdict: Verdict = {
       block,
       offset: results.offsets[launch.errorBuffer]!,
@@ -180,7 +188,8 @@ export class CudaBackend implements Backend {
   }
 }
 
-const align = (bytes: number): number => Math.ceil(bytes / 256) * 256;
+/** Where the results of a call lie in their block. */
+type Results = Readonly<Record<'out' | 'lse' | 'errors', number>>;
 
 function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
   const { q, k, v, shape, segments } = checked;

@@ -1,10 +1,7 @@
 // What the tests of estimation kernels share: small calls, and the sets that the emulated kernels give.
 
-import {
-  type EstimateLaunchRequest,
-  estimateLaunch,
-  type SetBuffer,
-} from '../../codegen/estimate/index.ts';
+import { estimateLaunch, type SetBuffer } from '../../codegen/estimate/index.ts';
+import type { EstimateLaunchRequest } from '../../codegen/estimate/request.ts';
 import type { HalfType, Strides } from '../../codegen/estimate/vectors.ts';
 import { BitSet, type ChosenSet, type ChosenSetsData } from '../../dsl/chosen.ts';
 import { axesOfChosen, type ChosenNode } from '../../dsl/estimate/node.ts';

@@ -1,0 +1,19 @@
+// What the launch list of an estimate is made from.
+
+import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import type { HalfType, Strides } from './vectors.ts';
+
+export interface EstimateLaunchRequest {
+  /** One graph per query head: equal steps and sizes, any numbers. */
+  readonly graphs: readonly EstimateGraph[];
+  readonly shape: LaunchShape;
+  /** Of q and k. */
+  readonly dtype: HalfType;
+  /** Elements from one batch entry, head and row to the next; the last axis has no gaps. */
+  readonly strides: { readonly q: Strides; readonly k: Strides };
+  /** The query heads whose sets are needed; the sets of the others stay empty. All, when left out. */
+  readonly only?: readonly number[] | undefined;
+  /** Bytes of scores held at once; for tests. */
+  readonly scoreBytes?: number | undefined;
+}

@@ -107,8 +107,13 @@ const analysis = [
 ];
 
 const attention = [
+  ...inFile('codegen/attention/elements.ts', [
+    'keys beyond the end are seen',
+    'return key < u.k_len && allowed_${kind}(u, q, key);',
+    'return allowed_${kind}(u, q, key);',
+  ]),
   ...inFile(
-    'codegen/attention/kernel-text.ts',
+    'codegen/attention/scores.ts',
     [
       'the bits of the mask are exchanged',
       '(bits[i][half] >> j & 1u)',
@@ -119,24 +124,11 @@ const attention = [
       'allowed(u, visit, q + 16 * i + 8 * half, key)',
       'allowed(u, visit, q + 16 * i, key)',
     ],
-    [
-      'copies of V are not waited for',
-      "${apply.length > 0 ? '\\n' : ''}    copy_wait<2 * (stages - 1)>();\n",
-      "${apply.length > 0 ? '\\n' : ''}",
-    ],
-    [
-      'copies of K are not waited for',
-      '    copy_wait<2 * (stages - 1)>();\n    __syncthreads();\n    copy_v(',
-      '    __syncthreads();\n    copy_v(',
-    ],
-    ['warps do not meet before K is replaced', '    __syncthreads();\n    copy_k(', '    copy_k('],
-    ['the scale is forgotten', '`p.scale * ${log2OfE}`', 'log2OfE'],
     ['pools weigh as one key', '        s[i][j][e] += more;\n', ''],
-    [
-      'the log-sum forgets the maximum',
-      'highest[i][half] * scale * 0.6931471805599453f + __logf(total)',
-      '__logf(total)',
-    ],
+  ),
+  ...inFile(
+    'codegen/attention/softmax.ts',
+    ['the scale is forgotten', '`p.scale * ${log2OfE}`', 'log2OfE'],
     ['a sum is not rescaled', '      sum[i][1] *= factor[i][1];\n', ''],
     [
       'outputs are not rescaled',
@@ -149,15 +141,29 @@ const attention = [
       'now * scale',
     ],
     [
-      'keys beyond the end are seen',
-      'return key < u.k_len && allowed_${kind}(u, q, key);',
-      'return allowed_${kind}(u, q, key);',
-    ],
-    [
       'weights of the second half go nowhere',
       'sum[i][e >> 1] += s[i][j][e];',
       'sum[i][0] += s[i][j][e];',
     ],
+  ),
+  ...inFile('codegen/attention/results.ts', [
+    'the log-sum forgets the maximum',
+    'highest[i][half] * scale * 0.6931471805599453f + __logf(total)',
+    '__logf(total)',
+  ]),
+  ...inFile(
+    'codegen/attention/portable/main.ts',
+    [
+      'copies of V are not waited for',
+      "${apply.length > 0 ? '\\n' : ''}    copy_wait<2 * (stages - 1)>();\n",
+      "${apply.length > 0 ? '\\n' : ''}",
+    ],
+    [
+      'copies of K are not waited for',
+      '    copy_wait<2 * (stages - 1)>();\n    __syncthreads();\n    copy_v(',
+      '    __syncthreads();\n    copy_v(',
+    ],
+    ['warps do not meet before K is replaced', '    __syncthreads();\n    copy_k(', '    copy_k('],
   ),
   ...inFile(
     'codegen/unit.ts',

@@ -1,0 +1,55 @@
+// One element of a step's scores, as CUDA C: which key its column is, whether its query may see it, and the
+// author's score of it.
+
+import type { Expression } from '../../dsl/expression.ts';
+import { scalarText } from '../expression.ts';
+import type { Names } from '../names.ts';
+import type { KernelContext } from './backend.ts';
+import type { KernelPass } from './passes.ts';
+
+/** `key_of`, `allowed` and, where there is one, `score`. */
+export const elementsText = ({ passes, score, names }: KernelContext): string =>
+  [
+    '// ---- scores: keys, masks and score functions ----',
+    keyText(passes),
+    allowedText(passes),
+    ...(score ? [scoreText(score, names)] : []),
+  ].join('\n\n');
+
+/** The key of a column; the number of keys for a column that has none. */
+function keyText(passes: readonly KernelPass[]): string {
+  const cases = passes.map(({ kind }) => {
+    if (kind === 'tiles') return '  if (visit.kind == TILE) return visit.at + column;';
+    if (kind === 'columns')
+      return `  if (visit.kind == COLUMNS) {
+    const int entry = visit.at + column;
+    return entry < p.columns_count[index] ? p.columns_list[(i64)index * p.columns_capacity + entry] : u.k_len;
+  }`;
+    return '  if (visit.kind == STAND_INS) return visit.at + column;';
+  });
+  return `WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const Visit& visit, int column) {
+${cases.join('\n')}
+  return u.k_len;
+}`;
+}
+
+/** The mask of the pass that a visit belongs to. */
+function allowedText(passes: readonly KernelPass[]): string {
+  const cases = passes.map(({ kind }) => {
+    if (kind === 'rest')
+      return '  if (visit.kind == STAND_INS) return key * pool_size < u.k_len && stands_in(u, q, key);';
+    const name = kind === 'tiles' ? 'TILE' : 'COLUMNS';
+    return `  if (visit.kind == ${name}) return key < u.k_len && allowed_${kind}(u, q, key);`;
+  });
+  return `WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
+${cases.join('\n')}
+  return false;
+}`;
+}
+
+function scoreText(score: Expression, names: Names): string {
+  return `// The author's score: \`s\` is the scaled logit.
+WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k) {
+  return ${scalarText(score, names)};
+}`;
+}

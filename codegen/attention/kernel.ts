@@ -17,7 +17,7 @@ import type { TileKnobs } from './tiles.ts';
 import { walkText } from './walk.ts';
 
 /** Everything that a kernel is made for. Lengths, batch, heads, strides and other parameters are arguments. */
-export interface AttentionSpec {
+export interface AttentionSpec<Knobs extends TileKnobs = TileKnobs> {
   readonly declarations: Declarations;
   readonly mask: Expression;
   readonly score: Expression | undefined;
@@ -34,7 +34,7 @@ export interface AttentionSpec {
   readonly valueDim: number;
   /** Packed sequences by cumulative lengths. */
   readonly segments: boolean;
-  readonly knobs: TileKnobs;
+  readonly knobs: Knobs;
 }
 
 /** An attention kernel, and what a launch of it has to prepare. */
@@ -45,9 +45,9 @@ export interface AttentionKernel {
 }
 
 /** The kernel that a back-end makes of a pattern. */
-export function attentionKernel(
-  spec: AttentionSpec,
-  backend: AttentionBackend = portable,
+export function attentionKernel<Knobs extends TileKnobs>(
+  spec: AttentionSpec<Knobs>,
+  backend: AttentionBackend<Knobs> = portable,
 ): AttentionKernel {
   const uniforms = new Uniforms();
   const mask = uniforms.ofMask(withFixed(spec.mask, spec.fixed));
@@ -55,7 +55,7 @@ export function attentionKernel(
   const passes = passesOf(mask, spec.gather, spec.restSize);
   const names = namesOf(spec.declarations);
   const unit = { ...spec, names, uniforms: uniforms.all };
-  const context: KernelContext = { ...spec, passes, score, names };
+  const context: KernelContext<Knobs> = { ...spec, passes, score, names };
   const params = new Struct('Arguments', [
     ...tensorFields,
     ...unitFields(unit),

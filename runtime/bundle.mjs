@@ -1,6 +1,6 @@
 // `npm run bundle [-- --out file.tar.gz] [--with-nvrtc folder]`: one archive for a GPU server without network
 // and without Node. It holds this Node, the compiled package with its native addon, what they need at run
-// time, and the device tests; the server adds an NVIDIA driver and NVRTC (of its CUDA toolkit, of Python's
+// time, the device tests and a bench; the server adds an NVIDIA driver and NVRTC (of its CUDA toolkit, of Python's
 // nvidia packages, or from a folder of this machine).
 
 import { spawnSync } from 'node:child_process';
@@ -72,7 +72,7 @@ function packageFolder(wanted, from) {
   }
 }
 
-/** The device tests, one file for each program; they use the compiled package, not a copy of it. */
+/** The device tests and the bench of calls, one file for each program; they use the compiled package, not a copy of it. */
 async function compileTests() {
   const parts = ['dsl', 'codegen', 'runtime', 'patterns', 'index.ts'];
   const toPackage = {
@@ -89,6 +89,7 @@ async function compileTests() {
     entryPoints: {
       laws: join(root, 'test', 'device', 'run.ts'),
       core: join(root, 'test', 'device', 'core.ts'),
+      calls: join(root, 'test', 'bench', 'calls.bench.ts'),
     },
     outdir: join(staging, 'tests'),
     outExtension: { '.js': '.mjs' },
@@ -109,9 +110,11 @@ const launcher = `#!/bin/sh
 # warploom without an installation: './warploom --help' for its verbs, and
 #   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
 #   ./warploom test:core                   the CUDA core on the GPU
+#   ./warploom bench:calls cuda 1024       what a call costs the host; --profile says where
 here=$(cd "$(dirname "$0")" && pwd)
 case "$1" in
   test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
+  bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
   test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
   *) exec "$here/node" "$here/dist/cli.js" "$@" ;;
 esac

@@ -5,9 +5,10 @@
 //
 // SIMULATED_DEVICES  how many devices there are (1)
 // SIMULATED_MEMORY   bytes of each (1 GiB)
+// SIMULATED_BARE     1: no threads and no poison, so that what is timed is the caller (0)
 //
-// A module is text: lines `kernel NAME registers=N local=N shared=N threads=N argument=N`, or one
-// line that steers the driver:
+// A module is machine code for a GPU, whose kernels then do nothing, or text: lines
+// `kernel NAME registers=N local=N shared=N threads=N argument=N`, or one line that steers the driver:
 //   control fail CALL N CODE   the N-th call of CALL from now on fails
 //   control report             fails, and its log counts the objects that are alive
 #include "simulated-device.h"
@@ -149,7 +150,8 @@ API(cuMemAllocFromPoolAsync, Address *address, size_t bytes, PoolHandle pool, St
     blocks[*address] = {bytes, pool};
   }
   count("blocks", 1);
-  stream->put([at = pointer(*address), bytes] { std::memset(at, 0xcd, bytes); });
+  if (!isBare)
+    stream->put([at = pointer(*address), bytes] { std::memset(at, 0xcd, bytes); });
   return 0;
 }
 API(cuMemFreeAsync, Address address, StreamHandle stream) {
@@ -165,7 +167,8 @@ API(cuMemFreeAsync, Address address, StreamHandle stream) {
     blocks.erase(found);
   }
   count("blocks", -1);
-  stream->put([at = pointer(address), block] { std::memset(at, 0xdd, block.bytes); });
+  if (!isBare)
+    stream->put([at = pointer(address), block] { std::memset(at, 0xdd, block.bytes); });
   const std::lock_guard<std::mutex> lock(everything);
   block.pool->kept.emplace(block.bytes, address);
   return 0;
@@ -228,8 +231,9 @@ API(cuModuleLoadDataEx, ModuleHandle *module, const void *image, unsigned option
   ENTER("cuModuleLoadDataEx");
   char *log = options > 0 && names[0] == 5 ? static_cast<char *>(values[0]) : nullptr;
   const size_t logBytes = options > 1 && names[1] == 6 ? reinterpret_cast<size_t>(values[1]) : 0;
-  std::istringstream text(static_cast<const char *>(image));
   auto made = std::make_unique<CUmod_st>();
+  made->isMachineCode = std::strncmp(static_cast<const char *>(image), "\x7f""ELF", 4) == 0;
+  std::istringstream text(made->isMachineCode ? "" : static_cast<const char *>(image));
   for (std::string line; std::getline(text, line);) {
     std::istringstream words(line);
     std::string first, name;
@@ -262,6 +266,8 @@ API(cuModuleUnload, ModuleHandle module) {
 }
 API(cuModuleGetFunction, FunctionHandle *function, ModuleHandle module, const char *name) {
   ENTER("cuModuleGetFunction");
+  if (module->isMachineCode)
+    module->kernels.try_emplace(name, CUfunc_st{name});
   const auto found = module->kernels.find(name);
   if (found == module->kernels.end())
     return notFound;
@@ -352,8 +358,12 @@ API(cuEventDestroy_v2, EventHandle event) {
 API(cuEventRecord, EventHandle event, StreamHandle stream) {
   ENTER("cuEventRecord");
   NEED(isHere(stream));
-  const std::lock_guard<std::mutex> lock(event->mutex);
-  stream->put([event, point = ++event->asked] {
+  int point = 0;
+  {
+    const std::lock_guard<std::mutex> lock(event->mutex);
+    point = ++event->asked;
+  }
+  stream->put([event, point] {
     const std::lock_guard<std::mutex> lock(event->mutex);
     event->reached = point;
     event->time = Clock::now();

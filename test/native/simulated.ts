@@ -36,11 +36,17 @@ export function simulatedDriver(): string {
   return library;
 }
 
-/** Makes this process use the simulated driver. Before anything of CUDA is called. */
-export function useSimulatedDriver(settings: { devices?: number; memory?: number } = {}): void {
+/**
+ * Makes this process use the simulated driver. Before anything of CUDA is called. `bare`: to time what
+ * calls it.
+ */
+export function useSimulatedDriver(
+  settings: { devices?: number; memory?: number; bare?: boolean } = {},
+): void {
   process.env.WARPLOOM_LIBCUDA = simulatedDriver();
   process.env.SIMULATED_DEVICES = String(settings.devices ?? 1);
   process.env.SIMULATED_MEMORY = String(settings.memory ?? 2 ** 30);
+  process.env.SIMULATED_BARE = settings.bare ? '1' : '0';
 }
 
 /** A module of the simulated driver. */

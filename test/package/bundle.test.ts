@@ -65,4 +65,9 @@ describe('the bundle, unpacked elsewhere', () => {
   it('skips the core without a GPU', () => {
     expect(warploom(['test:core'])).toMatch(/^(skipped: |.*driver)/);
   });
+
+  it('has the bench of calls, which needs a GPU', () => {
+    const nothing = ['bench:calls', 'cuda:99'];
+    expect(() => warploom(nothing)).toThrow('there is no CUDA device 99');
+  });
 });

@@ -17,6 +17,7 @@ import type { BackendCall } from './backend.ts';
 import { type Device, openDevice } from './device.ts';
 import type { FloatType } from './dtype.ts';
 import { type AttentionInputs, type CheckedInputs, checkAllInputs } from './inputs.ts';
+import { CallKinds, type CheckedCall } from './kinds.ts';
 import { type AnySets, type CallOptions, chosenOf, type Part, partsOf } from './parts.ts';
 import type { FloatTensor } from './tensor.ts';
 
@@ -112,6 +113,7 @@ class Compiled {
   readonly #isPerHead: boolean;
   readonly #options: CompileOptions;
   readonly #device: Device;
+  readonly #kinds = new CallKinds();
   disposed = false;
 
   constructor(parts: readonly Part[], isPerHead: boolean, options: CompileOptions, device: Device) {
@@ -144,29 +146,27 @@ class Compiled {
   }
 
   #call(inputs: AnyInputs, params: AnyParams, options: CallOptions): BackendCall {
-    const { given, ...checked } = this.#check(inputs, params);
-    const passed = this.#parts.map((_, i) => this.#passed(inputs, i));
-    return { parts: this.#parts, checked, given, passed, options };
+    this.#checkUsable();
+    const { kind, call } = this.#kinds.take(inputs, params, () => this.#check(inputs, params));
+    const passed = this.#parts.map((_, i) => chosenOf(inputs.chosen, this.#isPerHead, i));
+    return { kind, parts: this.#parts, checked: call, given: call.given, passed, options };
   }
 
-  #passed({ chosen }: AnyInputs, i: number): ChosenSetsData | undefined {
-    return chosenOf(chosen, this.#isPerHead, i);
-  }
-
-  #check(inputs: AnyInputs, params: AnyParams): CheckedCall {
+  #checkUsable(): void {
     if (this.disposed) {
       const help = 'compile the pattern again';
       throw new DeviceError([diagnostic('R003', 'this function was disposed', { help })]);
     }
     this.#device.check();
+  }
+
+  #check(inputs: AnyInputs, params: AnyParams): CheckedCall {
     const definitions = this.#parts.map(({ definition }) => definition);
     const call = checkAllInputs(definitions, inputs, params);
     checkDimensions(call, this.#options);
     return call;
   }
 }
-
-type CheckedCall = ReturnType<typeof checkAllInputs>;
 
 function checkDimensions({ q, shape }: CheckedInputs, options: CompileOptions): void {
   const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype } = options;

@@ -68,14 +68,17 @@ export function paramsOf(
   return words;
 }
 
-/** Buffers that the caller gives: q, k, v, out, lse, error (8 bytes), and those that the call names. */
+/**
+ * Buffers that the caller gives: q, k, v, out, lse, error (8 bytes, all ones already), and those that the call
+ * names.
+ */
 export function attentionLaunch(call: AttentionCall): LaunchList {
   const { attention, shape, segments } = call;
   const { kernel, knobs, passes } = attention;
   const { batch, heads, kvHeads, qLen, kLen, headDim } = shape;
   const headCount = call.headList?.length ?? heads;
   const workspace: Buffer[] = [];
-  const steps: Step[] = [{ op: 'fill', buffer: 'error', offset: 0, bytes: 8, value: 0xff }];
+  const steps: Step[] = [];
   const tiles = tilesOf(call);
   if (tiles === 0 || headCount === 0 || batch === 0) return { workspace, steps };
 

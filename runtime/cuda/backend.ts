@@ -8,23 +8,37 @@ import { defaultOf, isTensorInput } from '../../dsl/given.ts';
 import type { Backend, BackendCall, BackendResult, BackendShape } from '../backend.ts';
 import { bytesPerElement, stridesOf } from '../dtype.ts';
 import { checkChosen, graphsPerHead, notANumber } from '../inputs.ts';
+import type { CallKind } from '../kinds.ts';
 import type { Part } from '../parts.ts';
 import { Tensor } from '../tensor.ts';
 import { Block, BlockMemory, type Verdict } from './block.ts';
-import { type CallFacts, Calls, type ReadyAttention } from './calls.ts';
+import {
+  type CallFacts,
+  Calls,
+  prove,
+  type ReadyAttention,
+  type ReadyEstimate,
+  type SetFacts,
+  valuesDecide,
+} from './calls.ts';
+import { ErrorWords } from './error-words.ts';
 import { PlacedTensors, rowStrides } from './inputs.ts';
 import { checkKernelShape } from './kernels.ts';
-import { layoutOf, placesOf } from './layout.ts';
+import { type Layout, layoutOf, placeLayout } from './layout.ts';
+import { giveLease, takeLease } from './leases.ts';
 import type { Machine } from './machine.ts';
 import { DeviceSet, isOn, readChosen, setsOfLaunch, wordsOfSet } from './sets.ts';
 
 export class CudaBackend implements Backend {
   readonly #machine: Machine;
   readonly #calls: Calls;
+  readonly #errors: ErrorWords;
+  readonly #kinds = new WeakMap<CallKind, ReadyKind>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#calls = new Calls(machine);
+    this.#errors = new ErrorWords(machine);
   }
 
   /** Compiles the kernel for the default numbers, where there are defaults for all fixed ones. */
@@ -41,12 +55,13 @@ export class CudaBackend implements Backend {
   }
 
   async estimate(call: BackendCall): Promise<readonly ChosenSetsData[]> {
+    const kind = this.#readyKind(call);
     const tensors = new PlacedTensors(this.#machine);
     try {
       await tensors.place('q', call.checked.q);
       await tensors.place('k', call.checked.k);
       const chosen: ChosenSetsData[] = [];
-      for (const i of call.parts.keys()) chosen.push(await this.#setsOf(call, i, tensors));
+      for (const i of call.parts.keys()) chosen.push(await this.#setsOf(call, i, kind, tensors));
       for (const sets of chosen) await readChosen(sets);
       return chosen;
     } finally {
@@ -54,142 +69,225 @@ export class CudaBackend implements Backend {
     }
   }
 
+  /** Awaits only what is not at hand: a call like an earlier one, of tensors on the machine, is enqueued at once. */
   async attend(call: BackendCall): Promise<BackendResult> {
     const { parts, given, checked } = call;
-    const { q, k, v, shape } = checked;
+    const { q, shape } = checked;
     const machine = this.#machine;
     machine.check();
+    const kind = this.#readyKind(call);
     const tensors = new PlacedTensors(machine);
     /** Sets and captured tensors, whose names are their part's own. */
     const own = parts.map(() => new PlacedTensors(machine));
-    let result: Block | undefined;
+    /** What this call holds until its results hold it. */
+    const held: Block[] = [];
     try {
-      for (const [name, tensor] of [
-        ['q', q],
-        ['k', k],
-        ['v', v],
-      ] as const) {
-        const copying = tensors.place(name, tensor);
+      for (const name of ['q', 'k', 'v'] as const) {
+        const copying = tensors.place(name, checked[name]);
         if (copying) await copying;
       }
-      const { heads, valueDim } = shape;
-      // With segments these are 1 and the rows of all.
-      const [batch = 0, , qLen = 0] = q.shape;
-      const rows = batch * heads * qLen;
-      const layout = layoutOf([
-        { name: 'out', bytes: rows * valueDim * bytesPerElement[q.dtype] },
-        { name: 'lse', bytes: rows * 4 },
-        { name: 'errors', bytes: 8 * parts.length },
-      ]);
       const chosen: ChosenSetsData[] = [];
       const ready: ReadyAttention[] = [];
-      for (const i of parts.keys()) {
-        const sets = await this.#setsOf(call, i, tensors);
-        chosen.push(sets);
-        ready.push(await this.#readyFor(factsOf(call, i), sets, own[i]!));
-        for (const [name, tensor] of Object.entries(given[i]!.captured))
-          await own[i]!.place(`tensor ${name}`, tensor);
+      for (let i = 0; i < parts.length; i += 1) {
+        const setsFound = this.#setsOf(call, i, kind, tensors);
+        chosen.push(setsFound instanceof Promise ? await setsFound : setsFound);
+        const found = this.#attentionOf(call, i, kind, chosen[i]!, own[i]!);
+        ready.push(found instanceof Promise ? await found : found);
+        for (const name of Object.keys(given[i]!.captured)) {
+          const copying = own[i]!.place(`tensor ${name}`, given[i]!.captured[name]!);
+          if (copying) await copying;
+        }
         call.options.signal?.throwIfAborted();
       }
-      result = new Block(machine, layout.bytes);
-      const { out: outAt, lse: lseAt, errors: errorsAt } = layout.offsets as Results;
-      for (const [i, attention] of ready.entries()) {
-        const workspace =
-          attention.workspace.bytes > 0 ? machine.alloc(attention.workspace.bytes) : undefined;
-        try {
-          machine.run(attention.ready, {
-            ...tensors.places,
-            ...own[i]!.places,
-            ...placesOf(attention.workspace, workspace?.address ?? 0),
-            ...attention.constantPlaces,
-            ...setPlaces(machine, chosen[i]!),
-            out: result.address + outAt,
-            lse: result.address + lseAt,
-            error: result.address + errorsAt + 8 * i,
-          });
-        } finally {
-          if (workspace) machine.free(workspace);
-        }
-      }
+      const result = new Block(machine, kind.results.bytes);
+      held.push(result);
+      const { out: outAt, lse: lseAt } = kind.results.offsets as Results;
       // What went wrong in an estimate is the cause of what went wrong after it.
-      const block = result;
-      const verdicts = [
-        ...chosen.flatMap(verdictsOf),
-        ...parts.map((_, i) => verdictOf(block, errorsAt + 8 * i, shape)),
-      ];
-      const memoryAt = (offset: number): BlockMemory => {
-        for (const verdict of verdicts) if (verdict.block !== block) verdict.block.keep();
-        return new BlockMemory(block.keep(), offset, verdicts);
-      };
+      const verdicts = chosen.flatMap(verdictsOf);
+      for (const [i, attention] of ready.entries()) {
+        const { block, offset } = this.#errors.take();
+        held.push(block);
+        verdicts.push({ block, offset, explain: kind.explain });
+        const { places } = attention;
+        Object.assign(places, tensors.places, own[i]!.places);
+        placeSets(places, machine, chosen[i]!);
+        places.out = result.address + outAt;
+        places.lse = result.address + lseAt;
+        places.error = block.address + offset;
+        this.#run(attention, places);
+      }
+      // With segments these are 1 and the rows of all.
+      const [batch = 0, , qLen = 0] = q.shape;
+      const { heads, valueDim } = shape;
       const out = new Tensor({
-        data: memoryAt(outAt),
+        data: memoryAt(result, outAt, verdicts),
         shape: [batch, heads, qLen, valueDim],
         dtype: q.dtype,
         layout: q.layout,
       });
-      const lse = new Tensor({ data: memoryAt(lseAt), shape: [batch, heads, qLen], dtype: 'fp32' });
+      const lse = new Tensor({
+        data: memoryAt(result, lseAt, verdicts),
+        shape: [batch, heads, qLen],
+        dtype: 'fp32',
+      });
       return { out, lse, chosen };
     } finally {
-      result?.release();
-      for (const placed of [tensors, ...own]) placed.free();
+      for (const block of held) block.release();
+      for (const placed of own) placed.free();
+      tensors.free();
     }
   }
 
-  /** The attention of one part, its sets in host memory brought over for the call. */
-  async #readyFor(facts: CallFacts, sets: ChosenSetsData, own: PlacedTensors) {
-    const known: Record<string, { domain: DeviceSet['domain']; perGroup: boolean }> = {};
+  #readyKind(call: BackendCall): ReadyKind {
+    let kind = this.#kinds.get(call.kind);
+    if (!kind) {
+      kind = readyKindOf(call);
+      this.#kinds.set(call.kind, kind);
+    }
+    return kind;
+  }
+
+  /** Enqueues a list, its workspace lent for as long. */
+  #run(list: ReadyAttention | ReadyEstimate, places: Record<string, number>): void {
+    const { ready, workspace } = list;
+    if (workspace.bytes === 0) {
+      this.#machine.run(ready, places);
+      return;
+    }
+    const scratch = takeLease(this.#machine, workspace.bytes);
+    try {
+      placeLayout(places, workspace, scratch.range.address);
+      this.#machine.run(ready, places);
+    } finally {
+      giveLease(this.#machine, scratch);
+    }
+  }
+
+  /** The attention of one part; a promise only where no call of the kind had it, or sets were passed. */
+  #attentionOf(
+    call: BackendCall,
+    i: number,
+    kind: ReadyKind,
+    sets: ChosenSetsData,
+    own: PlacedTensors,
+  ): ReadyAttention | Promise<ReadyAttention> {
+    const part = kind.parts[i]!;
+    if (call.passed[i] || !part.attention) return this.#makeAttention(call, i, part, sets, own);
+    if (part.isProvedAlways) prove(factsOf(call, i), sets as DeviceSets);
+    return part.attention;
+  }
+
+  /** Sets in host memory are brought over for the call. */
+  async #makeAttention(
+    call: BackendCall,
+    i: number,
+    part: ReadyPart,
+    sets: ChosenSetsData,
+    own: PlacedTensors,
+  ): Promise<ReadyAttention> {
+    const known: Record<string, SetFacts> = {};
     for (const [name, set] of Object.entries(sets)) {
-      if (isOn(this.#machine, set)) known[name] = { domain: set.domain, perGroup: set.perGroup };
+      if (isOn(this.#machine, set)) known[name] = set;
       else {
         const { domain, words } = wordsOfSet(set);
         known[name] = { domain, perGroup: set.perGroup };
         await own.upload(`set ${name}`, new Uint8Array(words.buffer));
       }
     }
-    return this.#calls.attention(facts, known);
+    const attention = await this.#calls.attention(factsOf(call, i), known);
+    if (!call.passed[i]) part.attention = attention;
+    return attention;
   }
 
-  async #setsOf(call: BackendCall, i: number, tensors: PlacedTensors): Promise<ChosenSetsData> {
+  /** The sets of one part; a promise only where they are passed, or no call of the kind had estimated them. */
+  #setsOf(
+    call: BackendCall,
+    i: number,
+    kind: ReadyKind,
+    tensors: PlacedTensors,
+  ): ChosenSetsData | Promise<ChosenSetsData> {
+    const { definition } = call.parts[i]!;
+    const { estimate } = kind.parts[i]!;
+    const passed = call.passed[i];
+    if (passed) return this.#passedSets(call, i, passed);
+    if (definition.estimates.length === 0) return noSets;
+    if (estimate) return this.#runEstimate(definition.name, estimate, tensors);
+    return this.#makeEstimate(call, i, kind.parts[i]!).then((made) =>
+      this.#runEstimate(definition.name, made, tensors),
+    );
+  }
+
+  async #passedSets(call: BackendCall, i: number, passed: ChosenSetsData): Promise<ChosenSetsData> {
     const { definition } = call.parts[i]!;
     const { shape } = call.checked;
-    const passed = call.passed[i];
-    if (passed) {
-      const elsewhere = Object.values(passed).some(
-        (set) => set instanceof DeviceSet && !isOn(this.#machine, set),
-      );
-      if (elsewhere) await readChosen(passed);
-      const graph = graphsPerHead(definition, call.given[i]!.params, shape)[0]!;
-      checkChosen(definition.name, graph, passed, shape);
-      return passed;
-    }
-    if (definition.estimates.length === 0) return {};
-    const { headDim, valueDim } = shape;
-    checkKernelShape({ headDim, valueDim, dtype: call.checked.q.dtype as BackendShape['dtype'] });
-    const { ready, launch, graph, workspace, results } = await this.#calls.estimate(
-      factsOf(call, i),
+    const elsewhere = Object.values(passed).some(
+      (set) => set instanceof DeviceSet && !isOn(this.#machine, set),
     );
+    if (elsewhere) await readChosen(passed);
+    const graph = graphsPerHead(definition, call.given[i]!.params, shape)[0]!;
+    checkChosen(definition.name, graph, passed, shape);
+    return passed;
+  }
+
+  async #makeEstimate(call: BackendCall, i: number, part: ReadyPart): Promise<ReadyEstimate> {
+    const { headDim, valueDim } = call.checked.shape;
+    checkKernelShape({ headDim, valueDim, dtype: call.checked.q.dtype as BackendShape['dtype'] });
+    part.estimate = await this.#calls.estimate(factsOf(call, i));
+    return part.estimate;
+  }
+
+  #runEstimate(pattern: string, estimate: ReadyEstimate, tensors: PlacedTensors): DeviceSets {
+    const { launch, graph, results, places } = estimate;
     const block = new Block(this.#machine, results.bytes);
-    const scratch = workspace.bytes > 0 ? this.#machine.alloc(workspace.bytes) : undefined;
-    try {
-      this.#machine.run(ready, {
-        ...tensors.places,
-        ...placesOf(results, block.address),
-        ...placesOf(workspace, scratch?.address ?? 0),
-      });
-    } finally {
-      if (scratch) this.#machine.free(scratch);
-    }
+    Object.assign(places, tensors.places);
+    placeLayout(places, results, block.address);
+    this.#run(estimate, places);
     const verdict: Verdict = {
       block,
       offset: results.offsets[launch.errorBuffer]!,
-      explain: (word) => notFinite(definition.name, word),
+      explain: (word) => notFinite(pattern, word),
     };
     return setsOfLaunch(launch, graph, block, results.offsets, verdict);
   }
 }
 
+/** What calls of a kind share; the first of them makes what later ones only fill addresses into. */
+interface ReadyKind {
+  readonly results: Layout;
+  readonly parts: readonly ReadyPart[];
+  /** The error that a word of the kernels stands for. */
+  explain(word: bigint): ShapeError;
+}
+
+interface ReadyPart {
+  /** Not once for all calls of the kind. */
+  readonly isProvedAlways: boolean;
+  /** Of the sets that the estimate chooses, where there is one. */
+  attention?: ReadyAttention;
+  estimate?: ReadyEstimate;
+}
+
+type DeviceSets = Readonly<Record<string, DeviceSet>>;
+
 /** Where the results of a call lie in their block. */
-type Results = Readonly<Record<'out' | 'lse' | 'errors', number>>;
+type Results = Readonly<Record<'out' | 'lse', number>>;
+
+const noSets: ChosenSetsData = Object.freeze({});
+
+function readyKindOf({ parts, checked }: BackendCall): ReadyKind {
+  const { q, shape } = checked;
+  const { heads, valueDim } = shape;
+  const [batch = 0, , qLen = 0] = q.shape;
+  const rows = batch * heads * qLen;
+  return {
+    results: layoutOf([
+      { name: 'out', bytes: rows * valueDim * bytesPerElement[q.dtype] },
+      { name: 'lse', bytes: rows * 4 },
+    ]),
+    parts: parts.map(({ definition }) => ({ isProvedAlways: valuesDecide(definition) })),
+    explain: (word) => notNumber(word, heads),
+  };
+}
 
 function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
   const { q, k, v, shape, segments } = checked;
@@ -212,11 +310,17 @@ function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
   };
 }
 
-function setPlaces(machine: Machine, sets: ChosenSetsData): Record<string, number> {
-  const places: Record<string, number> = {};
-  for (const [name, set] of Object.entries(sets))
+function placeSets(places: Record<string, number>, machine: Machine, sets: ChosenSetsData): void {
+  for (const name of Object.keys(sets)) {
+    const set = sets[name]!;
     if (isOn(machine, set)) places[`set ${name}`] = set.address;
-  return places;
+  }
+}
+
+/** Part of a block that is kept for it, and so are the blocks of its verdicts. */
+function memoryAt(block: Block, offset: number, verdicts: readonly Verdict[]): BlockMemory {
+  for (const verdict of verdicts) verdict.block.keep();
+  return new BlockMemory(block.keep(), offset, verdicts);
 }
 
 const verdictsOf = (sets: ChosenSetsData): Verdict[] => {
@@ -225,13 +329,10 @@ const verdictsOf = (sets: ChosenSetsData): Verdict[] => {
 };
 
 /** The word that an attention kernel leaves: unit << 32 | row of the first row that is not a number. */
-function verdictOf(block: Block, offset: number, { heads }: { heads: number }): Verdict {
-  const explain = (word: bigint): ShapeError => {
-    const unit = Number(word >> 32n);
-    const row = Number(word & 0xffff_ffffn);
-    return notANumber({ batch: Math.floor(unit / heads), head: unit % heads, row });
-  };
-  return { block, offset, explain };
+function notNumber(word: bigint, heads: number): ShapeError {
+  const unit = Number(word >> 32n);
+  const row = Number(word & 0xffff_ffffn);
+  return notANumber({ batch: Math.floor(unit / heads), head: unit % heads, row });
 }
 
 /** The word that an estimate leaves: batch << 48 | head << 32 | row of the first score that is not finite. */

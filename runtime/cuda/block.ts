@@ -1,33 +1,23 @@
-// Device memory with an owner: freed when it is disposed of or collected, whichever comes first. Tensors and
-// chosen sets hold parts of blocks.
+// Device memory with owners: given back when the last lets it go or it is collected, whichever comes first. Tensors
+// and chosen sets hold parts of blocks.
 
-import { DeviceError, diagnostic, type PatternError } from '../../dsl/diagnostic.ts';
+import { DeviceError, diagnostic, invariant, type PatternError } from '../../dsl/diagnostic.ts';
 import { bytesOf, type Elements } from '../dtype.ts';
 import { DeviceMemory } from '../memory.ts';
-import type { Machine, Range } from './machine.ts';
-
-const collected = new FinalizationRegistry<{ machine: Machine; range: Range }>((held) => {
-  try {
-    held.machine.free(held.range);
-  } catch {
-    // The device is lost or gone, and its memory with it.
-  }
-});
+import { giveLease, type Lease, takeLease } from './leases.ts';
+import type { Machine } from './machine.ts';
 
 /** One allocation, shared by those who hold it: `keep` adds a holder, `release` takes one away. */
 export class Block {
   readonly machine: Machine;
-  readonly range: Range;
+  readonly address: number;
+  #lease: Lease | undefined;
   #holders = 1;
 
   constructor(machine: Machine, bytes: number) {
     this.machine = machine;
-    this.range = machine.alloc(bytes);
-    collected.register(this, { machine, range: this.range }, this);
-  }
-
-  get address(): number {
-    return this.range.address;
+    this.#lease = takeLease(machine, bytes);
+    this.address = this.#lease.range.address;
   }
 
   keep(): this {
@@ -38,8 +28,10 @@ export class Block {
   release(): void {
     this.#holders -= 1;
     if (this.#holders > 0) return;
-    collected.unregister(this);
-    this.machine.free(this.range);
+    const lease = this.#lease;
+    invariant(lease, 'a block was released more often than it was kept');
+    this.#lease = undefined;
+    giveLease(this.machine, lease);
   }
 }
 
@@ -65,7 +57,7 @@ export class BlockMemory extends DeviceMemory {
   readonly #verdicts: readonly Verdict[];
   #disposed = false;
 
-  /** Takes over one holder of the block, and of the blocks of the verdicts. */
+  /** Takes over one holder of the block, and one of the block of each verdict. */
   constructor(block: Block, offset = 0, verdicts: readonly Verdict[] = []) {
     super();
     this.block = block;
@@ -89,14 +81,29 @@ export class BlockMemory extends DeviceMemory {
 
   async read(into: Elements): Promise<void> {
     const { address } = this;
-    for (const verdict of this.#verdicts) await checkVerdict(verdict);
-    await this.block.machine.download(address, bytesOf(into, 0, Number.POSITIVE_INFINITY));
+    // Who disposes of the tensor meanwhile does not give its memory to others yet.
+    this.#keep();
+    try {
+      for (const verdict of this.#verdicts) await checkVerdict(verdict);
+      await this.block.machine.download(address, bytesOf(into, 0, Number.POSITIVE_INFINITY));
+    } finally {
+      this.#release();
+    }
   }
 
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#release();
+  }
+
+  #keep(): void {
+    this.block.keep();
+    for (const { block } of this.#verdicts) block.keep();
+  }
+
+  #release(): void {
     this.block.release();
-    for (const { block } of this.#verdicts) if (block !== this.block) block.release();
+    for (const { block } of this.#verdicts) block.release();
   }
 }

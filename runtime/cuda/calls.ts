@@ -7,6 +7,7 @@ import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/inde
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import { mentions, walk } from '../../dsl/expression.ts';
 import { isFixed, parametersOf } from '../../dsl/given.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { bytesOf, type FloatType } from '../dtype.ts';
@@ -16,7 +17,7 @@ import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { Block } from './block.ts';
 import { chooseKernel } from './kernels.ts';
-import { type Layout, layoutOf, placesOf } from './layout.ts';
+import { type Layout, layoutOf, placeLayout } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
 
 /** A call as far as its tensors' places do not matter. */
@@ -41,7 +42,8 @@ export interface ReadyAttention {
   readonly workspace: Layout;
   /** Parameters, the list of heads and cumulative lengths, on the machine. */
   readonly constants: Block;
-  readonly constantPlaces: Readonly<Record<string, number>>;
+  /** Where the constants are; each run fills in the rest, and leaves it there for the next to write over. */
+  readonly places: Record<string, number>;
 }
 
 export interface ReadyEstimate {
@@ -50,6 +52,8 @@ export interface ReadyEstimate {
   readonly graph: EstimateGraph;
   readonly workspace: Layout;
   readonly results: Layout;
+  /** Filled in by each run. */
+  readonly places: Record<string, number>;
 }
 
 /** The latest so many of a kind are kept. */
@@ -115,10 +119,10 @@ export class Calls {
     const captured = Object.values(given.captured).map(({ shape }) => shape);
     const domains = Object.values(sets).map(({ domain }) => domain);
     const key = `${this.#keyOf(facts)} ${part.heads} ${JSON.stringify([domains, captured])}`;
-    // The values of captured tensors decide what is proved: nothing is kept of that.
-    if (captured.length > 0) prove(facts, sets);
+    const isProvedAlways = valuesDecide(part.definition);
+    if (isProvedAlways) prove(facts, sets);
     return this.#attention.take(key, async () => {
-      if (captured.length === 0) prove(facts, sets);
+      if (!isProvedAlways) prove(facts, sets);
       return this.#readyAttention(facts, sets);
     });
   }
@@ -181,13 +185,11 @@ export class Calls {
       Object.entries(values).map(([name, { byteLength: bytes }]) => ({ name, bytes })),
     );
     const constants = new Block(this.#machine, layout.bytes);
-    const constantPlaces = placesOf(layout, constants.address);
+    const places: Record<string, number> = {};
+    placeLayout(places, layout, constants.address);
     for (const [name, value] of Object.entries(values))
-      await this.#machine.upload(
-        constantPlaces[name]!,
-        bytesOf(value, 0, Number.POSITIVE_INFINITY),
-      );
-    return { ready, attention, workspace: layoutOf(list.workspace), constants, constantPlaces };
+      await this.#machine.upload(places[name]!, bytesOf(value, 0, Number.POSITIVE_INFINITY));
+    return { ready, attention, workspace: layoutOf(list.workspace), constants, places };
   }
 
   async #readyEstimate({ part, shape, dtype, strides, given }: CallFacts): Promise<ReadyEstimate> {
@@ -208,12 +210,30 @@ export class Calls {
       graph: graphs[0]!,
       workspace: layoutOf(launch.list.workspace),
       results: layoutOf(launch.results),
+      places: {},
     };
   }
 }
 
+/**
+ * Whether the values of captured tensors decide what `prove` says, so that nothing can be kept of it: integers are
+ * computed from them, or a stated schedule has to do what a mask says that reads them.
+ */
+export function valuesDecide(definition: Definition): boolean {
+  const { mask, score } = lifted(definition);
+  const expressions = score ? [mask, score] : [mask];
+  if (!expressions.some((expression) => mentions(expression, 'at'))) return false;
+  if (definition.visit) return true;
+  // Comparing values is no computation, and no index is one where its parts are none.
+  return expressions.some((expression) =>
+    [...walk(expression)].some(
+      (node) => node.kind === 'int' && node.op !== 'at' && mentions(node, 'at'),
+    ),
+  );
+}
+
 /** Everything that has to hold of a call before its kernels may run. throws: ShapeError T009, PlanError S003. */
-function prove(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>): void {
+export function prove(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>): void {
   const { part, shape, given, segments } = facts;
   const { definition, heads: headList } = part;
   const units = Object.entries(sets).map(([name, { domain, perGroup }]) => {

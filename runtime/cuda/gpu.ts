@@ -68,6 +68,7 @@ export class Gpu implements Machine {
   readonly name: string;
   readonly arch: string;
   readonly blockSharedBytes: number;
+  readonly reusesMemory = true;
   readonly device: CudaDevice;
   /** By source: equal kernels are loaded once. */
   readonly #functions = new Map<string, Promise<CudaFunction>>();

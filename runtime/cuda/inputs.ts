@@ -6,7 +6,8 @@ import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { bytesOf } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import { BlockMemory } from './block.ts';
-import type { Machine, Range } from './machine.ts';
+import { giveLease, type Lease, takeLease } from './leases.ts';
+import type { Machine } from './machine.ts';
 
 /** What a machine writes without waiting, in bytes. */
 const mostWritten = 64 * 1024;
@@ -20,7 +21,7 @@ export function rowStrides({ strides }: Tensor): RowStrides {
 /** Addresses of tensors for one call; `free` gives back what was copied for it, in stream order. */
 export class PlacedTensors {
   readonly #machine: Machine;
-  readonly #copies: Range[] = [];
+  readonly #copies: Lease[] = [];
   readonly places: Record<string, number> = {};
 
   constructor(machine: Machine) {
@@ -51,15 +52,16 @@ export class PlacedTensors {
 
   /** A promise only where the bytes are too many to be written at once, in the order of the work. */
   upload(name: string, bytes: Uint8Array): Promise<void> | undefined {
-    const copy = this.#machine.alloc(bytes.length);
+    const copy = takeLease(this.#machine, bytes.length);
     this.#copies.push(copy);
-    this.places[name] = copy.address;
-    if (bytes.length > mostWritten) return this.#machine.upload(copy.address, bytes);
-    this.#machine.write(copy.address, bytes);
+    const { address } = copy.range;
+    this.places[name] = address;
+    if (bytes.length > mostWritten) return this.#machine.upload(address, bytes);
+    this.#machine.write(address, bytes);
     return undefined;
   }
 
   free(): void {
-    for (const copy of this.#copies.splice(0)) this.#machine.free(copy);
+    for (const copy of this.#copies.splice(0)) giveLease(this.#machine, copy);
   }
 }

@@ -21,6 +21,11 @@ export function layoutOf(buffers: readonly Buffer[]): Layout {
   return { bytes, offsets };
 }
 
-/** The places of a layout's buffers from an address on. */
-export const placesOf = ({ offsets }: Layout, address: number): Record<string, number> =>
-  Object.fromEntries(Object.entries(offsets).map(([name, offset]) => [name, address + offset]));
+/** Sets the places of a layout's buffers from an address on. */
+export function placeLayout(
+  places: Record<string, number>,
+  { offsets }: Layout,
+  address: number,
+): void {
+  for (const name of Object.keys(offsets)) places[name] = address + offsets[name]!;
+}

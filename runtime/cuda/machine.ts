@@ -36,6 +36,8 @@ export interface Machine {
   readonly arch: string;
   /** The most shared memory of a block, in bytes. */
   readonly blockSharedBytes: number;
+  /** Whether memory may be used again without `free` and `alloc`; not where new memory has to be seen as new. */
+  readonly reusesMemory?: boolean;
   /** Throws DeviceError R003 after `dispose`. */
   check(): void;
   alloc(bytes: number): Range;
@@ -47,7 +49,7 @@ export interface Machine {
   facts(kernel: Kernel): Promise<KernelFacts>;
   /** Compiles and loads the kernels of a list. */
   prepare(list: LaunchList): Promise<ReadyList>;
-  /** Enqueues a list over the places of all buffers that it names. */
+  /** Enqueues a list over the places of all buffers that it names, which are read before this returns. */
   run(ready: ReadyList, places: Places): void;
   synchronize(): Promise<void>;
   dispose(): Promise<void>;

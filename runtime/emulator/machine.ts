@@ -87,7 +87,8 @@ export class EmulatedMachine implements Machine {
 
   run({ list }: ReadyList, places: Places): void {
     this.check();
-    this.#enqueue(() => this.#execute(list, places));
+    const now = { ...places };
+    this.#enqueue(() => this.#execute(list, now));
   }
 
   async synchronize(): Promise<void> {

@@ -240,7 +240,7 @@ export class Questions {
     const contents: Record<string, Contents> = {
       boxes: bytesOf(Int32Array.from(boxes.flat())),
       params: bytesOf(paramsOf(this.#declarations, params, heads)),
-      error: { bytes: 8 },
+      error: new Uint8Array(8).fill(0xff),
     };
     for (const name of ['q', 'k', 'v', 'out', 'lse']) contents[name] = { bytes: 16 };
     for (const name of answers) contents[name] = { bytes: Math.max(16, sizes[name]!) };

@@ -71,7 +71,7 @@ it('sequences packed one after another do not see each other', async () => {
     v: whole(v.data),
     out: { bytes: heads * qTotal * dim * 2 },
     lse: { bytes: heads * qTotal * 4 },
-    error: { bytes: 8 },
+    error: new Uint8Array(8).fill(0xff),
     params: whole(paramsOf(declarations, params, heads)),
     q_starts: whole(Int32Array.from(segments.q)),
     k_starts: whole(Int32Array.from(segments.k)),

@@ -60,7 +60,7 @@ async function outputOf(list: LaunchList, seed = 0): Promise<Float32Array> {
     v,
     out: { bytes: 2 * length * dim },
     lse: { bytes: 4 * length },
-    error: { bytes: 8 },
+    error: new Uint8Array(8).fill(0xff),
   };
   const { out } = await runEmulated(list, buffers, { seed });
   return fp32FromBf16(new Uint16Array(out.buffer));

@@ -1,0 +1,153 @@
+// Warm calls on a GPU: what they ask of the driver, and that memory which is used again at once is nobody's. On the
+// simulated driver, whose kernels compute nothing.
+
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterAll, expect, it, vi } from 'vitest';
+import { causal, compile, i32, openDevice, pattern, tensor, verticalSlash } from '../../index.ts';
+import { BlockMemory } from '../../runtime/cuda/block.ts';
+import type { Gpu } from '../../runtime/cuda/gpu.ts';
+import type { Places } from '../../runtime/cuda/machine.ts';
+import { useSimulatedDriver } from '../native/simulated.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+const memory = 2 ** 26;
+useSimulatedDriver({ memory });
+const device = await openDevice('cuda');
+const machine = device.machine as Gpu;
+afterAll(() => device.dispose());
+
+const sizes = { heads: 2, headDim: 16, dtype: 'bf16' as const, device };
+const q = await device.upload(tensor.random([1, 2, 100, 16], { dtype: 'bf16' }));
+const inputs = { q, k: q, v: q };
+const attend = await compile(causal, sizes);
+
+const addressOf = ({ memory: own }: { readonly memory: unknown }): number => {
+  if (!(own instanceof BlockMemory)) throw new Error('the tensor is not on the device');
+  return own.address;
+};
+
+/** How often a call asks the machine for each of these. */
+async function countOf(call: () => Promise<void>): Promise<Record<string, number>> {
+  const spies = (['alloc', 'free', 'write', 'upload', 'run'] as const).map(
+    (method) => [method, vi.spyOn(machine, method)] as const,
+  );
+  await call();
+  return Object.fromEntries(
+    spies.map(([method, spy]) => {
+      const { length } = spy.mock.calls;
+      spy.mockRestore();
+      return [method, length];
+    }),
+  );
+}
+
+it('a warm call launches, and asks for nothing else', async () => {
+  const call = async () => {
+    const { out, lse } = await attend(inputs);
+    out.dispose();
+    lse.dispose();
+  };
+  await call();
+  expect(await countOf(call)).toEqual({ alloc: 0, free: 0, write: 0, upload: 0, run: 1 });
+});
+
+it('a warm call with an estimate allocates the sets, which nobody can dispose of', async () => {
+  const sparse = await compile(verticalSlash, sizes);
+  const call = async () => {
+    const { out, lse } = await sparse(inputs);
+    out.dispose();
+    lse.dispose();
+  };
+  await call();
+  expect(await countOf(call)).toEqual({ alloc: 1, free: 0, write: 0, upload: 0, run: 2 });
+});
+
+it('results that are held at the same time lie apart', async () => {
+  const results = await Promise.all(Array.from({ length: 30 }, () => attend(inputs)));
+  const places = results.flatMap(({ out, lse }) => [addressOf(out), addressOf(lse)]);
+  expect(new Set(places).size).toBe(places.length);
+  for (const { out, lse } of results) {
+    out.dispose();
+    expect(await lse.read()).toHaveLength(200);
+    lse.dispose();
+    lse.dispose();
+  }
+});
+
+it('what is disposed of while it is read stays until it was read', async () => {
+  const { out, lse } = await attend(inputs);
+  const place = addressOf(out);
+  const reading = out.read();
+  out.dispose();
+  lse.dispose();
+  const other = await attend(inputs);
+  expect(addressOf(other.out)).not.toBe(place);
+  expect(await reading).toHaveLength(3200);
+  const last = await attend(inputs);
+  expect(addressOf(last.out)).toBe(place);
+  for (const one of [other, last]) {
+    one.out.dispose();
+    one.lse.dispose();
+  }
+});
+
+it('every call has an error word that no other call had, all ones', async () => {
+  const words = new Set<number>();
+  const run = vi.spyOn(machine, 'run').mockImplementation((_, places: Places) => {
+    words.add(places.error!);
+  });
+  const results = [];
+  const calls = 5000;
+  for (let i = 0; i < calls; i += 1) results.push(await attend(inputs));
+  run.mockRestore();
+  expect(words.size).toBe(calls);
+  for (const word of [...words].filter((_, i) => i % 997 === 0)) {
+    const value = new BigUint64Array(1);
+    await machine.download(word, value);
+    expect(value[0]).toBe(2n ** 64n - 1n);
+  }
+  for (const { out, lse } of results) {
+    out.dispose();
+    lse.dispose();
+  }
+});
+
+it('results that are dropped are freed', async () => {
+  const { held } = machine.device.memory();
+  const drop = async () => {
+    for (let i = 0; i < 200; i += 1) await attend(inputs);
+  };
+  await drop();
+  expect(machine.device.memory().held).toBeGreaterThan(held + 100 * 3200);
+  for (let i = 0; i < 20 && machine.device.memory().held > held; i += 1) {
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  expect(machine.device.memory().held).toBeLessThanOrEqual(held + 40_000);
+});
+
+it('memory that is kept for the next call is there for others when it is short', async () => {
+  const long = await device.upload(tensor.zeros([1, 2, 2 ** 18, 16], { dtype: 'bf16' }));
+  long.dispose();
+  const { held } = machine.device.memory();
+  expect(held).toBeGreaterThan(2 ** 24);
+  const whole = memory - (held - 2 ** 24) - 2 ** 20;
+  const most = await device.upload(tensor.zeros([whole / 2], { dtype: 'bf16' }));
+  expect(machine.device.memory().held).toBeLessThan(memory);
+  most.dispose();
+});
+
+it('integers computed from captured values are proved again where the values are others', async () => {
+  const scaled = pattern('scaled', { doc: i32('batch', 'k') }).mask(
+    ({ q, k, batch }, { doc }) => k <= q && doc.at(batch, k) * 4 < k + 100,
+  );
+  const own = await compile(scaled, sizes);
+  const doc = (value: number) => tensor(new Int32Array(100).fill(value), { shape: [1, 100] });
+  await own({ ...inputs, doc: doc(3) });
+  await own({ ...inputs, doc: doc(4) });
+  await expect(own({ ...inputs, doc: doc(2 ** 30) })).rejects.toThrow('T009');
+  await own({ ...inputs, doc: doc(5) });
+});

@@ -3,11 +3,10 @@
 
 import type { ChosenSet, ChosenSetsData } from '../../dsl/chosen.ts';
 import { traceSets } from '../../dsl/definition.ts';
-import { diagnostic, PlanError, type ShapeError } from '../../dsl/diagnostic.ts';
 import { defaultOf, isTensorInput } from '../../dsl/given.ts';
 import type { Backend, BackendCall, BackendResult, BackendShape } from '../backend.ts';
-import { bytesPerElement, stridesOf } from '../dtype.ts';
-import { checkChosen, graphsPerHead, notANumber } from '../inputs.ts';
+import { stridesOf } from '../dtype.ts';
+import { checkChosen, graphsPerHead } from '../inputs.ts';
 import type { CallKind } from '../kinds.ts';
 import type { Part } from '../parts.ts';
 import { Tensor } from '../tensor.ts';
@@ -19,14 +18,14 @@ import {
   type ReadyAttention,
   type ReadyEstimate,
   type SetFacts,
-  valuesDecide,
 } from './calls.ts';
-import { ErrorWords } from './error-words.ts';
+import { ErrorWords, notFinite } from './error-words.ts';
 import { PlacedTensors, rowStrides } from './inputs.ts';
 import { checkKernelShape } from './kernels.ts';
-import { type Layout, layoutOf, placeLayout } from './layout.ts';
+import { placeLayout } from './layout.ts';
 import { giveLease, takeLease } from './leases.ts';
 import type { Machine } from './machine.ts';
+import { isLike, type KnownSets, type ReadyKind, type ReadyPart, readyKindOf } from './ready.ts';
 import { DeviceSet, isOn, readChosen, setsOfLaunch, wordsOfSet } from './sets.ts';
 
 export class CudaBackend implements Backend {
@@ -163,7 +162,7 @@ export class CudaBackend implements Backend {
     }
   }
 
-  /** The attention of one part; a promise only where no call of the kind had it, or sets were passed. */
+  /** The attention of one part; a promise only where the call before it of the kind had other sets, or none on the machine. */
   #attentionOf(
     call: BackendCall,
     i: number,
@@ -172,9 +171,19 @@ export class CudaBackend implements Backend {
     own: PlacedTensors,
   ): ReadyAttention | Promise<ReadyAttention> {
     const part = kind.parts[i]!;
-    if (call.passed[i] || !part.attention) return this.#makeAttention(call, i, part, sets, own);
-    if (part.isProvedAlways) prove(factsOf(call, i), sets as DeviceSets);
-    return part.attention;
+    const { attention, sets: known } = part;
+    if (!attention || !known || !this.#areLike(known, sets))
+      return this.#makeAttention(call, i, part, sets, own);
+    if (part.isProvedAlways) prove(factsOf(call, i), known);
+    return attention;
+  }
+
+  #areLike(known: KnownSets, sets: ChosenSetsData): boolean {
+    for (const name of Object.keys(sets)) {
+      const [facts, set] = [known[name], sets[name]!];
+      if (!facts || !isOn(this.#machine, set) || !isLike(facts, set)) return false;
+    }
+    return true;
   }
 
   /** Sets in host memory are brought over for the call. */
@@ -187,7 +196,7 @@ export class CudaBackend implements Backend {
   ): Promise<ReadyAttention> {
     const known: Record<string, SetFacts> = {};
     for (const [name, set] of Object.entries(sets)) {
-      if (isOn(this.#machine, set)) known[name] = set;
+      if (isOn(this.#machine, set)) known[name] = { domain: set.domain, perGroup: set.perGroup };
       else {
         const { domain, words } = wordsOfSet(set);
         known[name] = { domain, perGroup: set.perGroup };
@@ -195,7 +204,8 @@ export class CudaBackend implements Backend {
       }
     }
     const attention = await this.#calls.attention(factsOf(call, i), known);
-    if (!call.passed[i]) part.attention = attention;
+    part.attention = attention;
+    part.sets = known;
     return attention;
   }
 
@@ -209,7 +219,7 @@ export class CudaBackend implements Backend {
     const { definition } = call.parts[i]!;
     const { estimate } = kind.parts[i]!;
     const passed = call.passed[i];
-    if (passed) return this.#passedSets(call, i, passed);
+    if (passed) return this.#passedSets(call, i, kind, passed);
     if (definition.estimates.length === 0) return noSets;
     if (estimate) return this.#runEstimate(definition.name, estimate, tensors);
     return this.#makeEstimate(call, i, kind.parts[i]!).then((made) =>
@@ -217,15 +227,21 @@ export class CudaBackend implements Backend {
     );
   }
 
-  async #passedSets(call: BackendCall, i: number, passed: ChosenSetsData): Promise<ChosenSetsData> {
+  async #passedSets(
+    call: BackendCall,
+    i: number,
+    kind: ReadyKind,
+    passed: ChosenSetsData,
+  ): Promise<ChosenSetsData> {
     const { definition } = call.parts[i]!;
     const { shape } = call.checked;
+    const part = kind.parts[i]!;
     const elsewhere = Object.values(passed).some(
       (set) => set instanceof DeviceSet && !isOn(this.#machine, set),
     );
     if (elsewhere) await readChosen(passed);
-    const graph = graphsPerHead(definition, call.given[i]!.params, shape)[0]!;
-    checkChosen(definition.name, graph, passed, shape);
+    part.graph ??= graphsPerHead(definition, call.given[i]!.params, shape)[0]!;
+    checkChosen(definition.name, part.graph, passed, shape);
     return passed;
   }
 
@@ -251,43 +267,12 @@ export class CudaBackend implements Backend {
   }
 }
 
-/** What calls of a kind share; the first of them makes what later ones only fill addresses into. */
-interface ReadyKind {
-  readonly results: Layout;
-  readonly parts: readonly ReadyPart[];
-  /** The error that a word of the kernels stands for. */
-  explain(word: bigint): ShapeError;
-}
-
-interface ReadyPart {
-  /** Not once for all calls of the kind. */
-  readonly isProvedAlways: boolean;
-  /** Of the sets that the estimate chooses, where there is one. */
-  attention?: ReadyAttention;
-  estimate?: ReadyEstimate;
-}
-
 type DeviceSets = Readonly<Record<string, DeviceSet>>;
 
 /** Where the results of a call lie in their block. */
 type Results = Readonly<Record<'out' | 'lse', number>>;
 
 const noSets: ChosenSetsData = Object.freeze({});
-
-function readyKindOf({ parts, checked }: BackendCall): ReadyKind {
-  const { q, shape } = checked;
-  const { heads, valueDim } = shape;
-  const [batch = 0, , qLen = 0] = q.shape;
-  const rows = batch * heads * qLen;
-  return {
-    results: layoutOf([
-      { name: 'out', bytes: rows * valueDim * bytesPerElement[q.dtype] },
-      { name: 'lse', bytes: rows * 4 },
-    ]),
-    parts: parts.map(({ definition }) => ({ isProvedAlways: valuesDecide(definition) })),
-    explain: (word) => notNumber(word, heads),
-  };
-}
 
 function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
   const { q, k, v, shape, segments } = checked;
@@ -327,24 +312,3 @@ const verdictsOf = (sets: ChosenSetsData): Verdict[] => {
   const [first] = Object.values(sets) as (ChosenSet | DeviceSet)[];
   return first instanceof DeviceSet && first.verdict ? [first.verdict] : [];
 };
-
-/** The word that an attention kernel leaves: unit << 32 | row of the first row that is not a number. */
-function notNumber(word: bigint, heads: number): ShapeError {
-  const unit = Number(word >> 32n);
-  const row = Number(word & 0xffff_ffffn);
-  return notANumber({ batch: Math.floor(unit / heads), head: unit % heads, row });
-}
-
-/** The word that an estimate leaves: batch << 48 | head << 32 | row of the first score that is not finite. */
-function notFinite(pattern: string, word: bigint): PlanError {
-  const [batch, head, row] = [word >> 48n, (word >> 32n) & 0xffffn, word & 0xffff_ffffn];
-  return new PlanError([
-    diagnostic(
-      'E004',
-      `a score of the estimate of '${pattern}' is not finite in row ${row} of head ${head} of batch ${batch}`,
-      {
-        help: 'look for NaN, infinities and overflow in q and k of that head',
-      },
-    ),
-  ]);
-}

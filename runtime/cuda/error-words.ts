@@ -1,6 +1,8 @@
-// The words that kernels leave all ones, or write what went wrong into: many are filled at once, so that a call
-// fills none.
+// The words that kernels leave all ones, or write what went wrong into, and what they say. Many are filled at once,
+// so that a call fills none.
 
+import { diagnostic, PlanError, type ShapeError } from '../../dsl/diagnostic.ts';
+import { notANumber } from '../inputs.ts';
 import { Block } from './block.ts';
 import type { Machine } from './machine.ts';
 
@@ -49,4 +51,25 @@ export class ErrorWords {
     this.#next = 0;
     return block;
   }
+}
+
+/** The word that an attention kernel leaves: unit << 32 | row of the first row that is not a number. */
+export function notNumber(word: bigint, heads: number): ShapeError {
+  const unit = Number(word >> 32n);
+  const row = Number(word & 0xffff_ffffn);
+  return notANumber({ batch: Math.floor(unit / heads), head: unit % heads, row });
+}
+
+/** The word that an estimate leaves: batch << 48 | head << 32 | row of the first score that is not finite. */
+export function notFinite(pattern: string, word: bigint): PlanError {
+  const [batch, head, row] = [word >> 48n, (word >> 32n) & 0xffffn, word & 0xffff_ffffn];
+  return new PlanError([
+    diagnostic(
+      'E004',
+      `a score of the estimate of '${pattern}' is not finite in row ${row} of head ${head} of batch ${batch}`,
+      {
+        help: 'look for NaN, infinities and overflow in q and k of that head',
+      },
+    ),
+  ]);
 }

@@ -8,6 +8,7 @@ import { causal, compile, i32, openDevice, pattern, tensor, verticalSlash } from
 import { BlockMemory } from '../../runtime/cuda/block.ts';
 import type { Gpu } from '../../runtime/cuda/gpu.ts';
 import type { Places } from '../../runtime/cuda/machine.ts';
+import { readChosen } from '../../runtime/cuda/sets.ts';
 import { useSimulatedDriver } from '../native/simulated.ts';
 
 setFlagsFromString('--expose-gc');
@@ -63,6 +64,30 @@ it('a warm call with an estimate allocates the sets, which nobody can dispose of
   };
   await call();
   expect(await countOf(call)).toEqual({ alloc: 1, free: 0, write: 0, upload: 0, run: 2 });
+});
+
+it('a warm call with the sets of an earlier one launches its attention alone, wherever they are', async () => {
+  const sparse = await compile(verticalSlash, sizes);
+  const { chosen } = await sparse(inputs);
+  const inHost = Object.fromEntries(
+    Object.entries(await readChosen(chosen)).map(([name, { axes, perGroup, units, dense }]) => [
+      name,
+      { axes, perGroup, units, dense },
+    ]),
+  );
+  const call = (sets: typeof chosen) => async () => {
+    const { out, lse } = await sparse({ ...inputs, chosen: sets });
+    out.dispose();
+    lse.dispose();
+  };
+  for (const [sets, write] of [
+    [chosen, 0],
+    [inHost, 2],
+    [chosen, 0],
+  ] as const) {
+    await call(sets)();
+    expect(await countOf(call(sets))).toEqual({ alloc: 0, free: 0, write, upload: 0, run: 1 });
+  }
 });
 
 it('results that are held at the same time lie apart', async () => {

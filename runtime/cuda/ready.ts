@@ -1,0 +1,54 @@
+// What calls of one kind share on a machine: the first of them makes it ready, later ones only fill addresses in.
+
+import type { ShapeError } from '../../dsl/diagnostic.ts';
+import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import type { BackendCall } from '../backend.ts';
+import { bytesPerElement } from '../dtype.ts';
+import { type ReadyAttention, type ReadyEstimate, type SetFacts, valuesDecide } from './calls.ts';
+import { notNumber } from './error-words.ts';
+import { type Layout, layoutOf } from './layout.ts';
+
+/** Kept as long as the kind of call is. */
+export interface ReadyKind {
+  readonly results: Layout;
+  readonly parts: readonly ReadyPart[];
+  /** The error that a word of the kernels stands for. */
+  explain(word: bigint): ShapeError;
+}
+
+export interface ReadyPart {
+  /** Not once for all calls of the kind. */
+  readonly isProvedAlways: boolean;
+  /** Of the latest call, and what it knew of its sets. */
+  attention?: ReadyAttention;
+  sets?: KnownSets;
+  /** What the first head chooses. */
+  graph?: EstimateGraph;
+  estimate?: ReadyEstimate;
+}
+
+/** By name. */
+export type KnownSets = Readonly<Record<string, SetFacts>>;
+
+/** Whether a kernel that was made ready for one set serves another. */
+export const isLike = (a: SetFacts, b: SetFacts): boolean =>
+  a.perGroup === b.perGroup &&
+  a.domain.rowFrom === b.domain.rowFrom &&
+  a.domain.rows === b.domain.rows &&
+  a.domain.columns === b.domain.columns &&
+  a.domain.arity === b.domain.arity;
+
+export function readyKindOf({ parts, checked }: BackendCall): ReadyKind {
+  const { q, shape } = checked;
+  const { heads, valueDim } = shape;
+  const [batch = 0, , qLen = 0] = q.shape;
+  const rows = batch * heads * qLen;
+  return {
+    results: layoutOf([
+      { name: 'out', bytes: rows * valueDim * bytesPerElement[q.dtype] },
+      { name: 'lse', bytes: rows * 4 },
+    ]),
+    parts: parts.map(({ definition }) => ({ isProvedAlways: valuesDecide(definition) })),
+    explain: (word) => notNumber(word, heads),
+  };
+}

@@ -93,8 +93,12 @@ export function scalarText(node: Expression, names: Names, floats: FloatKind = '
       return `(${a} ${comparators[node.name]} ${b})`;
     }
     case 'and':
-    case 'or':
-      return `(${node.args.map((arg) => text(arg)).join(node.op === 'and' ? ' && ' : ' || ')})`;
+    case 'or': {
+      // A branch costs more than a comparison, and less than a load.
+      const operator = node.op === 'and' ? '&' : '|';
+      const joined = node.args.every(isQuick) ? operator : operator + operator;
+      return `(${node.args.map((arg) => text(arg)).join(` ${joined} `)})`;
+    }
     case 'not':
       return `!${text(node.args[0])}`;
     case 'float':
@@ -103,6 +107,25 @@ export function scalarText(node: Expression, names: Names, floats: FloatKind = '
       const [condition, yes, no] = node.args.map((arg) => text(arg));
       return `(${condition} ? ${yes} : ${no})`;
     }
+  }
+}
+
+/** Numbers that are at hand, added and compared. */
+export function isQuick(node: Expression): boolean {
+  switch (node.op) {
+    case 'const':
+    case 'index':
+    case 'param':
+      return true;
+    case 'binary':
+      return (node.name === 'add' || node.name === 'sub') && node.args.every(isQuick);
+    case 'compare':
+    case 'and':
+    case 'or':
+    case 'not':
+      return node.args.every(isQuick);
+    default:
+      return false;
   }
 }
 

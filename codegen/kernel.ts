@@ -24,6 +24,25 @@ export interface Buffer {
   readonly bytes: number;
 }
 
+/** How copies see a tensor: boxes of up to 256 elements along each of 1 to 5 axes, the fastest first. */
+export interface BoxMap {
+  readonly type: 'fp16' | 'bf16';
+  readonly sizes: readonly number[];
+  /** Bytes from one index to the next, of every axis but the fastest; multiples of 16. */
+  readonly strides: readonly number[];
+  readonly box: readonly number[];
+  /** Bytes of the swizzled rows in shared memory. */
+  readonly swizzle: 32 | 64 | 128;
+  /** Bytes that are fetched into L2 at once. */
+  readonly promotion: 64 | 128 | 256;
+}
+
+/** A part of a buffer: its name, and an offset in bytes. */
+export interface Place {
+  readonly buffer: string;
+  readonly offset: number;
+}
+
 /** One step of a launch list. Steps run in order on one stream. */
 export type Step =
   | {
@@ -33,9 +52,9 @@ export type Step =
       /** Numbers by field. */
       readonly args: FieldValues;
       /** Fields that hold the address of a buffer, and the byte offset in it. */
-      readonly buffers: Readonly<
-        Record<string, { readonly buffer: string; readonly offset: number }>
-      >;
+      readonly buffers: Readonly<Record<string, Place>>;
+      /** Fields that hold a tensor map, and where the tensor lies. */
+      readonly maps?: Readonly<Record<string, Place & BoxMap>>;
     }
   | {
       /** Sets every byte of (a part of) a buffer. */

@@ -50,6 +50,39 @@ export function keysText(name: string, mask: Expression, names: Names): string {
   return functions.join('\n');
 }
 
+/** A CUDA C function: no key beyond it is allowed to any query of [q0, q1]. What is not understood bounds nothing. */
+export function lastText(name: string, mask: Expression, names: Names): string {
+  const bound = lastOf(formulaOf(positional(mask)), names);
+  const last = bound === undefined ? '(i64)u.k_len - 1' : `min((i64)u.k_len - 1, (i64)${bound})`;
+  return `WARPLOOM_DEVICE int ${name}(const Unit& u, int q0, int q1) { return clamp_int(${last}); }`;
+}
+
+function lastOf(formula: Formula, names: Names): string | undefined {
+  switch (formula.op) {
+    case 'true':
+      return undefined;
+    case 'false':
+      return '-1';
+    case 'and':
+    case 'or': {
+      const parts = formula.parts.map((part) => lastOf(part, names));
+      const known = parts.filter((part) => part !== undefined);
+      if (known.length === 0 || (formula.op === 'or' && known.length < parts.length))
+        return undefined;
+      const choose = formula.op === 'and' ? 'min' : 'max';
+      return known.reduce((all, part) => `${choose}((i64)${all}, (i64)${part})`);
+    }
+    case 'linear':
+    case 'atom': {
+      const uppers = (constraintsOf(formula, names) ?? []).filter(({ k }) => k > 0);
+      const bounds = uppers.map(({ q, rest }) => `(${q < 0 ? 'q1 ' : ''}- ${rest})`);
+      return bounds.length === 0
+        ? undefined
+        : bounds.reduce((all, bound) => `min((i64)${all}, (i64)${bound})`);
+    }
+  }
+}
+
 type Emit = (formula: Formula) => string;
 
 function bodyOf(formula: Formula, names: Names, emit: Emit): string {

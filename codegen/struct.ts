@@ -3,13 +3,17 @@
 
 import { invariant } from '../dsl/diagnostic.ts';
 
-/** Types of fields. `address` is a device pointer, given as a number (addresses stay below 2^53). */
+/**
+ * Types of fields. `address` is a device pointer, given as a number (addresses stay below 2^53). `map` is a
+ * tensor map, which a device encodes: its bytes are zeros until a launch has addresses.
+ */
 export const fieldTypes = {
-  i32: { c: 'int', size: 4 },
-  u32: { c: 'u32', size: 4 },
-  f32: { c: 'float', size: 4 },
-  i64: { c: 'i64', size: 8 },
-  address: { c: 'u64', size: 8 },
+  i32: { c: 'int', size: 4, alignment: 4 },
+  u32: { c: 'u32', size: 4, alignment: 4 },
+  f32: { c: 'float', size: 4, alignment: 4 },
+  i64: { c: 'i64', size: 8, alignment: 8 },
+  address: { c: 'u64', size: 8, alignment: 8 },
+  map: { c: 'TensorMap', size: 128, alignment: 64 },
 } as const;
 export type FieldType = keyof typeof fieldTypes;
 
@@ -35,17 +39,19 @@ export class Struct {
   constructor(name: string, fields: readonly Field[]) {
     const offsets: Record<string, number> = {};
     let at = 0;
+    let widest = 8;
     for (const { name: field, type } of fields) {
       invariant(!(field in offsets), `a kernel has two arguments '${field}'`);
-      const { size } = fieldTypes[type];
-      at = Math.ceil(at / size) * size;
+      const { size, alignment } = fieldTypes[type];
+      widest = Math.max(widest, alignment);
+      at = Math.ceil(at / alignment) * alignment;
       offsets[field] = at;
       at += size;
     }
     this.name = name;
     this.fields = fields;
     this.offsets = offsets;
-    this.bytes = Math.ceil(at / 8) * 8;
+    this.bytes = Math.ceil(at / widest) * widest;
   }
 
   /** The declaration in CUDA C. */
@@ -57,11 +63,12 @@ export class Struct {
     return [`struct ${this.name} {`, ...lines, '};'].join('\n');
   }
 
-  /** The bytes of one value. Every field has to be given, and no other. */
+  /** The bytes of one value. Every field but maps has to be given, and no other. */
   pack(values: FieldValues): Uint8Array {
     const bytes = new Uint8Array(this.bytes);
     const view = new DataView(bytes.buffer);
-    for (const { name, type } of this.fields) {
+    const given = this.fields.filter(({ type }) => type !== 'map');
+    for (const { name, type } of given) {
       const value = values[name];
       invariant(value !== undefined, `the kernel argument '${name}' is not given`);
       const at = this.offsets[name]!;
@@ -71,7 +78,7 @@ export class Struct {
       else view.setInt32(at, value, true);
     }
     invariant(
-      Object.keys(values).length === this.fields.length,
+      Object.keys(values).length === given.length,
       `a kernel of ${this.name} is given more than its arguments`,
     );
     return bytes;

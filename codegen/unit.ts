@@ -69,6 +69,13 @@ export function unitFields({ declarations, names, segments }: UnitSpec): Field[]
   return fields;
 }
 
+/** No less than the bytes of `Unit` on a device. */
+export const unitBytes = ({ declarations, segments, uniforms = [] }: UnitSpec): number => {
+  const count = (values: object): number => Object.keys(values).length;
+  const words = 6 + (segments ? 2 : 0) + count(declarations.params) + uniforms.length;
+  return 8 + 4 * words + 24 * count(declarations.sets) + 48 * count(declarations.tensors);
+};
+
 /** `struct Unit`, `load_unit`, and the functions that read tensors. Needs `struct Arguments` before it. */
 export function unitText(spec: UnitSpec): string {
   const { declarations, names, perGroup, segments, uniforms = [] } = spec;

@@ -1,7 +1,7 @@
 // Sequences of different lengths packed one after another: the cumulative lengths of a call, checked, and
 // the sizes of each sequence. Every sequence is an attention call of its own; nothing is computed here.
 
-import type { Segments } from '../codegen/attention/launch.ts';
+import type { Segments } from '../codegen/attention/call.ts';
 import type { Definition } from '../dsl/definition.ts';
 import { type Code, diagnostic, PlanError, throwIfAny } from '../dsl/diagnostic.ts';
 import type { LaunchShape } from '../dsl/shape.ts';

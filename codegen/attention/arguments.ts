@@ -1,70 +1,70 @@
-// The arguments of an attention kernel that no back-end changes: tensors, and what its passes read. Those of a
-// unit are in codegen/unit.ts.
+// The arguments of an attention kernel beside those of its units (codegen/unit.ts): tensors, rows, and what its
+// passes read. Which of them a kernel has is its back-end's choice.
 
+import type { Place } from '../kernel.ts';
 import type { Field } from '../struct.ts';
+import type { CallFacts } from './call.ts';
 import type { KernelPass } from './passes.ts';
 
-/** Tensors and their strides in elements; `lse` is [batch, heads, qLen]. */
-export const tensorFields: readonly Field[] = [
-  { name: 'q', type: 'address', pointer: 'const u16*', comment: '[batch, heads, q_len, head_dim]' },
-  {
-    name: 'k',
-    type: 'address',
-    pointer: 'const u16*',
-    comment: '[batch, kv_heads, k_len, head_dim]',
-  },
-  {
-    name: 'v',
-    type: 'address',
-    pointer: 'const u16*',
-    comment: '[batch, kv_heads, k_len, value_dim]',
-  },
-  { name: 'out', type: 'address', pointer: 'u16*', comment: '[batch, heads, q_len, value_dim]' },
-  { name: 'lse', type: 'address', pointer: 'float*', comment: '[batch, heads, q_len], natural' },
-  {
-    name: 'error',
-    type: 'address',
-    pointer: 'u64*',
-    comment: 'the lowest (unit, row) that is not a number',
-  },
-  ...['q', 'k', 'v', 'out'].flatMap((tensor) =>
-    ['batch', 'head', 'row'].map((axis): Field => ({ name: `${tensor}_${axis}`, type: 'i64' })),
-  ),
+const address = (name: string, pointer: string, comment: string): Field => ({
+  name,
+  type: 'address',
+  pointer,
+  comment,
+});
+
+export type TensorName = 'q' | 'k' | 'v' | 'out';
+
+const tensors: Readonly<Record<TensorName, Field>> = {
+  q: address('q', 'const u16*', '[batch, heads, q_len, head_dim]'),
+  k: address('k', 'const u16*', '[batch, kv_heads, k_len, head_dim]'),
+  v: address('v', 'const u16*', '[batch, kv_heads, k_len, value_dim]'),
+  out: address('out', 'u16*', '[batch, heads, q_len, value_dim]'),
+};
+const axes = ['batch', 'head', 'row'] as const;
+
+/** Tensors as pointers, and their strides in elements. */
+export const tensorFields = (names: readonly TensorName[]): Field[] => [
+  ...names.map((name) => tensors[name]),
+  ...names.flatMap((name) => axes.map((axis): Field => ({ name: `${name}_${axis}`, type: 'i64' }))),
+];
+
+/** Their values. */
+export function tensorArguments(names: readonly TensorName[], strides: CallFacts['strides']) {
+  const args: Record<string, number> = {};
+  const buffers: Record<string, Place> = {};
+  for (const name of names) {
+    buffers[name] = { buffer: name, offset: 0 };
+    for (const axis of axes) args[`${name}_${axis}`] = strides[name][axis];
+  }
+  return { args, buffers };
+}
+
+/** What every kernel knows of rows and tiles of rows. */
+export const rowFields: readonly Field[] = [
+  address('lse', 'float*', '[batch, heads, q_len], natural'),
+  address('error', 'u64*', 'the lowest (unit, row) that is not a number'),
   { name: 'lse_head', type: 'i64', comment: 'rows of one head' },
   { name: 'scale', type: 'f32', comment: '1 / sqrt(head_dim)' },
   { name: 'tiles', type: 'i32', comment: 'of queries, per unit' },
   { name: 'first_tile', type: 'i32', comment: 'query tiles count from the first position' },
 ];
 
-/** What the passes of a kernel read beside K and V. */
+/** Lists of columns and the number of pools, where there are passes of them. */
 export function passFields(passes: readonly KernelPass[]): Field[] {
   return passes.flatMap(({ kind }): Field[] => {
     if (kind === 'tiles') return [];
-    if (kind === 'columns')
-      return [
-        {
-          name: 'columns_list',
-          type: 'address',
-          pointer: 'const int*',
-          comment: '[units, capacity], ascending',
-        },
-        { name: 'columns_count', type: 'address', pointer: 'const int*', comment: '[units]' },
-        { name: 'columns_capacity', type: 'i32' },
-      ];
+    if (kind === 'rest') return [{ name: 'pools', type: 'i32' }];
     return [
-      {
-        name: 'pool_k',
-        type: 'address',
-        pointer: 'const u16*',
-        comment: '[batch, kv_heads, pools, head_dim]',
-      },
-      {
-        name: 'pool_v',
-        type: 'address',
-        pointer: 'const u16*',
-        comment: '[batch, kv_heads, pools, value_dim]',
-      },
-      { name: 'pools', type: 'i32' },
+      address('columns_list', 'const int*', '[units, capacity], ascending'),
+      address('columns_count', 'const int*', '[units]'),
+      { name: 'columns_capacity', type: 'i32' },
     ];
   });
 }
+
+/** The means that stand in for keys and values, as pointers. */
+export const poolFields: readonly Field[] = [
+  address('pool_k', 'const u16*', '[batch, kv_heads, pools, head_dim]'),
+  address('pool_v', 'const u16*', '[batch, kv_heads, pools, value_dim]'),
+];

@@ -2,7 +2,10 @@
 // are the same for all; elements, scores, the softmax and results are sections that a back-end takes as it needs.
 
 import type { Expression } from '../../dsl/expression.ts';
+import type { BoxMap, Place } from '../kernel.ts';
 import type { Names } from '../names.ts';
+import type { Field } from '../struct.ts';
+import type { CallFacts } from './call.ts';
 import type { KernelPass } from './passes.ts';
 import type { TileKnobs } from './tiles.ts';
 
@@ -17,16 +20,37 @@ export interface KernelContext<Knobs extends TileKnobs = TileKnobs> {
   readonly passes: readonly KernelPass[];
   readonly score: Expression | undefined;
   readonly names: Names;
+  /** No less than the bytes of `Unit`. */
+  readonly unitBytes: number;
+}
+
+/** One launch of a kernel for a call: how many blocks, and the arguments that are the back-end's own. */
+export interface KernelLaunch {
+  readonly blocks: number;
+  readonly args: Readonly<Record<string, number>>;
+  readonly buffers: Readonly<Record<string, Place>>;
+  readonly maps?: Readonly<Record<string, Place & BoxMap>>;
+}
+
+/** What a launch is made from: query tiles of a unit, and units (query heads of a batch entry). */
+export interface LaunchRequest {
+  readonly call: CallFacts;
+  readonly tiles: number;
+  readonly units: number;
 }
 
 /** A way to write attention kernels. All functions are pure. */
 export interface AttentionBackend<Knobs extends TileKnobs = TileKnobs> {
   /** Files of codegen/device that its copies and products need. */
   readonly primitives: readonly string[];
+  /** Why there is no such kernel, or undefined. */
+  readonly problem?: (context: KernelContext<Knobs>) => string | undefined;
   /** Threads of a block. */
   readonly threads: (context: KernelContext<Knobs>) => number;
   /** Dynamic shared memory of a block, in bytes. */
   readonly sharedBytes: (context: KernelContext<Knobs>) => number;
+  /** The arguments beside those of the unit, in their order. */
+  readonly fields: (context: KernelContext<Knobs>) => readonly Field[];
   /**
    * Sizes by name, above all other text. The walk needs `k_tile`; scores, softmax and results need
    * `row_blocks`, `score_blocks`, `value_blocks` and `key_steps`.
@@ -34,4 +58,5 @@ export interface AttentionBackend<Knobs extends TileKnobs = TileKnobs> {
   readonly constants: (context: KernelContext<Knobs>) => string;
   /** All that follows `Arguments`, `Unit` and `advance`, down to the kernel `attention`. */
   readonly body: (context: KernelContext<Knobs>) => string;
+  readonly launch: (context: KernelContext<Knobs>, request: LaunchRequest) => KernelLaunch;
 }

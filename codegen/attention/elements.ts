@@ -2,7 +2,7 @@
 // author's score of it.
 
 import type { Expression } from '../../dsl/expression.ts';
-import { scalarText } from '../expression.ts';
+import { isQuick, scalarText } from '../expression.ts';
 import type { Names } from '../names.ts';
 import type { KernelContext } from './backend.ts';
 import type { KernelPass } from './passes.ts';
@@ -35,11 +35,11 @@ ${cases.join('\n')}
 
 /** The mask of the pass that a visit belongs to. */
 function allowedText(passes: readonly KernelPass[]): string {
-  const cases = passes.map(({ kind }) => {
+  const cases = passes.map(({ kind, mask }) => {
     if (kind === 'rest')
       return '  if (visit.kind == STAND_INS) return key * pool_size < u.k_len && stands_in(u, q, key);';
     const name = kind === 'tiles' ? 'TILE' : 'COLUMNS';
-    return `  if (visit.kind == ${name}) return key < u.k_len && allowed_${kind}(u, q, key);`;
+    return `  if (visit.kind == ${name}) return key < u.k_len ${isQuick(mask) ? '&' : '&&'} allowed_${kind}(u, q, key);`;
   });
   return `WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
 ${cases.join('\n')}

@@ -8,9 +8,8 @@ import type { Kernel } from '../kernel.ts';
 import { namesOf } from '../names.ts';
 import { Struct } from '../struct.ts';
 import { Uniforms } from '../uniforms.ts';
-import { unitFields, unitText } from '../unit.ts';
-import { passFields, tensorFields } from './arguments.ts';
-import type { AttentionBackend, KernelContext } from './backend.ts';
+import { unitBytes, unitFields, unitText } from '../unit.ts';
+import type { AttentionBackend, KernelContext, KernelLaunch, LaunchRequest } from './backend.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
 import type { TileKnobs } from './tiles.ts';
@@ -42,6 +41,10 @@ export interface AttentionKernel {
   readonly kernel: Kernel;
   readonly knobs: TileKnobs;
   readonly passes: readonly KernelPass[];
+  /** Why it cannot run, whatever the device; undefined as a rule. */
+  readonly problem: string | undefined;
+  /** One launch of the kernel. */
+  readonly launch: (request: LaunchRequest) => KernelLaunch;
 }
 
 /** The kernel that a back-end makes of a pattern. */
@@ -55,22 +58,16 @@ export function attentionKernel<Knobs extends TileKnobs>(
   const passes = passesOf(mask, spec.gather, spec.restSize);
   const names = namesOf(spec.declarations);
   const unit = { ...spec, names, uniforms: uniforms.all };
-  const context: KernelContext<Knobs> = { ...spec, passes, score, names };
-  const params = new Struct('Arguments', [
-    ...tensorFields,
-    ...unitFields(unit),
-    ...passFields(passes),
-  ]);
+  const context: KernelContext<Knobs> = {
+    ...spec,
+    passes,
+    score,
+    names,
+    unitBytes: unitBytes(unit),
+  };
+  const params = new Struct('Arguments', [...backend.fields(context), ...unitFields(unit)]);
   const source = [
-    devicePrimitives(
-      'numbers',
-      'integers',
-      'floats',
-      ...backend.primitives,
-      'sets',
-      'bounds',
-      'tensors',
-    ),
+    devicePrimitives(...primitivesOf(spec), ...backend.primitives),
     '// ---- kernel ----',
     backend.constants(context) + poolSizeText(passes),
     params.text,
@@ -85,7 +82,24 @@ export function attentionKernel<Knobs extends TileKnobs>(
     sharedBytes: backend.sharedBytes(context),
     params,
   };
-  return { kernel, knobs: spec.knobs, passes };
+  return {
+    kernel,
+    knobs: spec.knobs,
+    passes,
+    problem: backend.problem?.(context),
+    launch: (request) => backend.launch(context, request),
+  };
+}
+
+/** What masks and scores need of codegen/device. */
+function primitivesOf({ declarations }: Pick<AttentionSpec, 'declarations'>): string[] {
+  const some = (values: object, name: string) => (Object.keys(values).length > 0 ? [name] : []);
+  const { sets, tensors } = declarations;
+  return [
+    ...['numbers', 'integers', 'floats', 'bounds'],
+    ...some(sets, 'sets'),
+    ...some(tensors, 'tensors'),
+  ];
 }
 
 /** Stand-ins are walked and weighed by the size of their pools. */

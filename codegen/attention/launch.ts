@@ -1,54 +1,24 @@
 // The launch list of one attention call: what has to be prepared, then the kernel. Sizes and strides
 // become numbers here; buffers are named, and the runtime knows where they are.
 
-import type { SetDomain } from '../../dsl/chosen.ts';
 import type { Declarations } from '../../dsl/declarations.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
 import { type BoundParameters, parametersOf } from '../../dsl/given.ts';
-import { type LaunchShape, queryOffset } from '../../dsl/shape.ts';
-import type { Buffer, LaunchList, Step } from '../kernel.ts';
+import { queryOffset } from '../../dsl/shape.ts';
+import type { Buffer, LaunchList, Place, Step } from '../kernel.ts';
 import { namesOf } from '../names.ts';
+import type { CallFacts } from './call.ts';
 import { columnsKernel } from './columns.ts';
 import type { AttentionKernel } from './kernel.ts';
 import { poolsKernel } from './pools.ts';
 import { zoneSize, zonesKernel } from './zones.ts';
 
-/** Steps in elements from one batch entry, head and row to the next. */
-export interface RowStrides {
-  readonly batch: number;
-  readonly head: number;
-  readonly row: number;
-}
-
-/** Cumulative lengths of packed sequences, from 0: [batch + 1] each. */
-export interface Segments {
-  readonly q: readonly number[];
-  readonly k: readonly number[];
-}
-
-export interface AttentionCall {
+export interface AttentionCall extends CallFacts {
   readonly attention: AttentionKernel;
-  readonly declarations: Declarations;
-  readonly dtype: 'fp16' | 'bf16';
-  /** With segments: `batch` is their number, `qLen` and `kLen` the longest. */
-  readonly shape: LaunchShape;
-  readonly strides: Readonly<Record<'q' | 'k' | 'v' | 'out', RowStrides>>;
-  /** The query heads of this launch; all of them, when left out. Their numbers are the buffer `head_list`. */
-  readonly headList?: readonly number[] | undefined;
-  /** One number per name, or one per head: the buffer `params` (see `paramsOf`). */
-  readonly params: BoundParameters;
-  /** Buffers `set <name>`: bits [units, rows, stride]. */
-  readonly sets: Readonly<
-    Record<string, { readonly domain: SetDomain; readonly perGroup: boolean }>
-  >;
-  /** Buffers `tensor <name>`: row-major. */
-  readonly captured: Readonly<Record<string, { readonly shape: readonly number[] }>>;
-  /** Buffers `q_starts` and `k_starts`. */
-  readonly segments?: Segments | undefined;
 }
 
-type Buffers = Record<string, { buffer: string; offset: number }>;
-const whole = (buffer: string): { buffer: string; offset: number } => ({ buffer, offset: 0 });
+type Buffers = Record<string, Place>;
+const whole = (buffer: string): Place => ({ buffer, offset: 0 });
 
 /** The words of the buffer `params`: [heads, parameters], or [1, parameters] where all heads agree. */
 export function paramsOf(
@@ -94,11 +64,6 @@ export function attentionLaunch(call: AttentionCall): LaunchList {
     first_tile: Math.floor(queryOffset(shape) / knobs.qTile),
     lse_head: segments ? segments.q.at(-1)! : qLen,
   };
-  for (const name of ['q', 'k', 'v', 'out'] as const) {
-    buffers[name] = whole(name);
-    for (const axis of ['batch', 'head', 'row'] as const)
-      args[`${name}_${axis}`] = call.strides[name][axis];
-  }
   buffers.lse = whole('lse');
   buffers.error = whole('error');
   if (call.headList) buffers.head_list = whole('head_list');
@@ -112,9 +77,17 @@ export function attentionLaunch(call: AttentionCall): LaunchList {
   addTensors(call, args, buffers, workspace, steps);
   for (const pass of passes) {
     if (pass.kind === 'columns') addColumns(call, pass.set, args, buffers, workspace, steps);
-    if (pass.kind === 'rest') addPools(call, pass.size, args, buffers, workspace, steps);
+    if (pass.kind === 'rest') addPools(call, pass.size, args, workspace, steps);
   }
-  steps.push({ op: 'launch', kernel, grid: [tiles * batch * headCount, 1, 1], args, buffers });
+  const own = attention.launch({ call, tiles, units: batch * headCount });
+  steps.push({
+    op: 'launch',
+    kernel,
+    grid: [own.blocks, 1, 1],
+    args: { ...args, ...own.args },
+    buffers: { ...buffers, ...own.buffers },
+    ...(own.maps ? { maps: own.maps } : {}),
+  });
   return { workspace, steps };
 }
 
@@ -230,7 +203,6 @@ function addPools(
   call: AttentionCall,
   size: number,
   args: Record<string, number>,
-  buffers: Buffers,
   workspace: Buffer[],
   steps: Step[],
 ): void {
@@ -245,7 +217,6 @@ function addPools(
     const means = whole(`pool_${tensor}`);
     const strides = call.strides[tensor];
     workspace.push({ name: means.buffer, bytes: Math.max(16, batch * kvHeads * pools * dim * 2) });
-    buffers[`pool_${tensor}`] = means;
     if (pools === 0) continue;
     steps.push({
       op: 'launch',

@@ -1,30 +1,43 @@
 // The scores of a step where a warp has them: in the accumulators of its products. A block is 16 rows by 8
 // columns; lane l has rows l / 4 and l / 4 + 8 of it, columns l % 4 * 2 and the next. mma.sync and wgmma agree on
-// that. The row blocks of a warp follow each other, and a step has at most 128 keys: 32 bits a row and lane.
+// that. The row blocks of a warp follow each other.
 
+import { isQuick } from '../expression.ts';
 import type { KernelContext } from './backend.ts';
+import type { KernelPass } from './passes.ts';
 
-/** `Scores` and `mask_scores`; `apply_score` and `weigh_pools` where needed. Needs elements.ts before it. */
-export function scoresText({ passes, score }: KernelContext): string {
-  const sections = [maskText];
+/** `Scores` and `mask_scores`; `apply_score` and `weigh_pools` where needed. Needs elements.ts before it.
+ * `mayRepeat`: may the text of the mask be repeated for every accumulator? */
+export function scoresText(
+  { passes, score, knobs }: KernelContext,
+  mayRepeat = (_: readonly KernelPass[]) => false,
+): string {
+  const mask = mayRepeat(passes) ? direct : looped(knobs.kTile / 4);
+  const sections = [scoresType, mask];
   if (score) sections.push(applyText);
   if (passes.some(({ kind }) => kind === 'rest')) sections.push(weighText(score !== undefined));
   return `${sections.join('\n\n')}\n`;
 }
 
-const maskText = `typedef float Scores[row_blocks][score_blocks][4];
+const scoresType = 'typedef float Scores[row_blocks][score_blocks][4];';
 
-// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
+/**
+ * -inf where the mask is false. A mask that costs much is asked in a loop that leaves bits, which are then
+ * applied, so that its text is not repeated for every accumulator.
+ */
+const looped = (steps: number): string => {
+  const word = steps > 32 ? 'u64' : 'u32';
+  return `// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
 // mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
-  u32 bits[row_blocks][2] = {};
+  ${word} bits[row_blocks][2] = {};
 #pragma unroll 1
   for (int j = 0; j < score_blocks * 2; ++j) {
     const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
 #pragma unroll
     for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) bits[i][half] |= (u32)allowed(u, visit, q + 16 * i + 8 * half, key) << j;
+      for (int half = 0; half < 2; ++half) bits[i][half] |= (${word})allowed(u, visit, q + 16 * i + 8 * half, key) << j;
   }
 #pragma unroll
   for (int i = 0; i < row_blocks; ++i)
@@ -34,6 +47,26 @@ WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, c
       for (int half = 0; half < 2; ++half)
         if (!(bits[i][half] >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
 }`;
+};
+
+const direct = `// -inf where the mask is false.
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+#pragma unroll
+  for (int j = 0; j < score_blocks; ++j)
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int key = key_of(u, p, index, visit, column + j * 8 + e);
+#pragma unroll
+      for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          if (!allowed(u, visit, q + 16 * i + 8 * half, key)) s[i][j][half * 2 + e] = NEGATIVE_INFINITY;
+    }
+}`;
+
+/** May the text of a mask be repeated for every accumulator? */
+export const isCheap = (passes: readonly KernelPass[]): boolean =>
+  passes.length === 1 && passes.every(({ kind, mask }) => kind === 'tiles' && isQuick(mask));
 
 const applyText = `// Products become the author's scores, in natural units.
 WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {

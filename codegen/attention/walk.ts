@@ -7,7 +7,8 @@ import { isUnaligned, keysText } from '../keys.ts';
 import type { Names } from '../names.ts';
 import type { KernelPass } from './passes.ts';
 
-const kinds: Record<KernelPass['kind'], string> = {
+/** The members of `Kind`. */
+export const visitKinds: Record<KernelPass['kind'], string> = {
   tiles: 'TILE',
   columns: 'COLUMNS',
   rest: 'STAND_INS',
@@ -17,7 +18,7 @@ const kinds: Record<KernelPass['kind'], string> = {
 export function walkText(passes: readonly KernelPass[], names: Names): string {
   return [
     `// What a step works on: keys, entries of the list of columns, or pools, from \`at\` on.
-enum Kind { ${Object.values(kinds).join(', ')}, NOTHING };
+enum Kind { ${Object.values(visitKinds).join(', ')}, NOTHING };
 struct Visit {
   Kind kind;
   int at;
@@ -129,7 +130,7 @@ function advanceText(passes: readonly KernelPass[]): string {
     return `    ${i === 0 ? '' : 'else '}if (walk.pass == ${i}) {
       while (walk.may == 0)
         if (!judge_group_${kind}(u, p, index, q0, q1, walk)) break;
-      kind = ${kinds[kind]};
+      kind = ${visitKinds[kind]};
       base = ${unit};
     }`;
   });

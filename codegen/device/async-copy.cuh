@@ -1,10 +1,5 @@
 // Asynchronous copies from global to shared memory (sm_80 and later): 16 bytes a thread.
 
-/** The address of shared memory as the instructions take it. */
-WARPLOOM_DEVICE u32 shared_address(const void* pointer) {
-  return (u32)__cvta_generic_to_shared(pointer);
-}
-
 /** Copies 16 bytes. Both addresses are 16-byte aligned. */
 WARPLOOM_DEVICE void copy_async_16(u32 to, const void* from) {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");

@@ -104,8 +104,3 @@ WARPLOOM_DEVICE FloatBounds float_bounds_select(Truth c, FloatBounds a, FloatBou
 WARPLOOM_DEVICE Truth truth_select(Truth c, Truth a, Truth b) {
   return {(c.may && a.may) || (c.may_not && b.may), (c.may && a.may_not) || (c.may_not && b.may_not)};
 }
-
-WARPLOOM_DEVICE Truth set_truth(const SetView& set, Bounds row, Bounds column) {
-  const bool any = set_any(set, row.lo, row.hi, column.lo, column.hi);
-  return {any, !(any && set_all(set, row.lo, row.hi, column.lo, column.hi))};
-}

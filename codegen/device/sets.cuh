@@ -47,14 +47,18 @@ WARPLOOM_DEVICE bool set_all(const SetView& set, int r0, int r1, int c0, int c1)
   return true;
 }
 
+/** Whether members can be, and can be missing, among these rows and columns. */
+WARPLOOM_DEVICE Truth set_truth(const SetView& set, Bounds row, Bounds column) {
+  const bool any = set_any(set, row.lo, row.hi, column.lo, column.hi);
+  return {any, !(any && set_all(set, row.lo, row.hi, column.lo, column.hi))};
+}
+
 /** 32 columns of rows [r0, r1] (counted from the first row of the set), united. */
 WARPLOOM_DEVICE u32 set_word(const SetView& set, int r0, int r1, int word) {
   u32 bits = 0;
   for (int row = r0; row <= r1; ++row) bits |= set.bits[(i64)row * set.stride + word];
   return bits;
 }
-
-#define NO_MEMBER 2147483647
 
 /** The first column from `from` on that any row of [r0, r1] has, or NO_MEMBER. A whole warp asks, with equal arguments. */
 WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from) {

@@ -10,6 +10,7 @@ typedef long long i64;
 #define NEGATIVE_INFINITY __int_as_float(0xff800000)
 #define POSITIVE_INFINITY __int_as_float(0x7f800000)
 #define FULL_WARP 0xffffffffu
+#define NO_MEMBER 2147483647  // beyond every key and every member of a set
 
 // A chosen set of one unit (head or KV head): bit c of row r says that (r, c) is a member.
 // Members outside [row_from, row_from + rows) x [0, columns) are none.

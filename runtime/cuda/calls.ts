@@ -1,8 +1,9 @@
 // Calls of one pattern made ready: kernels chosen, integers proved, launch lists encoded. Kept by what
 // decides them, so that a call like an earlier one only fills in addresses.
 
+import type { RowStrides } from '../../codegen/attention/call.ts';
 import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
-import { attentionLaunch, paramsOf, type RowStrides } from '../../codegen/attention/launch.ts';
+import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
 import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
@@ -16,7 +17,7 @@ import { capturedParts, proveIntegers, proveStated } from '../launch.ts';
 import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { Block } from './block.ts';
-import { chooseKernel } from './kernels.ts';
+import { chooseKernel, type KernelRequest } from './kernels.ts';
 import { type Layout, layoutOf, placeLayout } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
 
@@ -96,17 +97,23 @@ export class Calls {
     numbers: Readonly<Record<string, number>>,
     graph: EstimateGraph,
     shape: { readonly headDim: number; readonly valueDim: number; readonly dtype: FloatType },
-    segments = false,
+    { segments = false, empty = false }: Partial<Pick<KernelRequest, 'segments' | 'empty'>> = {},
   ): Promise<AttentionKernel> {
     const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
       isFixed(entry) ? [numbers[name]] : [],
     );
     const { headDim, valueDim, dtype } = shape;
-    const key = [this.#name(definition), headDim, valueDim, dtype, segments, fixed.join()].join(
-      ' ',
-    );
+    const key = [
+      this.#name(definition),
+      headDim,
+      valueDim,
+      dtype,
+      segments,
+      empty,
+      fixed.join(),
+    ].join(' ');
     return this.#kernels.take(key, () =>
-      chooseKernel({ definition, numbers, graph, shape, segments }, this.#machine),
+      chooseKernel({ definition, numbers, graph, shape, segments, empty }, this.#machine),
     );
   }
 
@@ -160,7 +167,10 @@ export class Calls {
     const numbers = parametersOf(given.params, headList[0] ?? 0);
     const graph = graphsPerHead(definition, given.params, shape)[headList[0] ?? 0] ?? {};
     const sizes = { ...shape, dtype };
-    const attention = await this.kernel(definition, numbers, graph, sizes, !!segments);
+    const attention = await this.kernel(definition, numbers, graph, sizes, {
+      segments: !!segments,
+      empty: shape.kLen === 0,
+    });
     const list = attentionLaunch({
       attention,
       declarations,
@@ -172,6 +182,7 @@ export class Calls {
       sets,
       captured: given.captured,
       segments,
+      multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(list);
     const words = paramsOf(declarations, given.params, shape.heads);
@@ -180,6 +191,8 @@ export class Calls {
       head_list: Int32Array.from(headList),
       q_starts: Int32Array.from(segments?.q ?? []),
       k_starts: Int32Array.from(segments?.k ?? []),
+      // Tiles drawn; whoever draws the last one leaves 0 again.
+      counter: Int32Array.of(0),
     };
     const layout = layoutOf(
       Object.entries(values).map(([name, { byteLength: bytes }]) => ({ name, bytes })),

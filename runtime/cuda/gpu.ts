@@ -1,12 +1,23 @@
 // A CUDA device as a machine: kernels compiled by NVRTC and kept loaded, launch lists encoded once and
 // given their addresses before each run.
 
-import type { Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
+import type { BoxMap, Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
 import { encodeLaunchList, type LaunchRecord, offsetsOfArguments } from './launch-list.ts';
 import type { KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
 import type { CudaDevice, CudaFunction, HostView } from './native.ts';
+import { factsOf } from './report.ts';
+import { encodeTensorMap } from './tensor-map.ts';
+
+/** A tensor map among the bytes: it is encoded anew where its tensor has moved. */
+interface MapPatch {
+  readonly at: number;
+  readonly buffer: string;
+  readonly offset: number;
+  readonly map: BoxMap;
+  address: number | undefined;
+}
 
 /** The bytes of a list, and where the addresses of its buffers go. */
 class EncodedList implements ReadyList {
@@ -18,6 +29,7 @@ class EncodedList implements ReadyList {
     readonly buffer: string;
     readonly offset: number;
   }[];
+  readonly #maps: readonly MapPatch[];
 
   constructor(list: LaunchList, functionOf: (kernel: Kernel) => CudaFunction) {
     this.list = list;
@@ -34,16 +46,37 @@ class EncodedList implements ReadyList {
         offset,
       }));
     });
+    this.#maps = list.steps.flatMap((step, i) => {
+      if (step.op === 'fill' || !step.maps) return [];
+      const { offsets } = step.kernel.params;
+      return Object.entries(step.maps).map(
+        ([field, { buffer, offset, ...map }]): MapPatch => ({
+          at: starts[i]! + offsets[field]!,
+          buffer,
+          offset,
+          map,
+          address: undefined,
+        }),
+      );
+    });
   }
 
   /** The bytes with the addresses of a run: good until the next. */
-  placed(places: Places): Uint8Array {
+  placed(places: Places, device: CudaDevice): Uint8Array {
     for (const { at, buffer, offset } of this.#patches) {
       const address = places[buffer];
       invariant(address !== undefined, `the buffer '${buffer}' has no place`);
       const value = address + offset;
       this.#view.setUint32(at, value % 2 ** 32, true);
       this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+    }
+    for (const patch of this.#maps) {
+      const place = places[patch.buffer];
+      invariant(place !== undefined, `the buffer '${patch.buffer}' has no place`);
+      const address = place + patch.offset;
+      if (patch.address === address) continue;
+      this.bytes.set(encodeTensorMap(device, { ...patch.map, address }), patch.at);
+      patch.address = address;
     }
     return this.bytes;
   }
@@ -68,6 +101,7 @@ export class Gpu implements Machine {
   readonly name: string;
   readonly arch: string;
   readonly blockSharedBytes: number;
+  readonly multiprocessors: number;
   readonly reusesMemory = true;
   readonly device: CudaDevice;
   /** By source: equal kernels are loaded once. */
@@ -75,11 +109,13 @@ export class Gpu implements Machine {
   #disposed: Promise<void> | undefined;
 
   constructor(device: CudaDevice) {
-    const { ordinal, major, minor, blockSharedBytes } = device.properties;
+    const { ordinal, major, minor, blockSharedBytes, multiprocessors } = device.properties;
     this.device = device;
     this.name = `cuda:${ordinal}`;
-    this.arch = `sm_${major}${minor}`;
+    // What only one family of chips has is asked for by name.
+    this.arch = major === 9 && minor === 0 ? 'sm_90a' : `sm_${major}${minor}`;
     this.blockSharedBytes = blockSharedBytes;
+    this.multiprocessors = multiprocessors;
   }
 
   /** A fault shows with the next call of the driver: asking for it here would cost more than a launch. */
@@ -111,8 +147,7 @@ export class Gpu implements Machine {
   }
 
   async facts(kernel: Kernel): Promise<KernelFacts> {
-    const { registers, spillBytes } = await this.#load(kernel);
-    return { registers, spillBytes };
+    return factsOf((await compileKernel(kernel, this.arch)).report);
   }
 
   async prepare(list: LaunchList): Promise<ReadyList> {
@@ -126,7 +161,7 @@ export class Gpu implements Machine {
 
   run(ready: ReadyList, places: Places): void {
     invariant(ready instanceof EncodedList, 'a list was made ready by another machine');
-    if (ready.bytes.length > 0) this.device.run(ready.placed(places));
+    if (ready.bytes.length > 0) this.device.run(ready.placed(places, this.device));
   }
 
   async synchronize(): Promise<void> {

@@ -1,7 +1,7 @@
 // The tensors of a call on a machine: where they are there, or copies of those in host memory that last as
 // long as the call.
 
-import type { RowStrides } from '../../codegen/attention/launch.ts';
+import type { RowStrides } from '../../codegen/attention/call.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { bytesOf } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';

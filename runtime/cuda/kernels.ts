@@ -2,6 +2,8 @@
 // that the machine has room for and that needs no spills.
 
 import { availableParallelism } from 'node:os';
+import { hopper } from '../../codegen/attention/hopper/index.ts';
+import { hopperCandidates, withTile } from '../../codegen/attention/hopper/knobs.ts';
 import {
   type AttentionKernel,
   type AttentionSpec,
@@ -29,6 +31,8 @@ export interface KernelRequest {
   readonly graph: EstimateGraph;
   readonly shape: Pick<BackendShape, 'headDim' | 'valueDim' | 'dtype'>;
   readonly segments: boolean;
+  /** No key at all: boxes of tensors without rows cannot be. */
+  readonly empty?: boolean;
 }
 
 /** throws: DeviceError R013 for a dtype or dimensions that CUDA has no kernel for. */
@@ -127,23 +131,49 @@ function tilesOf(
   ]);
 }
 
+/** What the tensor memory accelerator and the products of warpgroups are for. */
+const hopperArch = 'sm_90a';
+
+/** The Hopper kernels in order of preference; none where the chip or the call is not for them. */
+function hopperKernels(
+  { definition, segments, empty = false }: KernelRequest,
+  spec: Omit<AttentionSpec, 'knobs'>,
+  machine: Machine,
+): AttentionKernel[] {
+  const { headDim, valueDim, gather } = spec;
+  // Columns are gathered row by row, and boxes of packed sequences would reach into their neighbours.
+  if (machine.arch !== hopperArch || segments || empty || gather !== undefined) return [];
+  const { knobs } = definition;
+  const candidates = [knobs.qTile, knobs.kTile, knobs.warps, knobs.stages].every(
+    (knob) => knob === undefined,
+  )
+    ? hopperCandidates(headDim, valueDim)
+    : [withTile(knobs)].filter((one) => one !== undefined);
+  return candidates
+    .map((one) => attentionKernel({ ...spec, knobs: one }, hopper))
+    .filter(({ problem }) => problem === undefined);
+}
+
 /** Cores from which on all candidates are compiled at once: the first is mostly taken, and others are spare. */
 const manyCores = 8;
 
-/** The first candidate that needs no spills; where all do, the last is taken as it is. */
+/** The first candidate that the compiler has registers enough for; where none is, the last as it is. */
 export async function chooseKernel(
   request: KernelRequest,
   machine: Machine,
 ): Promise<AttentionKernel> {
   const spec = specOf(request);
-  const candidates = tilesOf(request.definition, spec, machine).map((knobs) =>
-    attentionKernel({ ...spec, knobs }),
-  );
+  const candidates = [
+    ...hopperKernels(request, spec, machine),
+    ...tilesOf(request.definition, spec, machine).map((knobs) =>
+      attentionKernel({ ...spec, knobs }),
+    ),
+  ];
   if (availableParallelism() >= manyCores)
     for (const { kernel } of candidates.slice(0, 3)) machine.facts(kernel).catch(() => {});
   for (const attention of candidates) {
-    const { spillBytes } = await machine.facts(attention.kernel);
-    if (spillBytes === 0) return attention;
+    const { spillBytes, isSerialized } = await machine.facts(attention.kernel);
+    if (spillBytes === 0 && !isSerialized) return attention;
   }
   return candidates.at(-1)!;
 }

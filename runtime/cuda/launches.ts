@@ -1,8 +1,8 @@
 // The launch lists of a call that is looked at and not run: the same that a device of the architecture
 // would be given. Of tensors, or of sizes alone.
 
+import type { RowStrides } from '../../codegen/attention/call.ts';
 import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
-import type { RowStrides } from '../../codegen/attention/launch.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { parametersOf } from '../../dsl/given.ts';

@@ -23,6 +23,8 @@ export interface ReadyList {
 export interface KernelFacts {
   readonly registers: number;
   readonly spillBytes: number;
+  /** Products of warpgroups wait for each other: correct, and slow. */
+  readonly isSerialized: boolean;
 }
 
 /**
@@ -36,6 +38,7 @@ export interface Machine {
   readonly arch: string;
   /** The most shared memory of a block, in bytes. */
   readonly blockSharedBytes: number;
+  readonly multiprocessors: number;
   /** Whether memory may be used again without `free` and `alloc`; not where new memory has to be seen as new. */
   readonly reusesMemory?: boolean;
   /** Throws DeviceError R003 after `dispose`. */

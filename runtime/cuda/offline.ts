@@ -5,6 +5,7 @@ import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
 import type { KernelFacts, Machine, Range, ReadyList } from './machine.ts';
+import { factsOf } from './report.ts';
 
 /** The most shared memory of a block in KB, by compute capability (CUDA C++ Programming Guide). */
 const blockSharedKilobytes: Readonly<Record<string, number>> = {
@@ -22,6 +23,8 @@ export class OfflineMachine implements Machine {
   readonly name: string;
   readonly arch: string;
   readonly blockSharedBytes: number;
+  /** Of an H100, for what is not run. */
+  readonly multiprocessors = 132;
 
   /** `sm_90`, `sm_90a` */
   constructor(arch: string) {
@@ -49,8 +52,7 @@ export class OfflineMachine implements Machine {
   }
 
   async facts(kernel: Kernel): Promise<KernelFacts> {
-    const { registers, spillStores, spillLoads } = (await compileKernel(kernel, this.arch)).report;
-    return { registers, spillBytes: spillStores + spillLoads };
+    return factsOf((await compileKernel(kernel, this.arch)).report);
   }
 
   async prepare(list: LaunchList): Promise<ReadyList> {

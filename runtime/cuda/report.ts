@@ -1,6 +1,7 @@
 // What a kernel costs the machine, as ptxas -v tells it. Not how fast it is, and not what may not be spent.
 
 import { invariant } from '../../dsl/diagnostic.ts';
+import type { KernelFacts } from './machine.ts';
 
 /** A line of ptxas about a kernel: C7510 says that the products of a warpgroup were serialized. */
 export interface Remark {
@@ -62,5 +63,17 @@ function remarksOf(lines: readonly string[], entry: string): Remark[] {
     return about === undefined || about === entry ? [{ code, what }] : [];
   });
 }
+
+/** What decides whether a kernel is taken. */
+export const factsOf = ({
+  registers,
+  spillStores,
+  spillLoads,
+  remarks,
+}: KernelReport): KernelFacts => ({
+  registers,
+  spillBytes: spillStores + spillLoads,
+  isSerialized: remarks.some(({ code }) => /^C75/.test(code)),
+});
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);

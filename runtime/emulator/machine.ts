@@ -14,6 +14,7 @@ export class EmulatedMachine implements Machine {
   readonly arch: string;
   /** What every chip from sm_80 on has. */
   readonly blockSharedBytes = 99 * 1024;
+  readonly multiprocessors = 4;
   readonly #options: EmulatorOptions;
   /** By address, which counts up and is never used twice. */
   readonly #memory = new Map<number, Uint8Array>();
@@ -78,7 +79,7 @@ export class EmulatedMachine implements Machine {
   }
 
   async facts(_kernel: Kernel): Promise<KernelFacts> {
-    return { registers: 0, spillBytes: 0 };
+    return { registers: 0, spillBytes: 0, isSerialized: false };
   }
 
   async prepare(list: LaunchList): Promise<ReadyList> {

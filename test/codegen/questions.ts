@@ -1,7 +1,7 @@
 // The generated analysis of many masks, asked on the CPU by one kernel: what a mask says of each pair, of
 // boxes of pairs, where the search for keys stops, and what the walk of each query tile visits.
 
-import { attentionKernel } from '../../codegen/attention/kernel.ts';
+import { type AttentionKernel, attentionKernel } from '../../codegen/attention/kernel.ts';
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
 import { type KernelPass, passesOf } from '../../codegen/attention/passes.ts';
 import { walkText } from '../../codegen/attention/walk.ts';
@@ -133,6 +133,7 @@ export class Questions {
   readonly #declarations: Declarations;
   readonly #passes: readonly (readonly KernelPass[])[];
   readonly #kernel: Kernel;
+  readonly #attention: AttentionKernel;
   readonly #columns: KernelPass | undefined;
 
   constructor(declarations: Declarations, masks: readonly AskedMask[]) {
@@ -149,7 +150,7 @@ export class Questions {
     const spec = { declarations, names, perGroup: new Set<string>(), segments: false };
     // The arguments of an attention kernel that gathers columns, where any mask does.
     const set = this.#columns?.kind === 'columns' ? this.#columns.set : undefined;
-    const { kernel } = attentionKernel({
+    const attention = attentionKernel({
       ...spec,
       mask: set === undefined ? plain[0]!.mask : has(set, [index('k')]),
       score: undefined,
@@ -161,9 +162,10 @@ export class Questions {
       valueDim: 8,
       knobs: { qTile, kTile: 16, warps: 1, stages: 1, blocks: 1 },
     });
-    const params = new Struct('Arguments', [...kernel.params.fields, ...own]);
+    this.#attention = attention;
+    const params = new Struct('Arguments', [...attention.kernel.params.fields, ...own]);
     const source = [
-      devicePrimitives('numbers', 'integers', 'floats', 'sets', 'bounds', 'tensors'),
+      devicePrimitives('numbers', 'integers', 'floats', 'bounds', 'sets', 'tensors'),
       '// ---- kernel ----',
       `constexpr int k_tile = ${kTile};`,
       params.text,
@@ -194,10 +196,11 @@ export class Questions {
     const zero = { batch: 0, head: 0, row: 0 };
     const list = attentionLaunch({
       attention: {
+        ...this.#attention,
         kernel: this.#kernel,
-        knobs: { qTile, kTile, warps: 1, stages: 1, blocks: 1 },
         passes: this.#columns ? [this.#columns] : [],
       },
+      multiprocessors: 1,
       declarations: this.#declarations,
       dtype: 'bf16',
       shape,

@@ -46,6 +46,7 @@ it('sequences packed one after another do not see each other', async () => {
   const rowsOf = (total: number) => ({ batch: 0, head: total * dim, row: dim });
   const params = { window: windows };
   const list = attentionLaunch({
+    multiprocessors: 1,
     attention,
     declarations,
     dtype: 'bf16',

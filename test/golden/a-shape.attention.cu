@@ -14,8 +14,6 @@ struct Arguments {
   const u16* k;  // [batch, kv_heads, k_len, head_dim]
   const u16* v;  // [batch, kv_heads, k_len, value_dim]
   u16* out;  // [batch, heads, q_len, value_dim]
-  float* lse;  // [batch, heads, q_len], natural
-  u64* error;  // the lowest (unit, row) that is not a number
   i64 q_batch;
   i64 q_head;
   i64 q_row;
@@ -28,6 +26,8 @@ struct Arguments {
   i64 out_batch;
   i64 out_head;
   i64 out_row;
+  float* lse;  // [batch, heads, q_len], natural
+  u64* error;  // the lowest (unit, row) that is not a number
   i64 lse_head;  // rows of one head
   float scale;  // 1 / sqrt(head_dim)
   int tiles;  // of queries, per unit
@@ -81,7 +81,7 @@ struct Walk {
 
 // May query q attend to key k in this pass?
 WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) {
-  return ((k <= q) && ((k < u.param_sinks) || ((q - k) < u.param_window)));
+  return ((k <= q) & ((k < u.param_sinks) | ((q - k) < u.param_window)));
 }
 
 // The same for all pairs of a box at once.
@@ -196,7 +196,7 @@ WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const V
 }
 
 WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
-  if (visit.kind == TILE) return key < u.k_len && allowed_tiles(u, q, key);
+  if (visit.kind == TILE) return key < u.k_len & allowed_tiles(u, q, key);
   return false;
 }
 

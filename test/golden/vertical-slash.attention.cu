@@ -14,8 +14,6 @@ struct Arguments {
   const u16* k;  // [batch, kv_heads, k_len, head_dim]
   const u16* v;  // [batch, kv_heads, k_len, value_dim]
   u16* out;  // [batch, heads, q_len, value_dim]
-  float* lse;  // [batch, heads, q_len], natural
-  u64* error;  // the lowest (unit, row) that is not a number
   i64 q_batch;
   i64 q_head;
   i64 q_row;
@@ -28,10 +26,15 @@ struct Arguments {
   i64 out_batch;
   i64 out_head;
   i64 out_row;
+  float* lse;  // [batch, heads, q_len], natural
+  u64* error;  // the lowest (unit, row) that is not a number
   i64 lse_head;  // rows of one head
   float scale;  // 1 / sqrt(head_dim)
   int tiles;  // of queries, per unit
   int first_tile;  // query tiles count from the first position
+  const int* columns_list;  // [units, capacity], ascending
+  const int* columns_count;  // [units]
+  int columns_capacity;
   int heads;
   int kv_heads;
   int q_len;
@@ -50,9 +53,6 @@ struct Arguments {
   int set_distances_row_from;
   int set_distances_rows;
   int set_distances_columns;
-  const int* columns_list;  // [units, capacity], ascending
-  const int* columns_count;  // [units]
-  int columns_capacity;
 };
 
 struct Unit {

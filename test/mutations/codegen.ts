@@ -67,7 +67,6 @@ const analysis = [
       '(i64)a.lo - b.hi, (i64)a.hi - b.lo',
       '(i64)a.lo - b.lo, (i64)a.hi - b.hi',
     ],
-    ['a set with some has all', '!(any && set_all(', '!(any || set_all('],
     [
       'rests are not negative',
       'const i64 lo = a.lo >= 0 ? 0 : max(-most, (i64)a.lo)',
@@ -76,6 +75,7 @@ const analysis = [
   ),
   ...inFile(
     'codegen/device/sets.cuh',
+    ['a set with some has all', '!(any && set_all(', '!(any || set_all('],
     [
       'the last bit of a range is left out',
       '>> (word * 32 + 31 - to);',
@@ -109,7 +109,7 @@ const analysis = [
 const attention = [
   ...inFile('codegen/attention/elements.ts', [
     'keys beyond the end are seen',
-    'return key < u.k_len && allowed_${kind}(u, q, key);',
+    "return key < u.k_len ${isQuick(mask) ? '&' : '&&'} allowed_${kind}(u, q, key);",
     'return allowed_${kind}(u, q, key);',
   ]),
   ...inFile(
@@ -121,8 +121,8 @@ const attention = [
     ],
     [
       'a lane masks the row of another',
-      'allowed(u, visit, q + 16 * i + 8 * half, key)',
-      'allowed(u, visit, q + 16 * i, key)',
+      'allowed(u, visit, q + 16 * i + 8 * half, key) <<',
+      'allowed(u, visit, q + 16 * i, key) <<',
     ],
     ['pools weigh as one key', '        s[i][j][e] += more;\n', ''],
   ),

@@ -14,6 +14,7 @@ class CountingMachine implements Machine {
   readonly name = 'counting';
   readonly arch = 'sm_80';
   readonly blockSharedBytes = 99 * 1024;
+  readonly multiprocessors = 1;
   readonly held = new Set<number>();
   allocations = 0;
   failAt = Number.POSITIVE_INFINITY;
@@ -34,7 +35,7 @@ class CountingMachine implements Machine {
   write(): void {}
   async download(): Promise<void> {}
   async facts() {
-    return { registers: 0, spillBytes: 0 };
+    return { registers: 0, spillBytes: 0, isSerialized: false };
   }
   async prepare(list: Parameters<Machine['prepare']>[0]) {
     return { list };

@@ -111,7 +111,7 @@ ptxas info    : Used 168 registers, used 1 barriers, 256 bytes smem`;
 
 describe('compiling', () => {
   const product = (value: number) =>
-    `${devicePrimitives('async-copy', 'matrix', 'numbers')}
+    `${devicePrimitives('shared', 'async-copy', 'matrix', 'numbers')}
 extern "C" __global__ void k(float* x, const u16* y) {
   __shared__ alignas(16) u16 tile[64 * 16];
   copy_async_16(shared_address(tile + 8 * threadIdx.x), y + 8 * threadIdx.x, true);

@@ -36,6 +36,7 @@ function listOf(stages: number): LaunchList {
   const shape = { batch: 1, heads: 1, kvHeads: 1, qLen: length, kLen: length };
   const rows = { batch: length * dim, head: length * dim, row: dim };
   return attentionLaunch({
+    multiprocessors: 1,
     attention,
     declarations,
     dtype: 'bf16',

@@ -12,7 +12,7 @@ export function kernelOf(
     body,
     threads = 32,
     sharedBytes = 0,
-    primitives = ['async-copy', 'matrix', 'numbers'],
+    primitives = ['shared', 'async-copy', 'matrix', 'numbers'],
     before = '',
   }: {
     readonly fields: readonly Field[];

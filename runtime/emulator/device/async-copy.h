@@ -8,10 +8,6 @@ void warploomCopyCommit();
 void warploomCopyWait(int pending, int line);
 }
 
-WARPLOOM_DEVICE u32 shared_address(const void *pointer, WARPLOOM_LINE) {
-  return warploomSharedAddress(pointer, line.at);
-}
-
 WARPLOOM_DEVICE void copy_async_16(u32 to, const void *from, WARPLOOM_LINE) {
   warploomCopyAsync(to, from, true, line.at);
 }

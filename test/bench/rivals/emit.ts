@@ -67,6 +67,7 @@ for (const { pattern, params, heads, length, headDim } of works) {
     if (report.spillStores > 0) continue;
     const rows = { batch: heads * length * headDim, head: length * headDim, row: headDim };
     const { steps } = attentionLaunch({
+      multiprocessors: 1,
       attention,
       declarations,
       dtype: 'bf16',

@@ -1,0 +1,291 @@
+// The consumers of a Hopper block: each warpgroup has 64 rows of the tile, multiplies them with what the slots
+// hold, and keeps scores, weights and outputs in registers.
+// Sources: FlashAttention-3 (Shah et al., 2024) for products that overlap the softmax; the speculative softmax
+// and products across tiles are our own.
+
+import { firstRowText, logSumText } from '../addresses.ts';
+import type { KernelContext } from '../backend.ts';
+import { scaleText } from '../softmax.ts';
+import { visitKinds } from '../walk.ts';
+import { copiesOf } from './copier.ts';
+import { type HopperKnobs, pipelines, type SharedLayout } from './knobs.ts';
+
+const log2 = '0.6931471805599453f';
+
+/** `consume`. Needs `Control`, the products, the scores and the softmax. */
+export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
+  const { knobs, valueDim, passes, score } = context;
+  const { speculative, pingPong, qBuffers } = knobs;
+  const { outReplacesQ } = layout;
+  const pipelined = pipelines(knobs, layout);
+  const hasRest = passes.some(({ kind }) => kind === 'rest');
+  const when = (condition: boolean, text: string, otherwise = ''): string =>
+    condition ? text : otherwise;
+  const kSlab = knobs.kTile * 128;
+  return `// ---- the consumers: 64 rows of queries for each warpgroup ----
+
+WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles, int group) {
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+  // This lane's rows are \`row\` and \`row + 8\`; its columns are \`column\` and the next of every eight.
+  const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
+  const bool elected = (threadIdx.x & 127) == 0;
+  const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
+  const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
+  const u64 v_first = matrix_descriptor(tiles.v, k_tile * 128, 1024);
+  const float scale = ${scaleText(context)};
+  u64 q_matrix = q_first;
+  int k_slot = 0, v_slot = 0;
+  u32 k_parity = 0, v_parity = 0;
+  int received = 0;  // tasks so far
+${when(
+  pingPong,
+  `  if (group == groups - 1) threads_arrive(1, 256);  // the first warpgroup begins
+`,
+)}  Scores s;
+  Weights weights;
+  Output out;
+  Softmax softmax;
+  Task* task = nullptr;
+  int at = 0, what = 0;  // of the step: what its K slot holds
+
+  auto multiply_q_k = [&]() {
+    pin(s);
+    products_begin();
+    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
+#pragma unroll
+    for (int step = 0; step < head_steps; ++step)
+      multiply_shared(s, q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4),
+                      k_matrix + (((step >> 2) * ${kSlab} + (step & 3) * 32) >> 4), step != 0);
+    products_commit();
+  };
+  auto multiply_p_v = [&]() {
+    barrier_wait(c.v_full[v_slot], v_parity);
+    pin(out);
+    pin(weights);
+    products_begin();
+    const u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
+#pragma unroll
+    for (int step = 0; step < key_steps; ++step) multiply_registers(out, weights[0][step], v_matrix + step * 128, 1);
+    products_commit();
+  };
+  auto release_k = [&]() {
+    if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
+    if (++k_slot == stages) {
+      k_slot = 0;
+      k_parity ^= 1;
+    }
+  };
+  auto release_v = [&]() {
+    if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
+    if (++v_slot == stages) {
+      v_slot = 0;
+      v_parity ^= 1;
+    }
+  };
+  auto scores_done = [&]() { pin(s); };
+  auto outputs_done = [&]() {
+    pin(out);
+    pin(weights);
+    release_v();
+  };
+  // Every lane of a warp must know that the others read the same.
+  auto wait_for_k = [&]() {
+    barrier_wait(c.k_full[k_slot], k_parity);
+    at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0);
+    what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
+  };
+  auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
+  auto release_q = [&](int number) {
+    __syncwarp();
+${when(!outReplacesQ, '    if (lane == 0) barrier_arrive(c.q_empty[buffer_of(number)][group]);\n')}  };
+  // Waits for the next task: what it orders.
+  auto next_task = [&]() -> Order {
+    barrier_wait(c.q_full[buffer_of(received)][group], ${qBuffers === 2 ? 'received >> 1' : 'received'} & 1);
+    const Order order = (Order)__shfl_sync(FULL_WARP, (int)c.tasks[received % task_count].order, 0);
+${when(
+  qBuffers === 2,
+  `    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
+`,
+)}    ++received;
+${when(!outReplacesQ, '    if (order == FINISH) release_q(received - 1);\n')}    return order;
+  };
+  // The author's score and mask on the products of a step.
+  auto score_and_mask = [&]() {
+    const Visit visit = {${passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)'}, at, (what & PIECE_FULL) != 0};
+${when(score !== undefined, '    apply_score(task->unit, p, task->index, visit, task->start + row, column, s);\n')}${when(hasRest, '    if (visit.kind == STAND_INS) weigh_pools(task->unit, p, visit, column, s);\n')}    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + row, column, s);
+  };
+  // One step: this tile's Q K^T and the last one's P V are under way together.
+  auto step = [&](bool careful) {
+    bool rescale = false;
+    wait_for_k();
+${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k();
+    multiply_p_v();
+${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    products_wait<1>();
+    scores_done();
+    release_k();
+    score_and_mask();
+${when(
+  speculative,
+  `    if (careful)
+      rescale = softmax.absorb(scale, s);
+    else
+      softmax.weigh(scale, s);
+`,
+  '    rescale = softmax.absorb(scale, s);\n',
+)}    products_wait<0>();
+    outputs_done();
+    pack(s, weights);
+    if (rescale) softmax.rescale(out);
+  };
+  // Sums become outputs, and leave through shared memory.
+  auto finish = [&](Task& done, int number, bool alone) {
+    const Unit& u = done.unit;
+    const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
+    float inverse[2];
+${when(
+  speculative,
+  `    bool failed = false;
+    const bool speculated = !alone && !done.careful;
+`,
+)}#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int output_row = done.start + row + 8 * half - u.offset;
+      const bool inside = output_row >= 0 && output_row < u.q_len;
+      inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
+      float check[2] = {0.f, 0.f};  // NaN if an output is not finite
+#pragma unroll
+      for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) check[e] = fmaf(out[0][j][2 * half + e], 0.f, check[e]);
+      bool good = total[half] < POSITIVE_INFINITY && check[0] + check[1] == 0.f;
+${when(
+  speculative,
+  `      if (speculated) {
+        failed = failed || (inside && !(good && total[half] < MOST_SUM && total[half] > LEAST_SUM));
+        good = true;
+      }
+`,
+)}      if (!good) {
+        good = total[half] < POSITIVE_INFINITY;
+#pragma unroll
+        for (int j = 0; j < value_blocks; ++j) {
+          const float a = out[0][j][2 * half] * inverse[half], b = out[0][j][2 * half + 1] * inverse[half];
+          good = good && a == a && b == b;
+        }
+      }
+      if (!inside) continue;
+      if (column == 0)
+        ${logSumText(false)} =
+            total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * ${log2} : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
+      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + u.head) << 32 | (u32)output_row);
+    }
+${when(
+  speculative,
+  `    if (__any_sync(FULL_WARP, failed) && lane == 0) done.failed = true;
+`,
+)}    const u32 staged = tiles.out + group * out_group_bytes;
+    if (elected) {
+${when(!outReplacesQ, '      store_wait_read();  // what was staged before has left\n')}${when(speculative, '      if (done.careful) store_wait();  // the first attempt must not be stored after this one\n')}    }
+    threads_wait(4 + group, 128);
+    const int matrix = lane >> 3, matrix_row = warp * 16 + (matrix & 1) * 8 + (lane & 7);
+#pragma unroll
+    for (int j = 0; j < value_blocks; j += 2) {
+      const int chunk = (j & 7) + (matrix >> 1);
+      store_matrices(staged + matrix_row * 128 + (j >> 3) * 8192 + ((chunk ^ (matrix_row & 7)) << 4),
+                     pack_${context.dtype}(out[0][j][0] * inverse[0], out[0][j][1] * inverse[0]),
+                     pack_${context.dtype}(out[0][j][2] * inverse[1], out[0][j][3] * inverse[1]),
+                     pack_${context.dtype}(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
+                     pack_${context.dtype}(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
+    }
+    shared_written();
+    threads_wait(4 + group, 128);
+    const int first = done.start + group * 64 - u.offset;
+    if (first < 0) {
+      // A box must not begin before its tensor.
+      u16* to = ${firstRowText('out', false)};
+#pragma unroll 1
+      for (int at = threadIdx.x & 127; at < 64 * (value_dim / 8); at += 128) {
+        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8), output_row = first + r;
+        if (output_row >= 0 && output_row < u.q_len)
+          *(uint4*)(to + (i64)output_row * p.out_row + chunk * 8) =
+              shared_load(staged + r * 128 + (chunk >> 3) * 8192 + (((chunk & 7) ^ (r & 7)) << 4));
+      }
+${when(outReplacesQ, '      threads_wait(4 + group, 128);\n')}    }
+    if (elected) {
+${storesText(valueDim)}
+      store_commit();
+${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0][group]);\n')}${when(speculative, '      __threadfence_block();\n      c.finished[group] = number + 1;\n')}    }
+    __syncwarp();
+  };
+
+  Order order = next_task();
+  bool begun = false;  // the first product of the task is done
+#pragma unroll 1
+  while (order == COMPUTE) {
+    if (!begun) {
+      wait_for_k();
+      multiply_q_k();
+      products_wait<0>();
+      scores_done();
+      release_k();
+    }
+    task = &c.tasks[(received - 1) % task_count];
+    const int number = received - 1;
+    softmax.begin();
+#pragma unroll
+    for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
+    score_and_mask();
+    softmax.absorb(scale, s);
+    pack(s, weights);
+    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+${when(
+  speculative,
+  `    if (__shfl_sync(FULL_WARP, (int)task->careful, 0)) {
+#pragma unroll 1
+      while (!(what & PIECE_LAST)) step(true);
+    } else {
+      softmax.keep();
+#pragma unroll 1
+      while (!(what & PIECE_LAST)) step(false);
+    }
+`,
+  `#pragma unroll 1
+    while (!(what & PIECE_LAST)) step(true);
+`,
+)}    release_q(number);
+    begun = false;
+${when(
+  pipelined,
+  `    order = next_task();
+    if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
+      wait_for_k();
+${when(pingPong, '      threads_wait(1 + group, 256);\n')}      multiply_q_k();
+      multiply_p_v();
+${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}      products_wait<1>();
+      scores_done();
+      release_k();
+      begun = true;
+    } else {
+      multiply_p_v();
+    }
+`,
+  '    multiply_p_v();\n',
+)}    products_wait<0>();
+    outputs_done();
+    finish(*task, number, alone);
+${when(pipelined, speculative ? '    if (order == FINISH) order = next_task();\n' : '', '    order = next_task();\n')}  }
+  if (elected) store_wait_read();
+}`;
+
+  function storesText(dim: number): string {
+    const stores = Array.from({ length: copiesOf(dim) }, (_, slab) => {
+      const offset = slab === 0 ? '' : ` + ${slab * 8192}`;
+      return `store_box(p.out_map, staged${offset}, ${slab * 64}, first, 0, u.head, u.batch);`;
+    });
+    return `      if (first >= 0 && first < u.q_len) {
+${stores.map((store) => `        ${store}`).join('\n')}
+      }`;
+  }
+}

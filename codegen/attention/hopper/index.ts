@@ -1,0 +1,67 @@
+// The Hopper back-end (sm_90a): boxes copied by the tensor memory accelerator into a ring of slots, products of
+// warpgroups, a block for each multiprocessor that draws its tiles of queries. Sections in the order of reading.
+
+import { passFields, rowFields, tensorFields } from '../arguments.ts';
+import type { AttentionBackend, KernelContext } from '../backend.ts';
+import { elementsText } from '../elements.ts';
+import { isCheap, scoresText } from '../scores.ts';
+import { accumulatorsText } from '../softmax.ts';
+import { consumerText } from './consumer.ts';
+import { controlBytes, controlText } from './control.ts';
+import { copierText } from './copier.ts';
+import { type HopperKnobs, hopperProblem, sharedLayout, threadsOf } from './knobs.ts';
+import { launchOf } from './launch.ts';
+import { constantsText, mainText, tilesText } from './main.ts';
+import { tensorMapFields } from './maps.ts';
+
+import { productsText } from './products.ts';
+import { hopperSoftmaxText } from './softmax.ts';
+import { walkerText } from './walker.ts';
+
+const layoutOf = (context: KernelContext<HopperKnobs>) =>
+  sharedLayout(context.knobs, context.headDim, context.valueDim, controlBytes(context));
+
+export const hopper: AttentionBackend<HopperKnobs> = {
+  primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
+  problem: (context) =>
+    hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
+  threads: ({ knobs }) => threadsOf(knobs),
+  sharedBytes: (context) => layoutOf(context).bytes + 1024,
+  fields: ({ passes }) => [
+    ...tensorMapFields(passes),
+    ...tensorFields(['out']),
+    ...rowFields,
+    ...orderFields,
+    ...passFields(passes),
+  ],
+  constants: (context) => constantsText(context, layoutOf(context)),
+  body: (context) => {
+    const layout = layoutOf(context);
+    return [
+      controlText(context),
+      tilesText,
+      walkerText(context, layout),
+      copierText(context),
+      elementsText(context),
+      scoresText(context, isCheap),
+      accumulatorsText,
+      productsText(context),
+      hopperSoftmaxText(context),
+      consumerText(context, layout),
+      mainText(context, layout),
+    ].join('\n\n');
+  },
+  launch: launchOf,
+};
+
+/** In which order tiles are drawn. */
+const orderFields = [
+  {
+    name: 'counter',
+    type: 'address',
+    pointer: 'int*',
+    comment: 'tiles drawn so far; 0 between launches',
+  },
+  { name: 'units', type: 'i32' },
+  { name: 'section', type: 'i32', comment: 'units whose keys and values fit L2 together' },
+] as const;

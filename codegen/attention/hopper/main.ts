@@ -1,0 +1,88 @@
+// The Hopper kernel itself: the roles of a block.
+
+import type { KernelContext } from '../backend.ts';
+import { padded } from '../tiles.ts';
+import {
+  groupsOf,
+  type HopperKnobs,
+  registersOf,
+  type SharedLayout,
+  slabsOf,
+  threadsOf,
+} from './knobs.ts';
+
+/** All sizes by name, so that the text below reads without arithmetic. */
+export function constantsText(
+  { headDim, valueDim, knobs }: KernelContext<HopperKnobs>,
+  layout: SharedLayout,
+): string {
+  const { qTile, kTile, stages, qBuffers } = knobs;
+  return `constexpr int head_dim = ${headDim}, value_dim = ${valueDim};
+constexpr int q_tile = ${qTile}, k_tile = ${kTile}, stages = ${stages}, q_buffers = ${qBuffers};
+constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
+constexpr int row_blocks = 1;  // of 16 query rows, each warp
+constexpr int score_blocks = ${kTile / 8}, value_blocks = ${padded(valueDim) / 8};  // of 8 columns
+constexpr int head_steps = ${padded(headDim) / 16}, key_steps = ${kTile / 16};  // of 16, along the sums
+// Bytes in shared memory, where tiles lie in slabs of 64 columns, 128 bytes a row, swizzled.
+constexpr int q_bytes = ${64 * slabsOf(headDim) * 128}, q_group_bytes = ${layout.qGroup}, out_group_bytes = ${layout.outGroup};  // of a warpgroup
+constexpr int k_bytes = ${layout.k}, v_bytes = ${layout.v};
+`;
+}
+
+/** `Tiles`, where tiles lie in shared memory. */
+export const tilesText = `struct Tiles {
+  u32 q, k, v, out;
+};`;
+
+export function mainText(
+  { knobs, valueDim }: KernelContext<HopperKnobs>,
+  layout: SharedLayout,
+): string {
+  const { compute, copy } = registersOf(knobs, valueDim);
+  return `// ---- the kernel: one block for each multiprocessor, whose warps have their roles ----
+
+extern "C" __global__ void __launch_bounds__(${threadsOf(knobs)}, 1)
+attention(const __grid_constant__ Arguments p) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ Control control;
+  const u32 first = shared_address(shared) + 1023u & ~1023u;
+  const Tiles tiles = {first, first + ${layout.kFrom}, first + ${layout.vFrom}, first + ${layout.outFrom}};
+  if (threadIdx.x == 0) {
+    tensor_map_prefetch(p.q_map);
+    tensor_map_prefetch(p.k_map);
+    tensor_map_prefetch(p.v_map);
+    for (int i = 0; i < stages; ++i) {
+      barrier_init(control.k_full[i], 1);
+      barrier_init(control.v_full[i], 1);
+      barrier_init(control.k_empty[i], 4 * groups);
+      barrier_init(control.v_empty[i], 4 * groups);
+    }
+    for (int i = 0; i < q_buffers; ++i)
+      for (int group = 0; group < groups; ++group) {
+        barrier_init(control.q_full[i][group], 1);
+        barrier_init(control.q_empty[i][group], ${layout.outReplacesQ ? 1 : 4});
+      }
+    for (int i = 0; i < queue_length; ++i) {
+      barrier_init(control.piece_full[i], 1);
+      barrier_init(control.piece_empty[i], 1);
+    }
+${
+  knobs.speculative
+    ? `    for (int group = 0; group < groups; ++group) control.finished[group] = 0;
+`
+    : ''
+}    barrier_init_done();
+  }
+  __syncthreads();
+  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
+  if (group == groups) {
+    registers_give<${copy}>();
+    if (warp == 4 * groups) walk_tasks(p, control, tiles);
+    if (threadIdx.x == 128 * groups + 32) order_copies(p, control, tiles);
+  } else {
+    registers_take<${compute}>();
+    consume(p, control, tiles, group);
+  }
+}
+`;
+}

@@ -1,0 +1,56 @@
+// The tensor maps of a Hopper kernel: how its copies see Q, K, V, the output and the means of stand-ins.
+
+import type { BoxMap } from '../../kernel.ts';
+import type { Field } from '../../struct.ts';
+import type { KernelPass } from '../passes.ts';
+import { slabsOf } from './knobs.ts';
+
+const map = (name: string, comment: string): Field => ({
+  name: `${name}_map`,
+  type: 'map',
+  comment,
+});
+
+/** The maps among the arguments. */
+export const tensorMapFields = (passes: readonly KernelPass[]): Field[] => [
+  map('q', 'boxes of 64 rows'),
+  map('k', 'boxes of k_tile rows'),
+  map('v', 'boxes of k_tile rows'),
+  map('out', 'boxes of 64 rows'),
+  ...(passes.some(({ kind }) => kind === 'rest')
+    ? [map('pool_k', 'means of the keys of a pool'), map('pool_v', 'means of the values of a pool')]
+    : []),
+];
+
+/** A tensor [batch, heads, rows, dim] of 16-bit elements, and the rows of a box. Strides in elements. */
+export interface RowTensor {
+  readonly dtype: 'fp16' | 'bf16';
+  readonly batch: number;
+  readonly heads: number;
+  readonly rows: number;
+  readonly dim: number;
+  readonly strides: { readonly batch: number; readonly head: number; readonly row: number };
+  readonly boxRows: number;
+}
+
+/**
+ * Its map: columns within a slab of 64, rows, slabs, heads, batch. A box is whole rows where slabs divide
+ * them, else a slab, whose columns beyond the tensor are zeros.
+ */
+export function rowMap({ dtype, batch, heads, rows, dim, strides, boxRows }: RowTensor): BoxMap {
+  const whole = dim % 64 === 0;
+  const bytes = (elements: number): number => Math.max(16, elements * 2);
+  return {
+    type: dtype,
+    sizes: [whole ? 64 : dim, rows, whole ? dim / 64 : 1, heads, batch],
+    strides: [
+      bytes(strides.row),
+      whole ? 128 : bytes(dim),
+      bytes(strides.head),
+      bytes(strides.batch),
+    ],
+    box: [64, boxRows, whole ? slabsOf(dim) : 1, 1, 1],
+    swizzle: 128,
+    promotion: 256,
+  };
+}

@@ -1,0 +1,121 @@
+// The softmax of a Hopper kernel, one lane's two rows. Careful steps keep the highest score so far; the others
+// keep the reference of the first step, since any reference gives the same relative accuracy until a number
+// leaves the range of floats. Sums tell when the reference should move, and whether it moved too late.
+
+import type { KernelContext } from '../backend.ts';
+import type { HopperKnobs } from './knobs.ts';
+
+/** `Softmax`, `pack`. Needs `Scores` and the accumulators. */
+export function hopperSoftmaxText({ dtype, knobs }: KernelContext<HopperKnobs>): string {
+  const speculation = `
+  // Before the first step that does not look for the highest score: a row without one yet is relative to 0.
+  __device__ __forceinline__ void keep() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      if (reference[half] == NEGATIVE_INFINITY) reference[half] = 0.f;
+  }
+
+  // Moves the references of rows whose sums have grown large, by powers of two; did any of the warp's move?
+  __device__ __forceinline__ bool follow() {
+    const float large[2] = {fmaxf(sum[0][0], sum[0][1]), fmaxf(sum[1][0], sum[1][1])};
+    if (!__any_sync(FULL_WARP, fmaxf(large[0], large[1]) > LARGE_SUM)) return false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float most = quad_max(large[half]);
+      if (!(most < MOST_SUM)) sum[half][0] = POSITIVE_INFINITY;  // it stays so, and the task is done again
+      const int exponent = min(max((__float_as_int(most) >> 23) - 127, 0), 126);
+      factor[half] = __int_as_float((127 - exponent) << 23);
+      reference[half] += (float)exponent;
+      sum[half][0] *= factor[half];
+      sum[half][1] *= factor[half];
+    }
+    return true;
+  }
+`;
+  return `// ---- softmax: a row lies in the four lanes of a quad ----
+
+WARPLOOM_DEVICE float quad_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 1));
+  return fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 2));
+}
+WARPLOOM_DEVICE float quad_sum(float x) {
+  x += __shfl_xor_sync(FULL_WARP, x, 1);
+  return x + __shfl_xor_sync(FULL_WARP, x, 2);
+}
+
+${
+  knobs.speculative
+    ? `// Sums from which on a reference moves, and those that a speculation must stay between.
+#define LARGE_SUM 1.0995116e12f  // 2^40
+#define MOST_SUM 1.2379401e27f   // 2^90
+#define LEAST_SUM 8.6736174e-19f // 2^-60
+
+`
+    : ''
+}struct Softmax {
+  float reference[2];  // log2 of what the weights of a row are relative to
+  float sum[2][2];     // of weights in even and in odd columns
+  float factor[2];     // that the outputs so far are yet to be multiplied by
+
+  __device__ __forceinline__ void begin() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      reference[half] = NEGATIVE_INFINITY;
+      sum[half][0] = sum[half][1] = 0.f;
+    }
+  }
+
+  // Scores become weights 2^(scale * s - reference).
+  __device__ __forceinline__ void weigh_from(float scale, Scores& s, float first, float second) {
+#pragma unroll
+    for (int j = 0; j < score_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
+        sum[e >> 1][e & 1] += s[0][j][e];
+      }
+  }
+  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from(scale, s, reference[0], reference[1]); }
+
+  // The same after the references have followed the highest scores. One that lifts weights to at most 2^8 is
+  // not followed (FlashAttention-4). Did any of the warp's move?
+  __device__ __forceinline__ bool absorb(float scale, Scores& s) {
+    float from[2];
+    bool moved = false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float high = fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]);
+#pragma unroll
+      for (int j = 1; j < score_blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
+      high = quad_max(high) * scale;
+      const float before = reference[half];
+      const bool move = high > before && !(high - before <= 8.f);
+      const float now = move ? high : before;
+      from[half] = now == NEGATIVE_INFINITY ? 0.f : now;  // a row that has seen nothing: 2^(-inf - 0) = 0
+      factor[half] = move ? exp2_fast(before - from[half]) : 1.f;
+      reference[half] = now;
+      sum[half][0] *= factor[half];
+      sum[half][1] *= factor[half];
+      moved = moved || move;
+    }
+    weigh_from(scale, s, from[0], from[1]);
+    return __any_sync(FULL_WARP, moved);
+  }
+${knobs.speculative ? speculation : ''}
+  __device__ __forceinline__ void rescale(Output& out) {
+#pragma unroll
+    for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[0][j][e] *= factor[e >> 1];
+  }
+};
+
+// Scores become the first operand of P V: the accumulators of a row as they lie.
+WARPLOOM_DEVICE void pack(const Scores& s, Weights& weights) {
+#pragma unroll
+  for (int j = 0; j < score_blocks; ++j) {
+    weights[0][j >> 1][(j & 1) * 2] = pack_${dtype}(s[0][j][0], s[0][j][1]);
+    weights[0][j >> 1][(j & 1) * 2 + 1] = pack_${dtype}(s[0][j][2], s[0][j][3]);
+  }
+}`;
+}

@@ -1,0 +1,172 @@
+// The walker of a Hopper block: one warp draws tiles of queries, hands them to the warpgroups that compute, and
+// walks over their keys. It is a few steps ahead of the copies, so that nobody waits for a draw or a search.
+
+import { isUnaligned, lastText } from '../../keys.ts';
+import { tileStartText } from '../addresses.ts';
+import type { KernelContext } from '../backend.ts';
+import { visitKinds } from '../walk.ts';
+import { boxText } from './copier.ts';
+import { type HopperKnobs, pipelines, type SharedLayout } from './knobs.ts';
+
+/** `walk_tasks`. Needs `Control`, `advance` and `load_unit`. */
+export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
+  const { knobs, headDim, passes, names } = context;
+  const { speculative, qBuffers } = knobs;
+  const when = (condition: boolean, text: string): string => (condition ? text : '');
+  const [main] = passes;
+  const startsLast = main?.kind === 'tiles' && !isUnaligned(main.mask);
+  return `${startsLast ? `// The last key that a query of [q0, q1] may attend to, or one after it.\n${lastText('last_tiles', main.mask, names)}\n\n` : ''}// ---- the walker: one warp draws tasks and walks over their keys ----
+
+WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& tiles) {
+  const int lane = threadIdx.x & 31;
+  const int total = p.units * p.tiles;
+  int count = 0;           // tasks so far
+  int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
+${when(speculative, '  int again = -1;          // a tile that is to be done again\n')}  int place = 0;           // in the queue
+  u32 parity = 1;
+
+  auto push = [&](Piece piece) {
+    if (lane == 0) {
+      barrier_wait(c.piece_empty[place], parity);
+      c.queue[place] = piece;
+      barrier_arrive(c.piece_full[place]);
+    }
+    if (++place == queue_length) {
+      place = 0;
+      parity ^= 1;
+    }
+  };
+${
+  speculative
+    ? `  // Waits until a task is done. The number of its tile if its weights left the range of floats, else -1.
+  auto settle = [&](int which) {
+    if (which < 0) return -1;
+    Task& task = c.tasks[which % task_count];
+    if (task.order != COMPUTE) return -1;
+    for (int group = 0; group < groups; ++group)
+      while (c.finished[group] <= which) {}
+    __threadfence_block();
+    const int number = *(volatile bool*)&task.failed ? task.number : -1;
+    __syncwarp();
+    if (lane == 0) task.order = STOP;  // it is settled
+    __syncwarp();
+    return number;
+  };
+`
+    : ''
+}  auto draw = [&]() {
+    if (lane == 0) drawn = atomicAdd(p.counter, 1);
+    drawn = __shfl_sync(FULL_WARP, drawn, 0);
+  };
+  // Writes the next task; false when there is none.
+  auto pick = [&]() -> bool {
+${
+  speculative
+    ? `    int number = again >= 0 ? again : settle(count - task_count);
+    again = -1;
+    const bool careful = number >= 0;
+    if (!careful && drawn < total) draw();
+    if (!careful && drawn >= total) return false;
+    if (!careful) number = drawn;
+`
+    : `    if (drawn < total) draw();
+    if (drawn >= total) return false;
+    const int number = drawn;
+`
+}    // So many units at a time that their keys stay in L2; of those the last tiles first, the longest under a
+    // causal mask.
+    const int section = number / (p.section * p.tiles), in_section = number - section * p.section * p.tiles;
+    const int units = min(p.section, p.units - section * p.section);
+    const int tile = in_section / units, index = section * p.section + in_section % units;
+    if (lane == 0) {
+      Task& task = c.tasks[count % task_count];
+      const Unit u = load_unit(p, index);
+      const int start = ${tileStartText(false)};
+      task.unit = u;
+      task.index = index;
+      task.start = start;
+      task.q0 = max(start, u.offset);
+      task.q1 = min(start + q_tile, u.k_len) - 1;
+      task.order = COMPUTE;
+${when(speculative, '      task.number = number;\n      task.careful = careful;\n      task.failed = false;\n')}    }
+    __syncwarp();
+    return true;
+  };
+  // Each warpgroup gets the task, and its rows of Q, as soon as it has room for them.
+  auto publish = [&](Order order) {
+    if (lane == 0) {
+      Task& task = c.tasks[count % task_count];
+      if (order != COMPUTE) task.order = order;
+      const int buffer = ${qBuffers === 2 ? 'count & 1' : '0'};
+#pragma unroll
+      for (int group = 0; group < groups; ++group) {
+        u64& full = c.q_full[buffer][group];
+        barrier_wait(c.q_empty[buffer][group], (count${qBuffers === 2 ? ' >> 1' : ''} & 1) ^ 1);
+        if (order == COMPUTE) {
+          const u32 to = tiles.q + (buffer * groups + group) * q_group_bytes;
+          const int row = task.start - task.unit.offset + group * 64;
+          barrier_arrive_expect(full, q_bytes);
+${boxText('q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit.batch', 'DROP_FROM_CACHE', '          ')}
+        } else {
+          barrier_arrive(full);
+        }
+      }
+    }
+    ++count;
+  };
+  // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
+  auto walk_keys = [&]() {
+    const Task& task = c.tasks[count % task_count];
+    const Unit& u = task.unit;
+    Walk walk = {0, 0, 0, 0, 0};
+${
+  startsLast
+    ? `    // The last keys come first: under a causal mask each row has its own among them, and so a reference.
+    const int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
+    const Truth truth = judge_tiles(u, {task.q0, task.q1}, {last, min(last + k_tile, u.k_len) - 1});
+    auto following = [&]() {
+      const Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      const bool again = visit.kind == TILE && visit.at == last && truth.may;
+      return again ? advance(u, p, task.index, task.q0, task.q1, walk) : visit;
+    };
+    const bool full = !truth.may_not && last + k_tile <= u.k_len;
+    Visit visit = truth.may ? Visit{TILE, last, full} : following();
+`
+    : `    auto following = [&]() { return advance(u, p, task.index, task.q0, task.q1, walk); };
+    Visit visit = following();
+`
+}    if (visit.kind == NOTHING) visit = {${visitKinds[passes[0]!.kind]}, 0, false};
+    bool first = true;
+#pragma unroll 1
+    while (visit.kind != NOTHING) {
+      const Visit next = following();
+      const int flags = (visit.full ? PIECE_FULL : 0) | (next.kind == NOTHING ? PIECE_LAST : 0);
+      push({visit.at, (int)visit.kind | flags, u.batch, u.kv_head});
+      if (first) publish(COMPUTE);
+      first = false;
+      visit = next;
+    }
+  };
+
+#pragma unroll 1
+  for (;;) {
+    if (pick()) {
+      walk_keys();
+      continue;
+    }
+${
+  speculative
+    ? `    // What is still at work may have to be done again, the oldest first.
+    push({0, PIECE_NONE, 0, 0});
+${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
+    for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
+    if (again < 0) break;
+`
+    : '    push({0, PIECE_NONE, 0, 0});\n    break;\n'
+}  }
+  publish(STOP);
+  push({0, PIECE_STOP, 0, 0});
+  // The last block out leaves the counter as it found it.
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
+}`;
+}

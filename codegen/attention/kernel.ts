@@ -3,7 +3,7 @@
 
 import type { Declarations } from '../../dsl/declarations.ts';
 import type { Expression } from '../../dsl/expression.ts';
-import { devicePrimitives } from '../device.ts';
+import { primitivesFor } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
 import { namesOf } from '../names.ts';
 import { Struct } from '../struct.ts';
@@ -66,8 +66,7 @@ export function attentionKernel<Knobs extends TileKnobs>(
     unitBytes: unitBytes(unit),
   };
   const params = new Struct('Arguments', [...backend.fields(context), ...unitFields(unit)]);
-  const source = [
-    devicePrimitives(...primitivesOf(spec), ...backend.primitives),
+  const text = [
     '// ---- kernel ----',
     backend.constants(context) + poolSizeText(passes),
     params.text,
@@ -75,9 +74,10 @@ export function attentionKernel<Knobs extends TileKnobs>(
     walkText(passes, names),
     backend.body(context),
   ].join('\n\n');
+  const primitives = primitivesFor(text, ...primitivesOf(spec), ...backend.primitives);
   const kernel: Kernel = {
     name: 'attention',
-    source,
+    source: `${primitives}\n\n${text}`,
     threads: backend.threads(context),
     sharedBytes: backend.sharedBytes(context),
     params,

@@ -1,5 +1,6 @@
 // compile(): a pattern and its dimensions become a function from tensors to tensors.
 
+import type { Choice } from '../codegen/attention/choice.ts';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
 import { lifted } from '../dsl/definition.ts';
 import {
@@ -31,6 +32,8 @@ export interface CompileOptions {
   readonly dtype: FloatType;
   /** Default: the best device there is, opened for this function and disposed with it. */
   readonly device?: Device;
+  /** @internal The attention kernel to take, whatever is best: for tuning. */
+  readonly choice?: Choice;
 }
 
 export interface AttendResult<Sets = ChosenSetsData> {
@@ -80,10 +83,10 @@ export async function compile(
 ): Promise<unknown> {
   const parts = partsOf(pattern, options.heads);
   for (const { definition } of parts) lifted(definition);
-  const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype } = options;
+  const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype, choice } = options;
   const device = options.device ?? (await openDevice());
   try {
-    await device.backend.prepare(parts, { heads, kvHeads, headDim, valueDim, dtype });
+    await device.backend.prepare(parts, { heads, kvHeads, headDim, valueDim, dtype, choice });
   } catch (error) {
     if (!options.device) await device.dispose();
     throw error;
@@ -149,7 +152,8 @@ class Compiled {
     this.#checkUsable();
     const { kind, call } = this.#kinds.take(inputs, params, () => this.#check(inputs, params));
     const passed = this.#parts.map((_, i) => chosenOf(inputs.chosen, this.#isPerHead, i));
-    return { kind, parts: this.#parts, checked: call, given: call.given, passed, options };
+    const { choice } = this.#options;
+    return { kind, parts: this.#parts, checked: call, given: call.given, passed, options, choice };
   }
 
   #checkUsable(): void {

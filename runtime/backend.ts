@@ -1,5 +1,6 @@
 // What a device does for a compiled pattern: choose the sets of a call, and attend.
 
+import type { Choice } from '../codegen/attention/choice.ts';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
 import type { FloatType } from './dtype.ts';
 import type { CheckedGiven, CheckedInputs } from './inputs.ts';
@@ -17,6 +18,8 @@ export interface BackendCall {
   /** Sets to use instead of running the estimates. */
   readonly passed: readonly (ChosenSetsData | undefined)[];
   readonly options: CallOptions;
+  /** The attention kernel to take, whatever is best. */
+  readonly choice?: Choice | undefined;
 }
 
 export interface BackendResult {
@@ -32,6 +35,7 @@ export interface BackendShape {
   readonly headDim: number;
   readonly valueDim: number;
   readonly dtype: FloatType;
+  readonly choice?: Choice | undefined;
 }
 
 export interface Backend {

@@ -39,6 +39,19 @@ export function tileProblem({ qTile, kTile, warps }: TileKnobs): string | undefi
   return warps > 16 ? `${warps} warps are more than 16` : undefined;
 }
 
+/** No kernel gets by with fewer registers beside what it accumulates. */
+const leastOverhead = 24;
+
+/** Why a tile would spill whatever the pattern, or undefined: scores and outputs stay in registers. */
+export function registerProblem(
+  { qTile, kTile, warps, blocks }: TileKnobs,
+  valueDim: number,
+): string | undefined {
+  const needed = (qTile / warps / 16) * (kTile / 2 + padded(valueDim) / 2) + leastOverhead;
+  const most = Math.min(255, 65_536 / (warps * 32 * blocks));
+  return needed > most ? `it needs ${needed} registers a thread of ${most}` : undefined;
+}
+
 /**
  * Tiles for a head, the fastest first, by the larger of its dimensions. The first whose kernel has no
  * spills is taken: a mask with many numbers to hold leaves fewer registers for the tile.

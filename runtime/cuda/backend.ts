@@ -42,14 +42,15 @@ export class CudaBackend implements Backend {
 
   /** Compiles the kernel for the default numbers, where there are defaults for all fixed ones. */
   async prepare(parts: readonly Part[], shape: BackendShape): Promise<void> {
-    const { heads, kvHeads, headDim, valueDim, dtype } = shape;
+    const { heads, kvHeads, headDim, valueDim, dtype, choice } = shape;
     for (const { definition } of parts) {
       const numbers: Record<string, number> = {};
       for (const [name, entry] of Object.entries(definition.given))
         if (!isTensorInput(entry)) numbers[name] = defaultOf(entry) ?? Number.NaN;
       if (Object.values(numbers).some(Number.isNaN) || heads % kvHeads !== 0) continue;
       const graph = traceSets(definition, numbers);
-      await this.#calls.kernel(definition, numbers, graph, { headDim, valueDim, dtype });
+      const sizes = { headDim, valueDim, dtype };
+      await this.#calls.kernel(definition, numbers, graph, sizes, { choice });
     }
   }
 
@@ -274,7 +275,7 @@ type Results = Readonly<Record<'out' | 'lse', number>>;
 
 const noSets: ChosenSetsData = Object.freeze({});
 
-function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
+function factsOf({ parts, checked, given, choice }: BackendCall, i: number): CallFacts {
   const { q, k, v, shape, segments } = checked;
   const [outBatch = 0, outHead = 0, outRow = 0] = stridesOf(
     q.shape.with(3, shape.valueDim),
@@ -292,6 +293,7 @@ function factsOf({ parts, checked, given }: BackendCall, i: number): CallFacts {
     },
     given: given[i]!,
     segments,
+    choice,
   };
 }
 

@@ -2,8 +2,9 @@
 // decides them, so that a call like an earlier one only fills in addresses.
 
 import type { RowStrides } from '../../codegen/attention/call.ts';
-import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
+import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
+import { lengthClass } from '../../codegen/attention/lengths.ts';
 import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
@@ -16,8 +17,9 @@ import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
 import { capturedParts, proveIntegers, proveStated } from '../launch.ts';
 import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
+import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { Block } from './block.ts';
-import { chooseKernel, type KernelRequest } from './kernels.ts';
+import { type ChosenKernel, chooseKernel, type KernelRequest } from './kernels.ts';
 import { type Layout, layoutOf, placeLayout } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
 
@@ -29,6 +31,8 @@ export interface CallFacts {
   readonly strides: Readonly<Record<'q' | 'k' | 'v' | 'out', RowStrides>>;
   readonly given: CheckedGiven;
   readonly segments?: Segments | undefined;
+  /** The kernel to take, whatever is best: for tuning. */
+  readonly choice?: Choice | undefined;
 }
 
 /** What the kernels know of a set before they read it. */
@@ -39,7 +43,7 @@ export interface SetFacts {
 
 export interface ReadyAttention {
   readonly ready: ReadyList;
-  readonly attention: AttentionKernel;
+  readonly attention: ChosenKernel;
   readonly workspace: Layout;
   /** Parameters, the list of heads and cumulative lengths, on the machine. */
   readonly constants: Block;
@@ -56,6 +60,9 @@ export interface ReadyEstimate {
   /** Filled in by each run. */
   readonly places: Record<string, number>;
 }
+
+/** What was tuned since is another reason to choose. */
+const tunedRevision = (): number => (isTunedOff() ? 0 : tunedStore().revision);
 
 /** The latest so many of a kind are kept. */
 const mostKept = 64;
@@ -81,7 +88,7 @@ class Kept<Value> {
 /** Ready calls of one machine. */
 export class Calls {
   readonly #machine: Machine;
-  readonly #kernels = new Kept<AttentionKernel>();
+  readonly #kernels = new Kept<ChosenKernel>();
   readonly #attention = new Kept<ReadyAttention>();
   readonly #estimates = new Kept<ReadyEstimate>();
   readonly #numbers = new WeakMap<Definition, number>();
@@ -97,8 +104,13 @@ export class Calls {
     numbers: Readonly<Record<string, number>>,
     graph: EstimateGraph,
     shape: { readonly headDim: number; readonly valueDim: number; readonly dtype: FloatType },
-    { segments = false, empty = false }: Partial<Pick<KernelRequest, 'segments' | 'empty'>> = {},
-  ): Promise<AttentionKernel> {
+    {
+      segments = false,
+      empty = false,
+      lengths,
+      choice,
+    }: Partial<Pick<KernelRequest, 'segments' | 'empty' | 'lengths' | 'choice'>> = {},
+  ): Promise<ChosenKernel> {
     const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
       isFixed(entry) ? [numbers[name]] : [],
     );
@@ -111,9 +123,13 @@ export class Calls {
       segments,
       empty,
       fixed.join(),
+      choice ? choiceName(choice) : `${lengths && lengthClass(lengths)} ${tunedRevision()}`,
     ].join(' ');
     return this.#kernels.take(key, () =>
-      chooseKernel({ definition, numbers, graph, shape, segments, empty }, this.#machine),
+      chooseKernel(
+        { definition, numbers, graph, shape, segments, empty, lengths, choice },
+        this.#machine,
+      ),
     );
   }
 
@@ -125,7 +141,9 @@ export class Calls {
     const { part, given } = facts;
     const captured = Object.values(given.captured).map(({ shape }) => shape);
     const domains = Object.values(sets).map(({ domain }) => domain);
-    const key = `${this.#keyOf(facts)} ${part.heads} ${JSON.stringify([domains, captured])}`;
+    const { choice } = facts;
+    const which = choice ? choiceName(choice) : tunedRevision();
+    const key = `${this.#keyOf(facts)} ${part.heads} ${which} ${JSON.stringify([domains, captured])}`;
     const isProvedAlways = valuesDecide(part.definition);
     if (isProvedAlways) prove(facts, sets);
     return this.#attention.take(key, async () => {
@@ -170,6 +188,8 @@ export class Calls {
     const attention = await this.kernel(definition, numbers, graph, sizes, {
       segments: !!segments,
       empty: shape.kLen === 0,
+      lengths: shape,
+      choice: facts.choice,
     });
     const list = attentionLaunch({
       attention,

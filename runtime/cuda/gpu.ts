@@ -5,7 +5,7 @@ import type { BoxMap, Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
 import { encodeLaunchList, type LaunchRecord, offsetsOfArguments } from './launch-list.ts';
-import type { KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
+import type { ChipName, KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
 import type { CudaDevice, CudaFunction, HostView } from './native.ts';
 import { factsOf } from './report.ts';
 import { encodeTensorMap } from './tensor-map.ts';
@@ -102,6 +102,7 @@ export class Gpu implements Machine {
   readonly arch: string;
   readonly blockSharedBytes: number;
   readonly multiprocessors: number;
+  readonly chip: ChipName;
   readonly reusesMemory = true;
   readonly device: CudaDevice;
   /** By source: equal kernels are loaded once. */
@@ -109,13 +110,15 @@ export class Gpu implements Machine {
   #disposed: Promise<void> | undefined;
 
   constructor(device: CudaDevice) {
-    const { ordinal, major, minor, blockSharedBytes, multiprocessors } = device.properties;
+    const { ordinal, name, driver, major, minor, blockSharedBytes, multiprocessors } =
+      device.properties;
     this.device = device;
     this.name = `cuda:${ordinal}`;
     // What only one family of chips has is asked for by name.
     this.arch = major === 9 && minor === 0 ? 'sm_90a' : `sm_${major}${minor}`;
     this.blockSharedBytes = blockSharedBytes;
     this.multiprocessors = multiprocessors;
+    this.chip = { chip: name, driver };
   }
 
   /** A fault shows with the next call of the driver: asking for it here would cost more than a launch. */

@@ -1,26 +1,19 @@
-// Which attention kernel serves a call: the text for the pattern and its fixed numbers, with the first tile
-// that the machine has room for and that needs no spills.
+// Which attention kernel serves a call: the text for the pattern and its fixed numbers, with the knobs that were
+// measured to be the fastest, else with the first of the table that the machine has room for and that needs no spills.
 
 import { availableParallelism } from 'node:os';
-import { hopper } from '../../codegen/attention/hopper/index.ts';
-import { hopperCandidates, withTile } from '../../codegen/attention/hopper/knobs.ts';
-import {
-  type AttentionKernel,
-  type AttentionSpec,
-  attentionKernel,
-} from '../../codegen/attention/kernel.ts';
-import {
-  sharedBytes,
-  type TileKnobs,
-  tileCandidates,
-  tileProblem,
-} from '../../codegen/attention/tiles.ts';
+import { type Choice, kernelOf } from '../../codegen/attention/choice.ts';
+import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
+import { type Lengths, lengthClass } from '../../codegen/attention/lengths.ts';
 import { type Definition, lifted, restSize } from '../../dsl/definition.ts';
-import { DeviceError, diagnostic, PlanError } from '../../dsl/diagnostic.ts';
+import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { isPerGroup } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { isFixed } from '../../dsl/given.ts';
 import type { BackendShape } from '../backend.ts';
+import { kernelId, textId } from '../tuner/key.ts';
+import { isTunedOff, type TunedStore, tunedStore } from '../tuner/store.ts';
+import { defaultChoices, fits, listsOf, statesTile } from './candidates.ts';
 import type { Machine } from './machine.ts';
 
 export interface KernelRequest {
@@ -33,6 +26,10 @@ export interface KernelRequest {
   readonly segments: boolean;
   /** No key at all: boxes of tensors without rows cannot be. */
   readonly empty?: boolean;
+  /** Of the call; where they are not known yet, what is best for all lengths is taken. */
+  readonly lengths?: Lengths | undefined;
+  /** The one to make, whatever is known to be best: for tuning. */
+  readonly choice?: Choice | undefined;
 }
 
 /** throws: DeviceError R013 for a dtype or dimensions that CUDA has no kernel for. */
@@ -80,98 +77,79 @@ export function specOf(request: KernelRequest): Omit<AttentionSpec, 'knobs'> {
   };
 }
 
-/** The author's own tile, completed; undefined where the schedule states none. */
-function statedTile({ name, knobs }: Definition): TileKnobs | undefined {
-  const first = (value: number | readonly number[] | undefined): number | undefined =>
-    typeof value === 'object' ? value[0] : value;
-  const [qTile, kTile, warps, stages] = [knobs.qTile, knobs.kTile, knobs.warps, knobs.stages].map(
-    first,
-  );
-  if ((qTile ?? kTile ?? warps ?? stages) === undefined) return undefined;
-  const rows = qTile ?? (warps === undefined ? 64 : warps * 16);
-  const tile = {
-    qTile: rows,
-    kTile: kTile ?? 64,
-    warps: warps ?? Math.min(8, Math.max(1, Math.floor(rows / 16))),
-    stages: stages ?? 1,
-    blocks: 1,
-  };
-  const problem = tileProblem(tile);
-  if (!problem) return tile;
-  throw new PlanError([
-    diagnostic('S001', `the tile of '${name}' does not fit a CUDA block: ${problem}`, {
-      help: 'leave the knobs out: a good tile is chosen for the head dimension',
-    }),
-  ]);
+/** A kernel, and why it is this one. */
+export interface ChosenKernel extends AttentionKernel {
+  readonly choice: Choice;
+  /** Measured on this machine, not taken from the table of defaults. */
+  readonly isTuned: boolean;
 }
 
-/** Room for what a kernel declares beside its tiles: the unit that its threads share. */
-const ownBytes = 1024;
-
-/** The candidates in order of preference, those that the machine has room for. */
-function tilesOf(
-  definition: Definition,
+/** The kernel of a choice; undefined where the pattern leaves no room for it. */
+function made(
   spec: Omit<AttentionSpec, 'knobs'>,
-  machine: Machine,
-): TileKnobs[] {
-  const { headDim, valueDim } = spec;
-  const stated = statedTile(definition);
-  const tiles = (stated ? [stated] : tileCandidates(headDim, valueDim)).filter(
-    (knobs) => sharedBytes(knobs, headDim, valueDim) + ownBytes <= machine.blockSharedBytes,
-  );
-  if (tiles.length > 0) return tiles;
-  throw new DeviceError([
-    diagnostic(
-      'R013',
-      `no tile of '${definition.name}' fits the ${machine.blockSharedBytes} bytes of shared memory of ${machine.name}`,
-      {
-        help: 'state a smaller tile in .schedule, or fewer stages',
-      },
-    ),
-  ]);
+  choice: Choice,
+  isTuned = false,
+): ChosenKernel | undefined {
+  const kernel = kernelOf(spec, choice);
+  return kernel.problem === undefined ? { ...kernel, choice, isTuned } : undefined;
 }
 
-/** What the tensor memory accelerator and the products of warpgroups are for. */
-const hopperArch = 'sm_90a';
-
-/** The Hopper kernels in order of preference; none where the chip or the call is not for them. */
-function hopperKernels(
-  { definition, segments, empty = false }: KernelRequest,
+/** The winner of a tuning for calls like this on this chip, where its author leaves the choice. */
+function tunedKernel(
+  request: KernelRequest,
   spec: Omit<AttentionSpec, 'knobs'>,
   machine: Machine,
-): AttentionKernel[] {
-  const { headDim, valueDim, gather } = spec;
-  // Columns are gathered row by row, and boxes of packed sequences would reach into their neighbours.
-  if (machine.arch !== hopperArch || segments || empty || gather !== undefined) return [];
-  const { knobs } = definition;
-  const candidates = [knobs.qTile, knobs.kTile, knobs.warps, knobs.stages].every(
-    (knob) => knob === undefined,
-  )
-    ? hopperCandidates(headDim, valueDim)
-    : [withTile(knobs)].filter((one) => one !== undefined);
-  return candidates
-    .map((one) => attentionKernel({ ...spec, knobs: one }, hopper))
-    .filter(({ problem }) => problem === undefined);
+  store: TunedStore,
+): ChosenKernel | undefined {
+  const { definition, lengths } = request;
+  if (!machine.chip || !lengths || statesTile(definition)) return undefined;
+  const kernel = kernelId(spec, listsOf(definition));
+  const best = store.best({ ...machine.chip, kernel, length: lengthClass(lengths) });
+  if (!best || !fits(request, machine, best.choice)) return undefined;
+  return made(spec, best.choice, true);
 }
 
 /** Cores from which on all candidates are compiled at once: the first is mostly taken, and others are spare. */
 const manyCores = 8;
 
-/** The first candidate that the compiler has registers enough for; where none is, the last as it is. */
+/**
+ * The kernel that was measured to be the fastest; else the first candidate that the compiler has registers enough
+ * for, and where none is, the last as it is. A kernel that a tuning found to fail, hang or be wrong is not taken
+ * while there is another.
+ */
 export async function chooseKernel(
   request: KernelRequest,
   machine: Machine,
-): Promise<AttentionKernel> {
+): Promise<ChosenKernel> {
   const spec = specOf(request);
-  const candidates = [
-    ...hopperKernels(request, spec, machine),
-    ...tilesOf(request.definition, spec, machine).map((knobs) =>
-      attentionKernel({ ...spec, knobs }),
-    ),
-  ];
+  const { choice } = request;
+  if (choice) {
+    const kernel = made(spec, choice);
+    invariant(kernel, 'a kernel was asked for that cannot be');
+    return kernel;
+  }
+  const store = isTunedOff() ? undefined : tunedStore();
+  const tuned = store && tunedKernel(request, spec, machine, store);
+  const all = [
+    ...(tuned ? [tuned] : []),
+    ...defaultChoices(request, machine).map((one) => made(spec, one)),
+  ].filter((kernel) => kernel !== undefined);
+  const isGood = ({ kernel }: ChosenKernel): boolean =>
+    !machine.chip || !store?.isBad(textId(kernel), machine.chip);
+  const good = all.filter(isGood);
+  const candidates = good.length > 0 ? good : all;
   if (availableParallelism() >= manyCores)
     for (const { kernel } of candidates.slice(0, 3)) machine.facts(kernel).catch(() => {});
   for (const attention of candidates) {
+    if (attention.isTuned) {
+      // It was measured, spills and all. Another compiler may refuse it: then there are still the defaults.
+      const isMade = await machine.facts(attention.kernel).then(
+        () => true,
+        () => false,
+      );
+      if (isMade) return attention;
+      continue;
+    }
     const { spillBytes, isSerialized } = await machine.facts(attention.kernel);
     if (spillBytes === 0 && !isSerialized) return attention;
   }

@@ -27,6 +27,12 @@ export interface KernelFacts {
   readonly isSerialized: boolean;
 }
 
+/** `NVIDIA H100 80GB HBM3` and `13.0`. */
+export interface ChipName {
+  readonly chip: string;
+  readonly driver: string;
+}
+
 /**
  * `Range`s come from `alloc` and stay until `free`. Work is in the order of the calls; only what returns a
  * promise waits for anything.
@@ -39,6 +45,8 @@ export interface Machine {
   /** The most shared memory of a block, in bytes. */
   readonly blockSharedBytes: number;
   readonly multiprocessors: number;
+  /** What times depend on: the name of the chip, and the CUDA version of its driver. Undefined where times mean nothing. */
+  readonly chip?: ChipName | undefined;
   /** Whether memory may be used again without `free` and `alloc`; not where new memory has to be seen as new. */
   readonly reusesMemory?: boolean;
   /** Throws DeviceError R003 after `dispose`. */

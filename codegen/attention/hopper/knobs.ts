@@ -89,11 +89,28 @@ export function registersOf(
 ): { compute: number; copy: number } {
   const groups = groupsOf(knobs);
   const total = groups === 3 ? 512 : 504;
-  // Scores, weights and outputs, and what addresses, masks and row sums take.
-  const needed = knobs.kTile / 2 + knobs.kTile / 4 + valueDim / 2 + 32;
-  const [least, most] = groups === 3 ? [144, 160] : [200, 232];
+  const needed = heldRegisters(knobs, valueDim) + 32;
+  const { least, most } = registerBounds(knobs);
   const compute = Math.min(most, Math.max(least, Math.ceil(needed / 8) * 8));
   return { compute, copy: total - groups * compute };
+}
+
+/** Scores, weights and outputs: what a thread that computes holds beside addresses, masks and row sums. */
+const heldRegisters = ({ kTile }: TileKnobs, valueDim: number): number =>
+  kTile / 2 + kTile / 4 + valueDim / 2;
+
+/** What a thread that computes may have. */
+const registerBounds = (knobs: TileKnobs): { least: number; most: number } =>
+  groupsOf(knobs) === 3 ? { least: 144, most: 160 } : { least: 200, most: 232 };
+
+/** No kernel gets by with fewer beside what it holds (the brief's table of compiled kernels). */
+const leastOverhead = 24;
+
+/** Why a tile would spill whatever the pattern, or undefined. */
+export function hopperRegisterProblem(knobs: TileKnobs, valueDim: number): string | undefined {
+  const needed = heldRegisters(knobs, valueDim) + leastOverhead;
+  const { most } = registerBounds(knobs);
+  return needed > most ? `it needs ${needed} registers a thread of ${most}` : undefined;
 }
 
 /** Why a tile cannot be, or undefined. */
@@ -128,15 +145,35 @@ const knobs = (groups: 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}): H
   ...more,
 });
 
-/** Tiles for a head, the fastest first, by the larger of its dimensions. Measured on an H100, 2026-11-23 (hand-written kernels). */
-export function hopperCandidates(headDim: number, valueDim: number): HopperKnobs[] {
+/** Tiles for heads of up to `dim` and lengths of up to `upTo` keys, the fastest first. */
+interface Row {
+  readonly dim: number;
+  readonly upTo: number;
+  readonly tiles: readonly HopperKnobs[];
+}
+
+const single = { qBuffers: 1 } as const;
+const turns = { pingPong: true } as const;
+/** For masks with many numbers to hold. */
+const small = [knobs(2, 64), knobs(2, 48, single)];
+
+/** Measured on an H100, 2026-11-23 (hand-written kernels); `warploom tune` measures a row. In order: the first that fits is taken. */
+const table: readonly Row[] = [
+  { dim: 64, upTo: Infinity, tiles: [knobs(3, 128, turns), knobs(2, 128), ...small] },
+  { dim: 96, upTo: Infinity, tiles: [knobs(3, 112, { ...turns, ...single }), knobs(2, 128), ...small] },
+  { dim: 128, upTo: Infinity, tiles: [knobs(2, 128), knobs(2, 96), ...small] },
+  { dim: 192, upTo: Infinity, tiles: [knobs(2, 96, single), knobs(2, 64, single)] },
+  { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, single), knobs(2, 48, single)] },
+]; // biome-ignore format: a table
+
+/** Tiles for a head, the fastest first, by the larger of its dimensions and by the keys (of all lengths, when left out). */
+export function hopperCandidates(
+  headDim: number,
+  valueDim: number,
+  kLen = Infinity,
+): readonly HopperKnobs[] {
   const dim = Math.max(headDim, valueDim);
-  const small = [knobs(2, 64), knobs(2, 48, { qBuffers: 1 })];
-  if (dim <= 64) return [knobs(3, 128, { pingPong: true }), knobs(2, 128), ...small];
-  if (dim <= 96) return [knobs(3, 112, { pingPong: true, qBuffers: 1 }), knobs(2, 128), ...small];
-  if (dim <= 128) return [knobs(2, 128), knobs(2, 96), ...small];
-  if (dim <= 192) return [knobs(2, 96, { qBuffers: 1 }), knobs(2, 64, { qBuffers: 1 })];
-  return [knobs(2, 64, { qBuffers: 1 }), knobs(2, 48, { qBuffers: 1 })];
+  return table.find((row) => dim <= row.dim && kLen <= row.upTo)?.tiles ?? [];
 }
 
 /** A tile that an author states, completed; undefined where it is not one of this back-end. */

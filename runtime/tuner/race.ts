@@ -1,0 +1,133 @@
+// The timed part of a search: rounds over all choices that are still in the race. The clock of a chip drifts by
+// several percent within seconds, so a time says nothing by itself: the untuned choice is timed again and again
+// between the others, and each counts by its ratio to what that one took at the same moment. Those that are
+// clearly behind are left behind, so that rounds become short and the last ones are compared most often.
+
+import type { Standing } from './standing.ts';
+
+/** Times a choice: milliseconds, or undefined where it did not end well and is out of the race. */
+export type Time = (standing: Standing) => Promise<number | undefined>;
+
+export interface RaceOptions {
+  /** In the race, the pace-maker not among them. */
+  readonly field: readonly Standing[];
+  /** The untuned choice: all others are relative to it. */
+  readonly pace: Standing;
+  readonly time: Time;
+  now(): number;
+  /** When it has to be over, by `now`. */
+  readonly deadline: number;
+  isStopped(): boolean;
+  /** 0 .. 1 */
+  random(): number;
+  /** After each choice. */
+  onTime?(): void;
+}
+
+/** Choices between two times of the pace-maker. */
+const groupSize = 4;
+/** Rounds of those that are compared to the end. */
+const mostRounds = 15;
+/** So much slower than the best is left behind after 1, 2, ... rounds. */
+const slackOf = (rounds: number): number => Math.max(0.012, 0.12 / rounds);
+/** Fewer rounds do not make a winner. */
+export const leastRounds = 3;
+
+/** Runs rounds until the best is known or time is up; true where it is known. */
+export async function race(options: RaceOptions): Promise<boolean> {
+  const { field, pace, now, deadline, isStopped } = options;
+  const isOver = (): boolean => isStopped() || now() >= deadline;
+  for (let round = 1; round <= mostRounds; round += 1) {
+    const begun = now();
+    const running = field.filter(({ state }) => state === 'racing');
+    if (running.length === 0) return true;
+    if (!(await runRound(shuffled(running, options.random), options, isOver))) return false;
+    leaveBehind([...running, pace], round);
+    const left = field.filter(({ state }) => state === 'racing');
+    const isClose = left.length > 0 && (left.length > 1 || round < 2 * leastRounds);
+    if (!isClose) return true;
+    spareTime(left, round, now() - begun, deadline - now(), running.length);
+  }
+  return true;
+}
+
+/** All of a round, in groups with the pace-maker before and after; false where time was up first. */
+async function runRound(
+  order: readonly Standing[],
+  { pace, time, now, onTime }: RaceOptions,
+  isOver: () => boolean,
+): Promise<boolean> {
+  let before = await pacemaker(pace, time, now);
+  for (let from = 0; from < order.length; from += groupSize) {
+    const timed: { standing: Standing; ms: number; at: number }[] = [];
+    for (const standing of order.slice(from, from + groupSize)) {
+      if (isOver()) return false;
+      const start = now();
+      const ms = await time(standing);
+      if (ms !== undefined) timed.push({ standing, ms, at: (start + now()) / 2 });
+    }
+    const after = await pacemaker(pace, time, now);
+    const span = Math.max(1e-9, after.at - before.at);
+    for (const { standing, ms, at } of timed) {
+      const share = (at - before.at) / span;
+      standing.add(ms, ms / (before.ms + share * (after.ms - before.ms)));
+    }
+    before = after;
+    onTime?.();
+  }
+  return true;
+}
+
+async function pacemaker(pace: Standing, time: Time, now: () => number) {
+  const start = now();
+  const ms = await time(pace);
+  if (ms === undefined) throw new Error(`the untuned kernel ${pace.state}: ${pace.why}`);
+  pace.add(ms, 1);
+  return { ms, at: (start + now()) / 2 };
+}
+
+/** Those that so many rounds show to be slower. */
+function leaveBehind(running: readonly Standing[], rounds: number): void {
+  const best = Math.min(...running.map(({ ratio }) => ratio));
+  for (const one of running)
+    if (one.state === 'racing' && one.ratio > best * (1 + slackOf(rounds))) one.end('slower');
+}
+
+/** Where the time left is not enough for as many rounds as a winner needs, the slower half goes. */
+function spareTime(
+  left: readonly Standing[],
+  rounds: number,
+  roundMs: number,
+  leftMs: number,
+  ran: number,
+): void {
+  const wanted = Math.max(1, 2 * leastRounds - rounds);
+  const affordable = Math.floor(leftMs / wanted / (roundMs / ran));
+  if (left.length <= affordable) return;
+  const order = [...left].sort((a, b) => a.ratio - b.ratio);
+  for (const one of order.slice(Math.max(2, affordable))) one.end('slower');
+}
+
+function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
+  const all = [...items];
+  for (let i = all.length - 1; i > 0; i -= 1) {
+    const j = Math.floor(random() * (i + 1));
+    [all[i], all[j]] = [all[j]!, all[i]!];
+  }
+  return all;
+}
+
+/** The best by ratio of those with enough rounds; the untuned one where none is faster by more than noise. */
+export function bestOf(standings: readonly Standing[], pace: Standing): Standing {
+  const timed = standings.filter(
+    ({ state, rounds }) => (state === 'racing' || state === 'slower') && rounds > 0,
+  );
+  // Where time was up early, few rounds are all there are.
+  const most = Math.max(0, ...timed.filter((one) => one !== pace).map(({ rounds }) => rounds));
+  const enough = timed.filter(({ rounds }) => rounds >= Math.min(leastRounds, most));
+  const best = enough.reduce((first, one) => (one.ratio < first.ratio ? one : first), pace);
+  return best.ratio < 1 - noise ? best : pace;
+}
+
+/** Ratios this close to 1 are 1. */
+const noise = 0.004;

@@ -1,0 +1,280 @@
+// The search for the fastest choice on a device: compile all, hold their results against a reference, race those
+// that are right. Pure over `Bench` and `Clock`: nothing here knows kernels, processes or files.
+
+import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
+import { type Bench, type Clock, HangError, type Rows, within } from './bench.ts';
+import { bestOf, race } from './race.ts';
+import { Standing } from './standing.ts';
+
+export interface SearchOptions {
+  readonly bench: Bench;
+  readonly clock: Clock;
+  /** All to be tried; those that come first are compiled first. */
+  readonly choices: readonly Choice[];
+  /** What is used untuned: it has to be among the choices. */
+  readonly untuned: Choice;
+  /** Whose results are taken to be right: it has to be among the choices. */
+  readonly reference: Choice;
+  /** From now on. */
+  readonly budgetMs: number;
+  /** What loading a kernel may take: a call that takes so long beside what calls take is taken to hang. */
+  readonly loadMs?: number;
+  readonly seed?: number;
+  readonly signal?: AbortSignal | undefined;
+  /** When something has changed: for a live table. */
+  readonly onChange?: ((progress: SearchProgress) => void) | undefined;
+  /** A choice failed, hung or was wrong. Before anything else is done. */
+  readonly onBad?: ((standing: Standing) => void) | undefined;
+}
+
+export type Phase = 'compiling' | 'checking' | 'timing' | 'done';
+
+export interface SearchProgress {
+  readonly phase: Phase;
+  readonly standings: readonly Standing[];
+  readonly untuned: Standing;
+  /** The best so far; the untuned one until something is faster. */
+  readonly best: Standing;
+}
+
+export interface SearchResult extends SearchProgress {
+  /** False where the budget or the signal ended it before the best was known. */
+  readonly isComplete: boolean;
+}
+
+/** Of the budget, what compiling and checking may have before the race begins with what there is. */
+const compileShare = 0.5;
+const checkShare = 0.65;
+/** More bytes of spills are never fastest; a few may be. */
+const mostSpilled = 64;
+/** On the device, so many milliseconds are enqueued at once: what lies between two calls weighs little. */
+const batchMs = 10;
+const mostCalls = 20;
+/** A call may take so many times as long as the reference did with all that came with it. */
+const mostTimes = 10;
+const usualLoadMs = 2000;
+/** For the first call, of which nothing is known. */
+const firstMs = 30_000;
+const compileMs = 60_000;
+
+/** Neither the reference nor the untuned choice can be run, or they disagree. */
+export class NoReferenceError extends Error {}
+
+/** Runs a search. throws: NoReferenceError. */
+export async function search(options: SearchOptions): Promise<SearchResult> {
+  return new Search(options).run();
+}
+
+class Search {
+  readonly #options: SearchOptions;
+  readonly #bench: Bench;
+  readonly #standings: readonly Standing[];
+  readonly #untuned: Standing;
+  readonly #reference: Standing;
+  readonly #start: number;
+  /** What was compiled, in its order. */
+  readonly #compiled: Standing[] = [];
+  readonly #seen = new Map<Standing, Rows>();
+  #phase: Phase = 'compiling';
+  #hangMs = firstMs;
+
+  constructor(options: SearchOptions) {
+    const { bench, choices, clock, untuned, reference } = options;
+    this.#options = options;
+    this.#bench = bench;
+    this.#standings = choices.map((choice) => new Standing(choice));
+    const of = (choice: Choice): Standing =>
+      this.#standings.find(({ name }) => name === choiceName(choice))!;
+    this.#untuned = of(untuned);
+    this.#reference = of(reference);
+    this.#start = clock.now();
+  }
+
+  async run(): Promise<SearchResult> {
+    await this.#compileAll();
+    const isChecked = await this.#checkAll();
+    const isKnown = isChecked && (await this.#race());
+    const best = this.#isStopped ? this.#best : await this.#repeated();
+    this.#phase = 'done';
+    const isComplete = isKnown && !this.#standings.some(({ state }) => state === 'waiting');
+    const result = { ...this.#progress, best, isComplete };
+    this.#options.onChange?.(result);
+    return result;
+  }
+
+  get #best(): Standing {
+    return bestOf(this.#standings, this.#untuned);
+  }
+
+  get #progress(): SearchProgress {
+    const [phase, standings, untuned] = [this.#phase, this.#standings, this.#untuned];
+    return { phase, standings, untuned, best: this.#best };
+  }
+
+  get #isStopped(): boolean {
+    return this.#options.signal?.aborted === true;
+  }
+
+  #tell(): void {
+    this.#options.onChange?.(this.#progress);
+  }
+
+  /** When a share of the budget is used up. */
+  #at(share: number): number {
+    return this.#start + share * this.#options.budgetMs;
+  }
+
+  #isPast(share: number): boolean {
+    return this.#isStopped || this.#options.clock.now() >= this.#at(share);
+  }
+
+  /** The reference and the untuned choice whatever it takes, the others while there is time. */
+  async #compileAll(): Promise<void> {
+    const first = [...new Set([this.#reference, this.#untuned])];
+    const waiting = [...first, ...this.#standings.filter((one) => !first.includes(one))];
+    const work = async (): Promise<void> => {
+      for (;;) {
+        const standing = waiting.shift();
+        if (!standing || this.#isStopped) return;
+        if (!first.includes(standing) && this.#isPast(compileShare)) return;
+        await this.#compile(standing, first.includes(standing));
+        this.#tell();
+      }
+    };
+    await Promise.all(Array.from({ length: Math.max(1, this.#bench.compilers) }, work));
+  }
+
+  async #compile(standing: Standing, isNeeded: boolean): Promise<void> {
+    try {
+      const compiling = this.#bench.compile(standing.choice);
+      const facts = await within(compiling, compileMs, this.#options.clock);
+      if (!isNeeded && facts.isSerialized) standing.end('refused', 'its products are serialised');
+      else if (!isNeeded && facts.spillBytes > mostSpilled)
+        standing.end('refused', `${facts.spillBytes} bytes of spills`);
+      else this.#compiled.push(standing);
+    } catch (error) {
+      standing.end('refused', messageOf(error));
+    }
+  }
+
+  /** Takes out what is wrong; false where time was up before anything could be compared. */
+  async #checkAll(): Promise<boolean> {
+    this.#phase = 'checking';
+    const right = await this.#firstRows();
+    for (const standing of this.#compiled) {
+      if (this.#isPast(checkShare)) break;
+      if (standing.state !== 'waiting') continue;
+      const rows = await this.#attempt(standing, () => this.#bench.rows(standing.choice));
+      if (rows) this.#judge(standing, right, rows);
+      this.#tell();
+    }
+    return this.#untuned.state === 'racing';
+  }
+
+  #judge(standing: Standing, right: Rows, rows: Rows): void {
+    const difference = this.#bench.difference(right, rows);
+    if (difference === undefined) {
+      this.#seen.set(standing, rows);
+      standing.end('racing');
+    } else this.#fail(standing, 'wrong', difference);
+  }
+
+  /** The results that others are held against. */
+  async #firstRows(): Promise<Rows> {
+    const { clock, loadMs = usualLoadMs } = this.#options;
+    let rows: Rows | undefined;
+    for (const standing of new Set([this.#reference, this.#untuned])) {
+      if (!this.#compiled.includes(standing)) continue;
+      const start = clock.now();
+      const own = await this.#attempt(standing, () => this.#bench.rows(standing.choice));
+      if (!own) continue;
+      this.#judge(standing, rows ?? own, own);
+      if (rows) continue;
+      rows = own;
+      this.#hangMs = loadMs + mostTimes * (clock.now() - start);
+    }
+    if (!rows || this.#untuned.state !== 'racing') {
+      const { name, state, why } = rows ? this.#untuned : this.#reference;
+      throw new NoReferenceError(`${name}: ${state}: ${why}`);
+    }
+    return rows;
+  }
+
+  async #race(): Promise<boolean> {
+    this.#phase = 'timing';
+    const { clock, seed = 1 } = this.#options;
+    const calls = new Map<Standing, number>();
+    const time = async (standing: Standing): Promise<number | undefined> => {
+      let count = calls.get(standing);
+      if (count === undefined) {
+        const first = await this.#attempt(standing, () => this.#bench.run(standing.choice, 1));
+        if (first === undefined) return undefined;
+        count = Math.min(mostCalls, Math.max(1, Math.ceil(batchMs / Math.max(first, 1e-3))));
+        calls.set(standing, count);
+      }
+      return this.#attempt(standing, () => this.#bench.run(standing.choice, count));
+    };
+    return race({
+      field: this.#compiled.filter((one) => one !== this.#untuned),
+      pace: this.#untuned,
+      time,
+      now: () => clock.now(),
+      deadline: this.#at(1),
+      isStopped: () => this.#isStopped,
+      random: randomOf(seed),
+      onTime: () => this.#tell(),
+    });
+  }
+
+  /** The best whose kernel gives the same bits once more. */
+  async #repeated(): Promise<Standing> {
+    for (;;) {
+      const best = this.#best;
+      const before = this.#seen.get(best);
+      if (best === this.#untuned || !before) return best;
+      const rows = await this.#attempt(best, () => this.#bench.rows(best.choice));
+      if (rows && isSame(before, rows)) return best;
+      if (rows) this.#fail(best, 'wrong', 'the same call gave other bits');
+    }
+  }
+
+  /** One piece of work on the device; undefined where it failed or hung, and the device is ready for others. */
+  async #attempt<Value>(
+    standing: Standing,
+    work: () => Promise<Value>,
+  ): Promise<Value | undefined> {
+    try {
+      return await within(work(), this.#hangMs, this.#options.clock);
+    } catch (error) {
+      // Ctrl-C ends the device as well: nobody is to blame.
+      if (this.#isStopped) return undefined;
+      this.#fail(standing, error instanceof HangError ? 'hangs' : 'fails', messageOf(error));
+      await this.#bench.reset();
+      return undefined;
+    }
+  }
+
+  #fail(standing: Standing, state: 'fails' | 'hangs' | 'wrong', why: string): void {
+    standing.end(state, why);
+    this.#options.onBad?.(standing);
+    this.#tell();
+  }
+}
+
+/** Bit for bit: NaN of an empty row is itself. */
+const isSame = (a: Rows, b: Rows): boolean =>
+  a.length === b.length && a.every((value, i) => Object.is(value, b[i]));
+
+const messageOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
+
+/** A short generator of numbers in 0 .. 1 (mulberry32): the order of a search can be had again. */
+function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let value = Math.imul(state ^ (state >>> 15), state | 1);
+    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
+    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

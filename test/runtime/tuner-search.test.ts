@@ -1,0 +1,199 @@
+// The search for the fastest choice, on a simulated device: it finds it under drift, blames who is to blame, and
+// ends in time.
+
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
+import { legalKnobs } from '../../codegen/attention/legal.ts';
+import { NoReferenceError, type SearchProgress, search } from '../../runtime/tuner/search.ts';
+import type { Standing } from '../../runtime/tuner/standing.ts';
+import { type Fault, SimulatedDevice, type SimulatedKernel } from './tuner-simulated.ts';
+
+const all = legalKnobs({
+  headDim: 128,
+  valueDim: 128,
+  arch: 'sm_90a',
+  blockSharedBytes: 232_448,
+});
+const faults: Fault[] = [
+  'refused',
+  'spills',
+  'throws',
+  'hangs',
+  'hangs later',
+  'wrong',
+  'unsteady',
+];
+
+/** Numbers in 0 .. 1. */
+function numbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 8) / 2 ** 24;
+  };
+}
+
+interface Made {
+  readonly choices: readonly Choice[];
+  readonly kernels: Map<string, SimulatedKernel>;
+  readonly device: SimulatedDevice;
+}
+
+interface Case {
+  readonly seed: number;
+  readonly count: number;
+  readonly phase: number;
+  readonly periodMs: number;
+  readonly faulty: number;
+}
+
+/** A field of kernels; the first is the untuned one, the second the reference: they are well. */
+function make({ seed, count, phase, periodMs, faulty }: Case): Made {
+  const random = numbers(seed);
+  const choices = all.slice(0, count);
+  const kernels = new Map(
+    choices.map((choice, i): [string, SimulatedKernel] => {
+      const ms = 3 * (1 + 0.6 * random() ** 1.5);
+      const isFaulty = i > 1 && random() < faulty;
+      const fault = faults[Math.floor(random() * faults.length)]!;
+      return [choiceName(choice), { ms, ...(isFaulty && { fault }) }];
+    }),
+  );
+  const drift = { share: 0.08, periodMs, phase };
+  const device = new SimulatedDevice({ kernels, drift, noise: 0.006, random });
+  return { choices, kernels, device };
+}
+
+const arbitraryCase = fc.record({
+  seed: fc.integer({ min: 1, max: 1e9 }),
+  count: fc.integer({ min: 2, max: 100 }),
+  phase: fc.double({ min: 0, max: 1, noNaN: true }),
+  periodMs: fc.double({ min: 300, max: 60_000, noNaN: true }),
+  faulty: fc.constantFrom(0, 0.1, 0.3),
+});
+
+function run({ choices, device }: Made, more: Partial<Parameters<typeof search>[0]> = {}) {
+  const [untuned, reference] = choices as [Choice, Choice];
+  const common = { bench: device, clock: device, choices, untuned, reference };
+  return search({ ...common, budgetMs: 30_000, loadMs: 300, ...more });
+}
+
+test('finds the best within 2 % while the clock drifts by 8 %, and never one that is at fault', () =>
+  fc.assert(
+    fc.asyncProperty(arbitraryCase, async (one) => {
+      const made = make(one);
+      const { best, isComplete } = await run(made);
+      const good = [...made.kernels.values()].filter(({ fault }) => fault === undefined);
+      const fastest = Math.min(...good.map(({ ms }) => ms));
+      const { ms, fault } = made.kernels.get(best.name)!;
+      expect(fault).toBeUndefined();
+      if (isComplete) expect(ms / fastest).toBeLessThan(1.02);
+      expect(made.device.now()).toBeLessThan(33_000);
+    }),
+    { numRuns: 150, seed: 5 },
+  ));
+
+test('says what became of every choice, and tells of the bad ones at once', () =>
+  fc.assert(
+    fc.asyncProperty(arbitraryCase, async (one) => {
+      const made = make({ ...one, faulty: 0.3 });
+      const bad: Standing[] = [];
+      const { standings, isComplete } = await run(made, {
+        onBad: (standing) => bad.push(standing),
+      });
+      const wanted = {
+        refused: ['refused'],
+        spills: ['refused'],
+        throws: ['fails'],
+        hangs: ['hangs'],
+        // It may be left behind before it does, and only a winner is asked twice.
+        'hangs later': ['hangs', 'slower'],
+        wrong: ['wrong'],
+        unsteady: ['wrong', 'slower', 'racing'],
+      } as const;
+      for (const { name, state } of standings) {
+        const { fault } = made.kernels.get(name)!;
+        if (state === 'waiting' && !isComplete) continue;
+        if (fault) expect(wanted[fault]).toContain(state);
+        else expect(['racing', 'slower']).toContain(state);
+      }
+      const states = ['fails', 'hangs', 'wrong'];
+      expect(bad.map(({ name }) => name).sort()).toEqual(
+        standings
+          .filter(({ state }) => states.includes(state))
+          .map(({ name }) => name)
+          .sort(),
+      );
+      const resets = bad.filter(({ state }) => state !== 'wrong').length;
+      expect(made.device.resets).toBe(resets);
+    }),
+    { numRuns: 60, seed: 6 },
+  ));
+
+test('the same seed gives the same search', async () => {
+  const one = { seed: 9, count: 60, phase: 0.3, periodMs: 4000, faulty: 0.1 };
+  const [a, b] = [await run(make(one)), await run(make(one))];
+  expect(a.standings.map(({ times }) => times)).toEqual(b.standings.map(({ times }) => times));
+});
+
+describe('a budget', () => {
+  test.each([50, 500, 2000, 5000])('of %d ms is kept, with the best so far', async (budgetMs) => {
+    const made = make({ seed: 3, count: 100, phase: 0, periodMs: 5000, faulty: 0 });
+    const { best, untuned } = await run(made, { budgetMs });
+    // What has begun is finished, and the two that have to be there are compiled and called.
+    expect(made.device.now()).toBeLessThan(budgetMs + 150);
+    const slower = made.kernels.get(best.name)!.ms / made.kernels.get(untuned.name)!.ms;
+    expect(slower).toBeLessThan(1.02);
+  });
+
+  test('that is short has what comes first', async () => {
+    const made = make({ seed: 3, count: 100, phase: 0, periodMs: 5000, faulty: 0 });
+    const { standings, isComplete } = await run(made, { budgetMs: 600 });
+    expect(isComplete).toBe(false);
+    const tried = standings.map(({ state }) => state !== 'waiting');
+    expect(tried.slice(0, 5)).toEqual([true, true, true, true, true]);
+    expect(made.device.compiled).toBeLessThan(40);
+  });
+});
+
+test('Ctrl-C leaves what was measured', async () => {
+  const made = make({ seed: 4, count: 60, phase: 0, periodMs: 5000, faulty: 0 });
+  const stopping = new AbortController();
+  let last: SearchProgress | undefined;
+  const onChange = (progress: SearchProgress) => {
+    last = progress;
+    if (progress.untuned.rounds > 30) stopping.abort();
+  };
+  const { best, isComplete } = await run(made, { onChange, signal: stopping.signal });
+  expect(isComplete).toBe(false);
+  expect(last!.best.name).toBe(best.name);
+  const { ms } = made.kernels.get(best.name)!;
+  const fastest = Math.min(...[...made.kernels.values()].map((kernel) => kernel.ms));
+  expect(ms / fastest).toBeLessThan(1.04);
+});
+
+test('the untuned choice stays where nothing is faster', async () => {
+  const made = make({ seed: 5, count: 20, phase: 0, periodMs: 5000, faulty: 0 });
+  made.kernels.set(choiceName(made.choices[0]!), { ms: 2 });
+  const { best, untuned } = await run(made);
+  expect(best).toBe(untuned);
+});
+
+test.each([
+  [0, 'wrong'],
+  [0, 'hangs'],
+  [0, 'refused'],
+] as const)('without choice %d, which is %s, nothing is compared', async (at, fault) => {
+  const made = make({ seed: 6, count: 10, phase: 0, periodMs: 5000, faulty: 0 });
+  made.kernels.set(choiceName(made.choices[at]!), { ms: 3, fault });
+  await expect(run(made)).rejects.toThrow(NoReferenceError);
+});
+
+test('a reference that cannot be run leaves the untuned choice to compare with', async () => {
+  const made = make({ seed: 7, count: 10, phase: 0, periodMs: 5000, faulty: 0 });
+  made.kernels.set(choiceName(made.choices[1]!), { ms: 3, fault: 'throws' });
+  const { standings, isComplete } = await run(made);
+  expect(isComplete).toBe(true);
+  expect(standings[1]!.state).toBe('fails');
+});

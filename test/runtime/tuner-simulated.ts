@@ -1,0 +1,125 @@
+// A simulated device for searches: kernels with known times under a clock of the chip that drifts, and some that
+// the compiler refuses, that throw, hang, or are wrong. Time passes only when the device works.
+
+import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
+import type { KernelFacts } from '../../runtime/cuda/machine.ts';
+import type { Bench, Clock, Rows } from '../../runtime/tuner/bench.ts';
+
+export type Fault =
+  | 'refused'
+  | 'spills'
+  | 'throws'
+  | 'hangs'
+  | 'hangs later'
+  | 'wrong'
+  | 'unsteady';
+
+export interface SimulatedKernel {
+  /** Of a call, at the full clock. */
+  readonly ms: number;
+  readonly fault?: Fault;
+}
+
+export interface SimulatedSettings {
+  /** Kernels by the names of their choices. */
+  readonly kernels: ReadonlyMap<string, SimulatedKernel>;
+  /** How far the clock goes down and up again, as a share; within how many milliseconds; and where it begins. */
+  readonly drift?: { readonly share: number; readonly periodMs: number; readonly phase: number };
+  /** Standard deviation of a measurement, as a share. */
+  readonly noise?: number;
+  readonly compileMs?: number;
+  readonly compilers?: number;
+  /** Numbers in 0 .. 1. */
+  random(): number;
+}
+
+const never = new Promise<never>(() => {});
+
+export class SimulatedDevice implements Bench, Clock {
+  readonly compilers: number;
+  readonly #settings: SimulatedSettings;
+  readonly #calls = new Map<string, number>();
+  #now = 0;
+  #isHanging = false;
+  resets = 0;
+  compiled = 0;
+
+  constructor(settings: SimulatedSettings) {
+    this.#settings = settings;
+    this.compilers = settings.compilers ?? 4;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  /** Nobody waits for what hangs: its time is over once everything else has had its turn. */
+  after(ms: number) {
+    let timer: NodeJS.Immediate | undefined;
+    const done = new Promise<void>((resolve) => {
+      timer = setImmediate(() => {
+        this.#now += ms;
+        resolve();
+      });
+    });
+    return { done, cancel: () => clearImmediate(timer) };
+  }
+
+  async compile(choice: Choice): Promise<KernelFacts> {
+    const { fault } = this.#kernel(choice);
+    this.compiled += 1;
+    this.#now += (this.#settings.compileMs ?? 50) / this.compilers;
+    if (fault === 'refused') throw new Error('the compiler refuses it');
+    return { registers: 168, spillBytes: fault === 'spills' ? 560 : 0, isSerialized: false };
+  }
+
+  async run(choice: Choice, calls: number): Promise<number> {
+    const kernel = await this.#call(choice, calls);
+    const { noise = 0, random } = this.#settings;
+    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    return (kernel.ms / this.#speed) * (1 + (noise * normal) / Math.sqrt(calls));
+  }
+
+  async rows(choice: Choice): Promise<Rows> {
+    const { fault } = await this.#call(choice, 1);
+    const rounding = fault === 'unsteady' ? this.#settings.random() * 1e-3 : 0;
+    return Float32Array.of(1 + rounding, 2, Number.NaN, fault === 'wrong' ? 4 : 3);
+  }
+
+  difference(reference: Rows, rows: Rows): string | undefined {
+    const far = rows.findIndex((value, i) => Math.abs(value - reference[i]!) > 1e-2);
+    return far < 0 ? undefined : `row ${far} is off`;
+  }
+
+  async reset(): Promise<void> {
+    this.resets += 1;
+    this.#isHanging = false;
+    this.#now += 500;
+  }
+
+  get #speed(): number {
+    const { share = 0, periodMs = 1, phase = 0 } = this.#settings.drift ?? {};
+    return 1 - (share / 2) * (1 + Math.sin(2 * Math.PI * (this.#now / periodMs + phase)));
+  }
+
+  #kernel(choice: Choice): SimulatedKernel {
+    const kernel = this.#settings.kernels.get(choiceName(choice));
+    if (!kernel) throw new Error(`there is no ${choiceName(choice)}`);
+    return kernel;
+  }
+
+  async #call(choice: Choice, calls: number): Promise<SimulatedKernel> {
+    const kernel = this.#kernel(choice);
+    const name = choiceName(choice);
+    const count = (this.#calls.get(name) ?? 0) + 1;
+    this.#calls.set(name, count);
+    if (this.#isHanging) throw new Error('the device was not reset');
+    if (kernel.fault === 'hangs' || (kernel.fault === 'hangs later' && count > 2)) {
+      this.#isHanging = true;
+      return never;
+    }
+    this.#now += (kernel.ms / this.#speed) * calls + 0.2;
+    if (kernel.fault === 'throws') throw new Error('an address that is nobody’s');
+    return kernel;
+  }
+}

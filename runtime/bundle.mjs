@@ -1,6 +1,6 @@
 // `npm run bundle [-- --out file.tar.gz] [--with-nvrtc folder]`: one archive for a GPU server without network
 // and without Node. It holds this Node, the compiled package with its native addon, what they need at run
-// time, the device tests and a bench; the server adds an NVIDIA driver and NVRTC (of its CUDA toolkit, of Python's
+// time, the device tests and benches; the server adds an NVIDIA driver and NVRTC (of its CUDA toolkit, of Python's
 // nvidia packages, or from a folder of this machine).
 
 import { spawnSync } from 'node:child_process';
@@ -72,7 +72,7 @@ function packageFolder(wanted, from) {
   }
 }
 
-/** The device tests and the bench of calls, one file for each program; they use the compiled package, not a copy of it. */
+/** The device tests and the benches, one file for each program; they use the compiled package, not a copy of it. */
 async function compileTests() {
   const parts = ['dsl', 'codegen', 'runtime', 'patterns', 'index.ts'];
   const toPackage = {
@@ -90,6 +90,9 @@ async function compileTests() {
       laws: join(root, 'test', 'device', 'run.ts'),
       core: join(root, 'test', 'device', 'core.ts'),
       calls: join(root, 'test', 'bench', 'calls.bench.ts'),
+      attention: join(root, 'test', 'bench', 'attention.bench.ts'),
+      compare: join(root, 'test', 'bench', 'compare.bench.ts'),
+      works: join(root, 'test', 'bench', 'works.bench.ts'),
     },
     outdir: join(staging, 'tests'),
     outExtension: { '.js': '.mjs' },
@@ -106,15 +109,29 @@ async function compileTests() {
   });
 }
 
+/** The rivals' half of the bench of attention, which is Python's, with the works that it times. */
+function addRivals() {
+  const tests = join(staging, 'tests');
+  copyFileSync(join(root, 'test', 'bench', 'attention', 'rivals.py'), join(tests, 'rivals.py'));
+  const program = join(tests, 'works.mjs');
+  run(process.execPath, [program, join(tests, 'works.json')]);
+  rmSync(program);
+}
+
 const launcher = `#!/bin/sh
 # warploom without an installation: './warploom --help' for its verbs, and
 #   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
 #   ./warploom test:core                   the CUDA core on the GPU
 #   ./warploom bench:calls cuda 1024       what a call costs the host; --profile says where
+#   ./warploom bench:attention --json ours.json [--only causal] [--quick]
+#   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
+#   ./warploom bench:compare ours.json rivals.json
 here=$(cd "$(dirname "$0")" && pwd)
 case "$1" in
   test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
   bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
+  bench:attention) shift; exec "$here/node" "$here/tests/attention.mjs" "$@" ;;
+  bench:compare) shift; exec "$here/node" "$here/tests/compare.mjs" "$@" ;;
   test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
   *) exec "$here/node" "$here/dist/cli.js" "$@" ;;
 esac
@@ -153,6 +170,7 @@ for (const [wanted, folder] of runtimePackages())
       !/\.(map|d\.ts|d\.cts|d\.mts|md)$/.test(file) && !file.endsWith(join('esbuild', 'bin')),
   });
 await compileTests();
+addRivals();
 const node = join(staging, 'node');
 copyFileSync(process.execPath, node);
 chmodSync(node, 0o755);

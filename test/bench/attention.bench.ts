@@ -1,23 +1,49 @@
-// Dense causal attention on the CPU device, 8 heads x 4096 x 64: npx tsx test/bench/attention.bench.ts
-// The bar is 4 s on 2 cores with the addon.
+// Attention in TFLOP/s: `npm run bench -- attention [--device cuda] [--only causal] [--quick] [--json ours.json]`.
+// In the bundle: `./warploom bench:attention`. Medians of rounds that alternate, by the device's events; the
+// clock is read on the device. `--tiny` runs every work at a size for the CPU, to see that it is right. The rivals'
+// half: attention/rivals.py.
 
-import { causal, compile, openDevice, tensor } from '../../index.ts';
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { openDevice } from '../../index.ts';
+import { ourReport, runOurs } from './attention/ours.ts';
+import { figureCells, figuresOf, type Result, reportText } from './attention/report.ts';
+import { tinyWorks } from './attention/tiny.ts';
+import { selectWorks, works } from './attention/works.ts';
 
-const device = await openDevice('cpu');
-const [heads, length, headDim] = [8, 4096, 64];
-for (const dtype of ['fp32', 'fp16'] as const) {
-  const make = (seed: number) => tensor.random([1, heads, length, headDim], { seed, dtype });
-  const inputs = { q: make(1), k: make(2), v: make(3) };
-  const attend = await compile(causal, { heads, headDim, dtype, device });
-  const times: number[] = [];
-  for (let i = 0; i < 4; i += 1) {
-    const start = performance.now();
-    await attend(inputs);
-    times.push(performance.now() - start);
-  }
-  console.log(
-    `${dtype} ${heads} x ${length} x ${headDim}, ${device.threads} threads, ${device.products}:`,
-    `${Math.min(...times).toFixed(0)} ms (first call ${times[0]!.toFixed(0)} ms)`,
-  );
-}
+const { values: options } = parseArgs({
+  options: {
+    device: { type: 'string', default: 'cuda' },
+    only: { type: 'string', multiple: true, default: [] },
+    quick: { type: 'boolean', default: false },
+    tiny: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '7' },
+    'round-ms': { type: 'string', default: '60' },
+    'no-check': { type: 'boolean', default: false },
+    json: { type: 'string' },
+  },
+});
+const chosen = selectWorks(options.tiny ? tinyWorks : works, options);
+if (chosen.length === 0)
+  throw new Error(`no such work; there are: ${works.map(({ name }) => name).join('; ')}`);
+const device = await openDevice(options.device);
+const results: Result[] = [];
+// What was found stays, whatever comes after it.
+const save = () => {
+  if (options.json !== undefined)
+    writeFileSync(options.json, `${JSON.stringify(ourReport(device, results), null, 1)}\n`);
+};
+await runOurs(device, chosen, {
+  rounds: Number(options.rounds),
+  roundMs: Number(options['round-ms']),
+  check: !options['no-check'],
+  onResult(result) {
+    results.push(result);
+    const figures = figureCells(figuresOf(result, ourReport(device, []).device));
+    console.error(result.work, result.failure ?? '', figures.join('  '));
+    save();
+  },
+});
+console.log(reportText(ourReport(device, results)));
 await device.dispose();
+if (results.some(({ failure }) => failure !== null)) process.exitCode = 1;

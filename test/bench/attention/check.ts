@@ -1,0 +1,122 @@
+// Whether a result is right: some rows of it against the author's own functions in float64, over the random
+// values that the inputs repeat. It reads those rows alone: whole results are gigabytes.
+
+import type { ChosenSetsData } from '../../../dsl/chosen.ts';
+import { bindParameters } from '../../../dsl/given.ts';
+import { kvHeadOf } from '../../../dsl/shape.ts';
+import type { AttendResult, Device, FloatType, Tensor } from '../../../index.ts';
+import type { BlockMemory } from '../../../runtime/cuda/block.ts';
+import { bytesPerElement, elementsOver } from '../../../runtime/dtype.ts';
+import { decode } from '../../../runtime/half.ts';
+import { arrowsOf } from '../../../runtime/reference/arrows.ts';
+import { dice } from './draws.ts';
+import type { Inputs } from './inputs.ts';
+import { numbersOf, shapeOf, subjects } from './subjects.ts';
+import type { Work } from './works.ts';
+
+/** How far a result is from what it should be, over the rows that were looked at. */
+export interface Errors {
+  /** Of the output: the norm of the difference over the norm of what is right. */
+  readonly out: number;
+  /** Of the natural-log LSE: the largest difference. */
+  readonly lse: number;
+}
+
+/** What rounding explains: weights and outputs are rounded once each, sums are of single precision. */
+const mostErrors: Readonly<Record<FloatType, Errors>> = {
+  fp32: { out: 1e-4, lse: 1e-3 },
+  fp16: { out: 2e-3, lse: 5e-3 },
+  bf16: { out: 1e-2, lse: 5e-3 },
+};
+
+/** NaN is no error that is small enough. */
+export const areSmall = ({ out, lse }: Errors, dtype: FloatType): boolean =>
+  out <= mostErrors[dtype].out && lse <= mostErrors[dtype].lse;
+
+const rowsChecked = 12;
+
+/** The first row, the last row, and others at random, each of a head at random. */
+function rowsOf({ heads, length }: Work): { head: number; row: number }[] {
+  const roll = dice(length);
+  return Array.from({ length: rowsChecked }, (_, i) => {
+    const row = i === 0 ? 0 : i === 1 ? length - 1 : roll(length);
+    return { head: roll(heads), row };
+  });
+}
+
+export async function errorsOf(
+  work: Work,
+  { out, lse }: AttendResult<unknown>,
+  sets: ChosenSetsData,
+  inputs: Inputs,
+  device: Device,
+): Promise<Errors> {
+  const { headDim: dim, kvHeads, length, dtype } = work;
+  const subject = subjects[work.subject];
+  const { definition } = subject.pattern(work);
+  const shape = shapeOf(work);
+  const { bound } = bindParameters(definition.name, definition.given, numbersOf(work), work.heads);
+  const given = { params: bound, captured: subject.captured?.(work) ?? {} };
+  const [q, k, v] = await Promise.all([
+    inputs.reader('q', [1, work.heads, length, dim], dtype),
+    inputs.reader('k', [1, kvHeads, length, dim], dtype),
+    inputs.reader('v', [1, kvHeads, length, dim], dtype),
+  ]);
+  const lses = await lse.read();
+  const [query, key, value] = [0, 1, 2].map(() => new Float32Array(dim)) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
+  let [off, norm, far] = [0, 0, 0];
+  for (const { head, row } of rowsOf(work)) {
+    const kvHead = kvHeadOf(shape, head);
+    const arrows = arrowsOf(definition, given, sets, shape, { batch: 0, head, kvHead });
+    q((head * length + row) * dim, query);
+    const keys: number[] = [];
+    const scores: number[] = [];
+    let most = -Infinity;
+    for (let at = 0; at < length; at += 1) {
+      if (!arrows.mask(row, at)) continue;
+      k((kvHead * length + at) * dim, key);
+      let product = 0;
+      for (let d = 0; d < dim; d += 1) product += query[d]! * key[d]!;
+      const score = arrows.score(row, at, product / Math.sqrt(dim));
+      keys.push(at);
+      scores.push(score);
+      most = Math.max(most, score);
+    }
+    const right = new Float64Array(dim);
+    let sum = 0;
+    for (const [i, at] of keys.entries()) {
+      const weight = Math.exp(scores[i]! - most);
+      sum += weight;
+      v((kvHead * length + at) * dim, value);
+      for (let d = 0; d < dim; d += 1) right[d]! += weight * value[d]!;
+    }
+    const ours = await elementsAt(device, out, (head * length + row) * dim, dim);
+    for (let d = 0; d < dim; d += 1) {
+      const wanted = right[d]! / sum;
+      off += (ours[d]! - wanted) ** 2;
+      norm += wanted ** 2;
+    }
+    // In this order NaN stays.
+    far = Math.max(Math.abs(lses[head * length + row]! - (most + Math.log(sum))), far);
+  }
+  return { out: Math.sqrt(off / norm), lse: far };
+}
+
+/** A few elements of a tensor, wherever it is. */
+async function elementsAt(
+  device: Device,
+  tensor: Tensor,
+  from: number,
+  count: number,
+): Promise<ArrayLike<number>> {
+  const { dtype, memory } = tensor;
+  if (device.kind === 'cpu') return decode(tensor.data.subarray(from, from + count), dtype);
+  const size = bytesPerElement[dtype];
+  const elements = elementsOver(dtype, new ArrayBuffer(count * size));
+  await device.machine.download((memory as BlockMemory).address + from * size, elements);
+  return decode(elements, dtype);
+}

@@ -3,14 +3,10 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { hopper } from '../../codegen/attention/hopper/index.ts';
-import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
-import { attentionKernel } from '../../codegen/attention/kernel.ts';
-import { tileCandidates } from '../../codegen/attention/tiles.ts';
+import { portable } from '../../codegen/attention/portable/index.ts';
 import { devicePrimitives, primitivesFor } from '../../codegen/device.ts';
-import { patterns } from '../../patterns/index.ts';
-import { specOf } from '../../runtime/cuda/kernels.ts';
 import { findNvrtc } from '../../runtime/cuda/nvrtc.ts';
-import { requestOf } from './golden.ts';
+import { firstHopperKernel, firstKernel } from './golden.ts';
 
 const files = readdirSync(new URL('../../codegen/device', import.meta.url)).map((file) =>
   file.replace('.cuh', ''),
@@ -56,14 +52,8 @@ it.each([
   ['causal', 'sm_90a'],
   ['nsa-selection', 'sm_90a'],
 ])('%s for %s is the same machine code as with all primitives', async (name, arch) => {
-  const spec = specOf(requestOf(patterns.get(name)!.definition, 128));
-  const isHopper = arch === 'sm_90a';
-  const { kernel } = isHopper
-    ? attentionKernel({ ...spec, knobs: hopperCandidates(128, 128)[0]! }, hopper)
-    : attentionKernel({ ...spec, knobs: tileCandidates(128, 128)[0]! });
-  const own = isHopper
-    ? ['shared', 'barrier', 'tensor-copy', 'warpgroup']
-    : ['shared', 'async-copy', 'matrix'];
+  const { primitives: own } = arch === 'sm_90a' ? hopper : portable;
+  const kernel = arch === 'sm_90a' ? firstHopperKernel(name) : firstKernel(name);
   const text = kernel.source.slice(kernel.source.indexOf('// ---- kernel ----'));
   const source = `${devicePrimitives(...whole, ...own)}\n\n${text}`;
   expect(source.length).toBeGreaterThan(kernel.source.length);

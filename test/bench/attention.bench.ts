@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openDevice } from '../../index.ts';
+import { besideLines } from './attention/compare.ts';
 import { ourReport, runOurs } from './attention/ours.ts';
 import { figureCells, figuresOf, type Result, reportText } from './attention/report.ts';
 import { tinyWorks } from './attention/tiny.ts';
@@ -44,6 +45,7 @@ await runOurs(device, chosen, {
     save();
   },
 });
-console.log(reportText(ourReport(device, results)));
-await device.dispose();
+const report = ourReport(device, results);
+console.log([reportText(report), ...besideLines(report)].join('\n'));
 if (results.some(({ failure }) => failure !== null)) process.exitCode = 1;
+await device.dispose();

@@ -7,7 +7,7 @@ import { openDevice } from '../../index.ts';
 import { compileKernel } from '../../runtime/cuda/compiler.ts';
 import { arrowsOf } from '../../runtime/reference/arrows.ts';
 import { clockKernel, megahertzOf } from './attention/clock.ts';
-import { compareText } from './attention/compare.ts';
+import { besideLines, compareText } from './attention/compare.ts';
 import { drawBlocks } from './attention/draws.ts';
 import { ourReport, runOurs } from './attention/ours.ts';
 import {
@@ -194,5 +194,17 @@ describe('reports', () => {
       alibi 16K    4.000    128.0     -        -      -             -              -       - (1.3)                      -
       alibi 16K, FlexAttention: no form"
     `);
+  });
+
+  it('hold works beside each other', () => {
+    const ours = report([
+      result('causal 16K', 'warploom', [4]),
+      result('alibi 16K', 'warploom', [4.2]),
+      result('soft-cap 16K', 'warploom', [5]),
+    ]);
+    expect(besideLines(ours)).toEqual([
+      'alibi 16K: 0.952 (0.926) of the rate of causal 16K',
+      'soft-cap 16K: 0.800 (0.87)! of the rate of causal 16K',
+    ]);
   });
 });

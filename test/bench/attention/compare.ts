@@ -61,8 +61,23 @@ export function compareText(
   );
 }
 
+/** Works of one report whose rates have to reach those of others in it. */
+export function besideLines({ device, results }: Report, list: readonly Work[] = works): string[] {
+  // Of one operation: rates are compared, whatever their pairs.
+  const timeOf = (name: string) => {
+    const found = results.find(({ work }) => work === name);
+    const figures = found && figuresOf(found, device);
+    return figures && 1 / figures.teraflops;
+  };
+  return list.flatMap(({ name, beside }) => {
+    const [own, other] = [timeOf(name), beside && timeOf(beside.work)];
+    if (own === undefined || other === undefined) return [];
+    return [`${name}: ${ratioText(own, other, beside!.bar)} of the rate of ${beside!.work}`];
+  });
+}
+
 function ratioText(ours?: number, theirs?: number, bar?: number): string {
-  const wanted = bar === undefined ? '' : ` (${bar})`;
+  const wanted = bar === undefined ? '' : ` (${Number(bar.toFixed(3))})`;
   if (ours === undefined || theirs === undefined) return `-${wanted}`;
   const ratio = theirs / ours;
   return `${ratio.toFixed(3)}${wanted}${bar !== undefined && ratio < bar ? '!' : ''}`;

@@ -51,12 +51,11 @@ export class Inputs {
     };
   }
 
-  /** Gives the memory of the device back. */
+  /** Gives the memory of the device back; a device that is lost has taken it along. */
   async release(): Promise<void> {
     const tensors = [...this.#tensors.values()];
     this.#tensors.clear();
-    for (const made of await Promise.allSettled(tensors))
-      if (made.status === 'fulfilled') made.value.dispose();
+    await Promise.allSettled(tensors.map(async (made) => (await made).dispose()));
   }
 
   #valuesOf(role: Role, shape: readonly number[], dtype: FloatType): Values {

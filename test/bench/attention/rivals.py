@@ -372,7 +372,7 @@ def report(results, device):
     return dict(device=facts, versions=versions, date=str(datetime.date.today()), results=results)
 
 
-def line(result, device):
+def line(result):
     head = f"{result['work']:32s} {result['contender']:17s}"
     if not result["ms"]:
         return f"{head} {result['failure']}"
@@ -410,7 +410,7 @@ def main():
             continue
         for result in run_work(work, args, device, clock):
             results.append(result)
-            print(line(result, device), flush=True)
+            print(line(result), flush=True)
         if args.json:
             with open(args.json, "w") as file:
                 json.dump(report(results, device), file, indent=1)

@@ -4,12 +4,16 @@
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { patterns } from '../../patterns/index.ts';
-import { firstKernel, howToUpdate, otherKernels } from './golden.ts';
+import { firstHopperKernel, firstKernel, howToUpdate, otherKernels } from './golden.ts';
 
 const all = [
   ...[...patterns.keys()].map((name) => ({
     label: `${name} attention`,
     kernel: firstKernel(name),
+  })),
+  ...[...patterns.keys()].map((name) => ({
+    label: `${name} attention, hopper`,
+    kernel: firstHopperKernel(name),
   })),
   ...otherKernels(),
 ];
@@ -34,15 +38,21 @@ it.each(['a-shape', 'vertical-slash'])(
   },
 );
 
+it('the dense causal kernel for Hopper reads as in test/golden', async () => {
+  const text = ownText(firstHopperKernel('causal').source);
+  await expect(text, howToUpdate).toMatchFileSnapshot('../golden/causal.hopper.attention.cu');
+});
+
 it('are the same whenever they are made', () => {
   for (const name of patterns.keys())
-    expect(firstKernel(name).source).toBe(firstKernel(name).source);
+    for (const first of [firstKernel, firstHopperKernel])
+      expect(first(name).source).toBe(first(name).source);
 });
 
 it.each([...patterns.keys()])(
   '%s: neither its name, nor a file, nor a line of its source',
   (name) => {
-    const text = ownText(firstKernel(name).source);
+    const text = ownText(firstKernel(name).source + firstHopperKernel(name).source);
     // `causal` is also a word of ours, for reasons in comments.
     if (name !== 'causal') expect(text).not.toContain(name);
     expect(text).not.toMatch(/\.[cm]?[jt]s\b|#line|=>/);

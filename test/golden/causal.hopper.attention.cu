@@ -1,0 +1,836 @@
+// ---- kernel ----
+
+constexpr int head_dim = 128, value_dim = 128;
+constexpr int q_tile = 128, k_tile = 128, stages = 2, q_buffers = 2;
+constexpr int groups = 2;  // warpgroups that compute, 64 rows each
+constexpr int row_blocks = 1;  // of 16 query rows, each warp
+constexpr int score_blocks = 16, value_blocks = 16;  // of 8 columns
+constexpr int head_steps = 8, key_steps = 8;  // of 16, along the sums
+// Bytes in shared memory, where tiles lie in slabs of 64 columns, 128 bytes a row, swizzled.
+constexpr int q_bytes = 16384, q_group_bytes = 16384, out_group_bytes = 16384;  // of a warpgroup
+constexpr int k_bytes = 32768, v_bytes = 32768;
+
+
+struct Arguments {
+  TensorMap q_map;  // boxes of 64 rows
+  TensorMap k_map;  // boxes of k_tile rows
+  TensorMap v_map;  // boxes of k_tile rows
+  TensorMap out_map;  // boxes of 64 rows
+  u16* out;  // [batch, heads, q_len, value_dim]
+  i64 out_batch;
+  i64 out_head;
+  i64 out_row;
+  float* lse;  // [batch, heads, q_len], natural
+  u64* error;  // the lowest (unit, row) that is not a number
+  i64 lse_head;  // rows of one head
+  float scale;  // 1 / sqrt(head_dim)
+  int tiles;  // of queries, per unit
+  int first_tile;  // query tiles count from the first position
+  int* counter;  // tiles drawn so far; 0 between launches
+  int units;
+  int section;  // units whose keys and values fit L2 together
+  int heads;
+  int kv_heads;
+  int q_len;
+  int k_len;
+  int head_count;  // heads of this launch
+  const int* head_list;  // which; null: all
+  const int* params;  // [heads or 1, parameters]
+  int params_stride;  // 0: the same for all heads
+};
+
+struct Unit {
+  int batch, head, kv_head;
+  int q_len, k_len;
+  int offset;  // position of row 0 among the keys
+};
+
+WARPLOOM_DEVICE Unit load_unit(const Arguments& p, int index) {
+  Unit u;
+  u.batch = index / p.head_count;
+  u.head = index % p.head_count;
+  if (p.head_list) u.head = p.head_list[u.head];
+  u.kv_head = u.head / (p.heads / p.kv_heads);
+  u.q_len = p.q_len;
+  u.k_len = p.k_len;
+  u.offset = u.k_len - u.q_len;
+  return u;
+}
+
+// What a step works on: keys, entries of the list of columns, or pools, from `at` on.
+enum Kind { TILE, COLUMNS, STAND_INS, NOTHING };
+struct Visit {
+  Kind kind;
+  int at;
+  bool full;  // every pair is allowed: no mask is evaluated
+};
+
+// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
+struct Walk {
+  int pass, next, base;
+  u32 may, full;
+};
+
+// May query q attend to key k in this pass?
+WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) {
+  return (k <= q);
+}
+
+// The same for all pairs of a box at once.
+WARPLOOM_DEVICE Truth judge_tiles(const Unit& u, Bounds q, Bounds k) {
+  return truth_le(k, q);
+}
+
+WARPLOOM_DEVICE int keys_tiles(const Unit& u, int q0, int q1, int k) {
+  i64 low = k, high = NO_MEMBER - 1;
+  high = min(high, q1 - (0ll));
+  if (low > high) return NO_MEMBER;
+  return (int)low;
+}
+
+WARPLOOM_DEVICE bool judge_group_tiles(const Unit& u, const Arguments& p, int index, int q0, int q1, Walk& walk) {
+  const int lane = threadIdx.x & 31;
+  if (walk.next >= u.k_len) return false;
+  const int first = keys_tiles(u, q0, q1, walk.next);
+  if (first >= u.k_len) return false;
+  walk.base = first - first % k_tile;
+  const int from = walk.base + lane * k_tile, to = min(from + k_tile, u.k_len) - 1;
+  const bool there = from < u.k_len;
+  const Truth truth = there ? judge_tiles(u, {q0, q1}, {from, to}) : truth_of(false);
+  const bool whole = from + k_tile <= u.k_len;
+  walk.may = __ballot_sync(FULL_WARP, truth.may);
+  walk.full = __ballot_sync(FULL_WARP, there && !truth.may_not && whole);
+  walk.next = walk.base + 32 * k_tile;
+  return true;
+}
+
+// The next step of the tile with queries [q0, q1]; NOTHING when there is none.
+WARPLOOM_DEVICE Visit advance(const Unit& u, const Arguments& p, int index, int q0, int q1, Walk& walk) {
+  while (walk.pass < 1) {
+    Kind kind = NOTHING;
+    int base = 0;
+    if (walk.pass == 0) {
+      while (walk.may == 0)
+        if (!judge_group_tiles(u, p, index, q0, q1, walk)) break;
+      kind = TILE;
+      base = walk.base;
+    }
+    if (walk.may != 0) {
+      const int tile = __ffs(walk.may) - 1;
+      walk.may &= walk.may - 1;
+      return {kind, base + tile * k_tile, (walk.full >> tile & 1u) != 0};
+    }
+    walk = {walk.pass + 1, 0, 0, 0, 0};
+  }
+  return {NOTHING, 0, true};
+}
+
+// ---- what the roles of a block share ----
+
+// One tile of queries of one unit, or what to do instead.
+enum Order { COMPUTE, FINISH, STOP };  // FINISH: end what you have, then ask again
+struct Task {
+  Unit unit;
+  int index;   // of the unit in this launch
+  int start;   // position of the tile's first row
+  int q0, q1;  // positions of its first and last query
+  Order order;
+  int number;  // of the tile among all of the launch
+  bool careful;  // a second attempt: weights relative to the highest score so far
+  bool failed;   // weights of a first attempt left the range of floats
+};
+
+// Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
+struct Piece {
+  int at, what;
+  int batch, kv_head;
+};
+#define PIECE_KIND 3
+#define PIECE_FULL 4   // every pair is allowed
+#define PIECE_LAST 8   // of its tile
+#define PIECE_NONE 16  // no more until others follow: only V of the step before
+#define PIECE_STOP 32  // no more at all
+
+constexpr int queue_length = 4, task_count = 8;
+
+// Slots are full when copies have landed, and empty when every warp that computes has let go of them.
+struct Control {
+  u64 k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
+  u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
+  u64 piece_full[queue_length], piece_empty[queue_length];
+  Piece queue[queue_length];  // from the walk to the copies
+  Piece held[stages];         // what each K slot holds
+  Task tasks[task_count];
+  volatile int finished[groups];  // tasks whose outputs a warpgroup has stored
+};
+
+struct Tiles {
+  u32 q, k, v, out;
+};
+
+// The last key that a query of [q0, q1] may attend to, or one after it.
+WARPLOOM_DEVICE int last_tiles(const Unit& u, int q0, int q1) { return clamp_int(min((i64)u.k_len - 1, (i64)(q1 - 0ll))); }
+
+// ---- the walker: one warp draws tasks and walks over their keys ----
+
+WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& tiles) {
+  const int lane = threadIdx.x & 31;
+  const int total = p.units * p.tiles;
+  int count = 0;           // tasks so far
+  int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
+  int again = -1;          // a tile that is to be done again
+  int place = 0;           // in the queue
+  u32 parity = 1;
+
+  auto push = [&](Piece piece) {
+    if (lane == 0) {
+      barrier_wait(c.piece_empty[place], parity);
+      c.queue[place] = piece;
+      barrier_arrive(c.piece_full[place]);
+    }
+    if (++place == queue_length) {
+      place = 0;
+      parity ^= 1;
+    }
+  };
+  // Waits until a task is done. The number of its tile if its weights left the range of floats, else -1.
+  auto settle = [&](int which) {
+    if (which < 0) return -1;
+    Task& task = c.tasks[which % task_count];
+    if (task.order != COMPUTE) return -1;
+    for (int group = 0; group < groups; ++group)
+      while (c.finished[group] <= which) {}
+    __threadfence_block();
+    const int number = *(volatile bool*)&task.failed ? task.number : -1;
+    __syncwarp();
+    if (lane == 0) task.order = STOP;  // it is settled
+    __syncwarp();
+    return number;
+  };
+  auto draw = [&]() {
+    if (lane == 0) drawn = atomicAdd(p.counter, 1);
+    drawn = __shfl_sync(FULL_WARP, drawn, 0);
+  };
+  // Writes the next task; false when there is none.
+  auto pick = [&]() -> bool {
+    int number = again >= 0 ? again : settle(count - task_count);
+    again = -1;
+    const bool careful = number >= 0;
+    if (!careful && drawn < total) draw();
+    if (!careful && drawn >= total) return false;
+    if (!careful) number = drawn;
+    // So many units at a time that their keys stay in L2; of those the last tiles first, the longest under a
+    // causal mask.
+    const int section = number / (p.section * p.tiles), in_section = number - section * p.section * p.tiles;
+    const int units = min(p.section, p.units - section * p.section);
+    const int tile = in_section / units, index = section * p.section + in_section % units;
+    if (lane == 0) {
+      Task& task = c.tasks[count % task_count];
+      const Unit u = load_unit(p, index);
+      const int start = (p.first_tile + p.tiles - 1 - tile) * q_tile;
+      task.unit = u;
+      task.index = index;
+      task.start = start;
+      task.q0 = max(start, u.offset);
+      task.q1 = min(start + q_tile, u.k_len) - 1;
+      task.order = COMPUTE;
+      task.number = number;
+      task.careful = careful;
+      task.failed = false;
+    }
+    __syncwarp();
+    return true;
+  };
+  // Each warpgroup gets the task, and its rows of Q, as soon as it has room for them.
+  auto publish = [&](Order order) {
+    if (lane == 0) {
+      Task& task = c.tasks[count % task_count];
+      if (order != COMPUTE) task.order = order;
+      const int buffer = count & 1;
+#pragma unroll
+      for (int group = 0; group < groups; ++group) {
+        u64& full = c.q_full[buffer][group];
+        barrier_wait(c.q_empty[buffer][group], (count >> 1 & 1) ^ 1);
+        if (order == COMPUTE) {
+          const u32 to = tiles.q + (buffer * groups + group) * q_group_bytes;
+          const int row = task.start - task.unit.offset + group * 64;
+          barrier_arrive_expect(full, q_bytes);
+          copy_box(to, p.q_map, full, 0, row, 0, task.unit.head, task.unit.batch, DROP_FROM_CACHE);
+        } else {
+          barrier_arrive(full);
+        }
+      }
+    }
+    ++count;
+  };
+  // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
+  auto walk_keys = [&]() {
+    const Task& task = c.tasks[count % task_count];
+    const Unit& u = task.unit;
+    Walk walk = {0, 0, 0, 0, 0};
+    // The last keys come first: under a causal mask each row has its own among them, and so a reference.
+    const int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
+    const Truth truth = judge_tiles(u, {task.q0, task.q1}, {last, min(last + k_tile, u.k_len) - 1});
+    auto following = [&]() {
+      const Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      const bool again = visit.kind == TILE && visit.at == last && truth.may;
+      return again ? advance(u, p, task.index, task.q0, task.q1, walk) : visit;
+    };
+    const bool full = !truth.may_not && last + k_tile <= u.k_len;
+    Visit visit = truth.may ? Visit{TILE, last, full} : following();
+    if (visit.kind == NOTHING) visit = {TILE, 0, false};
+    bool first = true;
+#pragma unroll 1
+    while (visit.kind != NOTHING) {
+      const Visit next = following();
+      const int flags = (visit.full ? PIECE_FULL : 0) | (next.kind == NOTHING ? PIECE_LAST : 0);
+      push({visit.at, (int)visit.kind | flags, u.batch, u.kv_head});
+      if (first) publish(COMPUTE);
+      first = false;
+      visit = next;
+    }
+  };
+
+#pragma unroll 1
+  for (;;) {
+    if (pick()) {
+      walk_keys();
+      continue;
+    }
+    // What is still at work may have to be done again, the oldest first.
+    push({0, PIECE_NONE, 0, 0});
+    publish(FINISH);
+#pragma unroll 1
+    for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
+    if (again < 0) break;
+  }
+  publish(STOP);
+  push({0, PIECE_STOP, 0, 0});
+  // The last block out leaves the counter as it found it.
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
+}
+
+// ---- the copier: one thread orders the copies of keys and values ----
+
+WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
+  int k_slot = 0, v_slot = 0, place = 0;
+  u32 k_parity = 1, v_parity = 1, parity = 0;
+  auto fill_k = [&](const Piece& piece) {
+    barrier_wait(c.k_empty[k_slot], k_parity);
+    c.held[k_slot] = piece;
+    barrier_arrive_expect(c.k_full[k_slot], k_bytes);
+    copy_box(tiles.k + k_slot * k_bytes, p.k_map, c.k_full[k_slot], 0, piece.at, 0, piece.kv_head, piece.batch, KEEP_IN_CACHE);
+    if (++k_slot == stages) {
+      k_slot = 0;
+      k_parity ^= 1;
+    }
+  };
+  auto fill_v = [&](const Piece& piece) {
+    barrier_wait(c.v_empty[v_slot], v_parity);
+    barrier_arrive_expect(c.v_full[v_slot], v_bytes);
+    copy_box(tiles.v + v_slot * v_bytes, p.v_map, c.v_full[v_slot], 0, piece.at, 0, piece.kv_head, piece.batch, KEEP_IN_CACHE);
+    if (++v_slot == stages) {
+      v_slot = 0;
+      v_parity ^= 1;
+    }
+  };
+  // K of a step is ordered before V of the step before: it is let go earlier.
+  Piece owed;
+  bool owes = false;
+#pragma unroll 1
+  for (;;) {
+    barrier_wait(c.piece_full[place], parity);
+    const Piece piece = c.queue[place];
+    barrier_arrive(c.piece_empty[place]);
+    if (++place == queue_length) {
+      place = 0;
+      parity ^= 1;
+    }
+    if (piece.what & PIECE_STOP) break;
+    const bool is_keys = !(piece.what & PIECE_NONE);
+    if (is_keys) fill_k(piece);
+    if (owes) fill_v(owed);
+    owed = piece;
+    owes = is_keys;
+  }
+}
+
+// ---- scores: keys, masks and score functions ----
+
+WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const Visit& visit, int column) {
+  if (visit.kind == TILE) return visit.at + column;
+  return u.k_len;
+}
+
+WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
+  if (visit.kind == TILE) return key < u.k_len & allowed_tiles(u, q, key);
+  return false;
+}
+
+typedef float Scores[row_blocks][score_blocks][4];
+
+// -inf where the mask is false.
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+#pragma unroll
+  for (int j = 0; j < score_blocks; ++j)
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int key = key_of(u, p, index, visit, column + j * 8 + e);
+#pragma unroll
+      for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          if (!allowed(u, visit, q + 16 * i + 8 * half, key)) s[i][j][half * 2 + e] = NEGATIVE_INFINITY;
+    }
+}
+
+
+typedef u32 Weights[row_blocks][key_steps][4];
+typedef float Output[row_blocks][value_blocks][4];
+typedef float RowValues[row_blocks][2];
+
+// ---- products: one step of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----
+
+// d = a b^T: both in shared memory, rows of 16 elements along the sum.
+WARPLOOM_DEVICE void multiply_shared(float (&d)[1][16][4], u64 a, u64 b, int add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
+      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), 
+        "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
+        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), 
+        "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
+        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), 
+        "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
+        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), 
+        "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
+        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), 
+        "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
+        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), 
+        "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
+        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), 
+        "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
+        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), 
+        "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
+      : "l"(a), "l"(b), "r"(add));
+}
+
+// d += a b: a in registers, b in shared memory with its rows along the sum.
+WARPLOOM_DEVICE void multiply_registers(float (&d)[1][16][4], const u32 (&a)[4], u64 b, int add) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}\n"
+      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), 
+        "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
+        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), 
+        "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
+        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), 
+        "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
+        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), 
+        "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
+        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), 
+        "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
+        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), 
+        "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
+        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), 
+        "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
+        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), 
+        "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
+
+// ---- softmax: a row lies in the four lanes of a quad ----
+
+WARPLOOM_DEVICE float quad_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 1));
+  return fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 2));
+}
+WARPLOOM_DEVICE float quad_sum(float x) {
+  x += __shfl_xor_sync(FULL_WARP, x, 1);
+  return x + __shfl_xor_sync(FULL_WARP, x, 2);
+}
+
+// Sums from which on a reference moves, and those that a speculation must stay between.
+#define LARGE_SUM 1.0995116e12f  // 2^40
+#define MOST_SUM 1.2379401e27f   // 2^90
+#define LEAST_SUM 8.6736174e-19f // 2^-60
+
+struct Softmax {
+  float reference[2];  // log2 of what the weights of a row are relative to
+  float sum[2][2];     // of weights in even and in odd columns
+  float factor[2];     // that the outputs so far are yet to be multiplied by
+
+  __device__ __forceinline__ void begin() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      reference[half] = NEGATIVE_INFINITY;
+      sum[half][0] = sum[half][1] = 0.f;
+    }
+  }
+
+  // Scores become weights 2^(scale * s - reference).
+  __device__ __forceinline__ void weigh_from(float scale, Scores& s, float first, float second) {
+#pragma unroll
+    for (int j = 0; j < score_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
+        sum[e >> 1][e & 1] += s[0][j][e];
+      }
+  }
+  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from(scale, s, reference[0], reference[1]); }
+
+  // The same after the references have followed the highest scores. One that lifts weights to at most 2^8 is
+  // not followed (FlashAttention-4). Did any of the warp's move?
+  __device__ __forceinline__ bool absorb(float scale, Scores& s) {
+    float from[2];
+    bool moved = false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float high = fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]);
+#pragma unroll
+      for (int j = 1; j < score_blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
+      high = quad_max(high) * scale;
+      const float before = reference[half];
+      const bool move = high > before && !(high - before <= 8.f);
+      const float now = move ? high : before;
+      from[half] = now == NEGATIVE_INFINITY ? 0.f : now;  // a row that has seen nothing: 2^(-inf - 0) = 0
+      factor[half] = move ? exp2_fast(before - from[half]) : 1.f;
+      reference[half] = now;
+      sum[half][0] *= factor[half];
+      sum[half][1] *= factor[half];
+      moved = moved || move;
+    }
+    weigh_from(scale, s, from[0], from[1]);
+    return __any_sync(FULL_WARP, moved);
+  }
+
+  // Before the first step that does not look for the highest score: a row without one yet is relative to 0.
+  __device__ __forceinline__ void keep() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      if (reference[half] == NEGATIVE_INFINITY) reference[half] = 0.f;
+  }
+
+  // Moves the references of rows whose sums have grown large, by powers of two; did any of the warp's move?
+  __device__ __forceinline__ bool follow() {
+    const float large[2] = {fmaxf(sum[0][0], sum[0][1]), fmaxf(sum[1][0], sum[1][1])};
+    if (!__any_sync(FULL_WARP, fmaxf(large[0], large[1]) > LARGE_SUM)) return false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float most = quad_max(large[half]);
+      if (!(most < MOST_SUM)) sum[half][0] = POSITIVE_INFINITY;  // it stays so, and the task is done again
+      const int exponent = min(max((__float_as_int(most) >> 23) - 127, 0), 126);
+      factor[half] = __int_as_float((127 - exponent) << 23);
+      reference[half] += (float)exponent;
+      sum[half][0] *= factor[half];
+      sum[half][1] *= factor[half];
+    }
+    return true;
+  }
+
+  __device__ __forceinline__ void rescale(Output& out) {
+#pragma unroll
+    for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[0][j][e] *= factor[e >> 1];
+  }
+};
+
+// Scores become the first operand of P V: the accumulators of a row as they lie.
+WARPLOOM_DEVICE void pack(const Scores& s, Weights& weights) {
+#pragma unroll
+  for (int j = 0; j < score_blocks; ++j) {
+    weights[0][j >> 1][(j & 1) * 2] = pack_bf16(s[0][j][0], s[0][j][1]);
+    weights[0][j >> 1][(j & 1) * 2 + 1] = pack_bf16(s[0][j][2], s[0][j][3]);
+  }
+}
+
+// ---- the consumers: 64 rows of queries for each warpgroup ----
+
+WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles, int group) {
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
+  // This lane's rows are `row` and `row + 8`; its columns are `column` and the next of every eight.
+  const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
+  const bool elected = (threadIdx.x & 127) == 0;
+  const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
+  const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
+  const u64 v_first = matrix_descriptor(tiles.v, k_tile * 128, 1024);
+  const float scale = p.scale * 1.4426950408889634f;
+  u64 q_matrix = q_first;
+  int k_slot = 0, v_slot = 0;
+  u32 k_parity = 0, v_parity = 0;
+  int received = 0;  // tasks so far
+  Scores s;
+  Weights weights;
+  Output out;
+  Softmax softmax;
+  Task* task = nullptr;
+  int at = 0, what = 0;  // of the step: what its K slot holds
+
+  auto multiply_q_k = [&]() {
+    pin(s);
+    products_begin();
+    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
+#pragma unroll
+    for (int step = 0; step < head_steps; ++step)
+      multiply_shared(s, q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4),
+                      k_matrix + (((step >> 2) * 16384 + (step & 3) * 32) >> 4), step != 0);
+    products_commit();
+  };
+  auto multiply_p_v = [&]() {
+    barrier_wait(c.v_full[v_slot], v_parity);
+    pin(out);
+    pin(weights);
+    products_begin();
+    const u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
+#pragma unroll
+    for (int step = 0; step < key_steps; ++step) multiply_registers(out, weights[0][step], v_matrix + step * 128, 1);
+    products_commit();
+  };
+  auto release_k = [&]() {
+    if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
+    if (++k_slot == stages) {
+      k_slot = 0;
+      k_parity ^= 1;
+    }
+  };
+  auto release_v = [&]() {
+    if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
+    if (++v_slot == stages) {
+      v_slot = 0;
+      v_parity ^= 1;
+    }
+  };
+  auto scores_done = [&]() { pin(s); };
+  auto outputs_done = [&]() {
+    pin(out);
+    pin(weights);
+    release_v();
+  };
+  // Every lane of a warp must know that the others read the same.
+  auto wait_for_k = [&]() {
+    barrier_wait(c.k_full[k_slot], k_parity);
+    at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0);
+    what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
+  };
+  auto buffer_of = [&](int number) { return number & 1; };
+  auto release_q = [&](int number) {
+    __syncwarp();
+    if (lane == 0) barrier_arrive(c.q_empty[buffer_of(number)][group]);
+  };
+  // Waits for the next task: what it orders.
+  auto next_task = [&]() -> Order {
+    barrier_wait(c.q_full[buffer_of(received)][group], received >> 1 & 1);
+    const Order order = (Order)__shfl_sync(FULL_WARP, (int)c.tasks[received % task_count].order, 0);
+    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
+    ++received;
+    if (order == FINISH) release_q(received - 1);
+    return order;
+  };
+  // The author's score and mask on the products of a step.
+  auto score_and_mask = [&]() {
+    const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};
+    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + row, column, s);
+  };
+  // One step: this tile's Q K^T and the last one's P V are under way together.
+  auto step = [&](bool careful) {
+    bool rescale = false;
+    wait_for_k();
+    multiply_q_k();
+    multiply_p_v();
+    if (!careful) rescale = softmax.follow();
+    products_wait<1>();
+    scores_done();
+    release_k();
+    score_and_mask();
+    if (careful)
+      rescale = softmax.absorb(scale, s);
+    else
+      softmax.weigh(scale, s);
+    products_wait<0>();
+    outputs_done();
+    pack(s, weights);
+    if (rescale) softmax.rescale(out);
+  };
+  // Sums become outputs, and leave through shared memory.
+  auto finish = [&](Task& done, int number, bool alone) {
+    const Unit& u = done.unit;
+    const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
+    float inverse[2];
+    bool failed = false;
+    const bool speculated = !alone && !done.careful;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int output_row = done.start + row + 8 * half - u.offset;
+      const bool inside = output_row >= 0 && output_row < u.q_len;
+      inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
+      float check[2] = {0.f, 0.f};  // NaN if an output is not finite
+#pragma unroll
+      for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) check[e] = fmaf(out[0][j][2 * half + e], 0.f, check[e]);
+      bool good = total[half] < POSITIVE_INFINITY && check[0] + check[1] == 0.f;
+      if (speculated) {
+        failed = failed || (inside && !(good && total[half] < MOST_SUM && total[half] > LEAST_SUM));
+        good = true;
+      }
+      if (!good) {
+        good = total[half] < POSITIVE_INFINITY;
+#pragma unroll
+        for (int j = 0; j < value_blocks; ++j) {
+          const float a = out[0][j][2 * half] * inverse[half], b = out[0][j][2 * half + 1] * inverse[half];
+          good = good && a == a && b == b;
+        }
+      }
+      if (!inside) continue;
+      if (column == 0)
+        p.lse[((i64)u.batch * p.heads + u.head) * p.lse_head + output_row] =
+            total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * 0.6931471805599453f : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
+      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + u.head) << 32 | (u32)output_row);
+    }
+    if (__any_sync(FULL_WARP, failed) && lane == 0) done.failed = true;
+    const u32 staged = tiles.out + group * out_group_bytes;
+    if (elected) {
+      store_wait_read();  // what was staged before has left
+      if (done.careful) store_wait();  // the first attempt must not be stored after this one
+    }
+    threads_wait(4 + group, 128);
+    const int matrix = lane >> 3, matrix_row = warp * 16 + (matrix & 1) * 8 + (lane & 7);
+#pragma unroll
+    for (int j = 0; j < value_blocks; j += 2) {
+      const int chunk = (j & 7) + (matrix >> 1);
+      store_matrices(staged + matrix_row * 128 + (j >> 3) * 8192 + ((chunk ^ (matrix_row & 7)) << 4),
+                     pack_bf16(out[0][j][0] * inverse[0], out[0][j][1] * inverse[0]),
+                     pack_bf16(out[0][j][2] * inverse[1], out[0][j][3] * inverse[1]),
+                     pack_bf16(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
+                     pack_bf16(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
+    }
+    shared_written();
+    threads_wait(4 + group, 128);
+    const int first = done.start + group * 64 - u.offset;
+    if (first < 0) {
+      // A box must not begin before its tensor.
+      u16* to = p.out + (i64)u.batch * p.out_batch + (i64)u.head * p.out_head;
+#pragma unroll 1
+      for (int at = threadIdx.x & 127; at < 64 * (value_dim / 8); at += 128) {
+        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8), output_row = first + r;
+        if (output_row >= 0 && output_row < u.q_len)
+          *(uint4*)(to + (i64)output_row * p.out_row + chunk * 8) =
+              shared_load(staged + r * 128 + (chunk >> 3) * 8192 + (((chunk & 7) ^ (r & 7)) << 4));
+      }
+    }
+    if (elected) {
+      if (first >= 0 && first < u.q_len) {
+        store_box(p.out_map, staged, 0, first, 0, u.head, u.batch);
+      }
+      store_commit();
+      __threadfence_block();
+      c.finished[group] = number + 1;
+    }
+    __syncwarp();
+  };
+
+  Order order = next_task();
+  bool begun = false;  // the first product of the task is done
+#pragma unroll 1
+  while (order == COMPUTE) {
+    if (!begun) {
+      wait_for_k();
+      multiply_q_k();
+      products_wait<0>();
+      scores_done();
+      release_k();
+    }
+    task = &c.tasks[(received - 1) % task_count];
+    const int number = received - 1;
+    softmax.begin();
+#pragma unroll
+    for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
+    score_and_mask();
+    softmax.absorb(scale, s);
+    pack(s, weights);
+    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+    if (__shfl_sync(FULL_WARP, (int)task->careful, 0)) {
+#pragma unroll 1
+      while (!(what & PIECE_LAST)) step(true);
+    } else {
+      softmax.keep();
+#pragma unroll 1
+      while (!(what & PIECE_LAST)) step(false);
+    }
+    release_q(number);
+    begun = false;
+    order = next_task();
+    if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
+      wait_for_k();
+      multiply_q_k();
+      multiply_p_v();
+      products_wait<1>();
+      scores_done();
+      release_k();
+      begun = true;
+    } else {
+      multiply_p_v();
+    }
+    products_wait<0>();
+    outputs_done();
+    finish(*task, number, alone);
+    if (order == FINISH) order = next_task();
+  }
+  if (elected) store_wait_read();
+}
+
+// ---- the kernel: one block for each multiprocessor, whose warps have their roles ----
+
+extern "C" __global__ void __launch_bounds__(384, 1)
+attention(const __grid_constant__ Arguments p) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ Control control;
+  const u32 first = shared_address(shared) + 1023u & ~1023u;
+  const Tiles tiles = {first, first + 65536, first + 131072, first + 196608};
+  if (threadIdx.x == 0) {
+    tensor_map_prefetch(p.q_map);
+    tensor_map_prefetch(p.k_map);
+    tensor_map_prefetch(p.v_map);
+    for (int i = 0; i < stages; ++i) {
+      barrier_init(control.k_full[i], 1);
+      barrier_init(control.v_full[i], 1);
+      barrier_init(control.k_empty[i], 4 * groups);
+      barrier_init(control.v_empty[i], 4 * groups);
+    }
+    for (int i = 0; i < q_buffers; ++i)
+      for (int group = 0; group < groups; ++group) {
+        barrier_init(control.q_full[i][group], 1);
+        barrier_init(control.q_empty[i][group], 4);
+      }
+    for (int i = 0; i < queue_length; ++i) {
+      barrier_init(control.piece_full[i], 1);
+      barrier_init(control.piece_empty[i], 1);
+    }
+    for (int group = 0; group < groups; ++group) control.finished[group] = 0;
+    barrier_init_done();
+  }
+  __syncthreads();
+  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
+  if (group == groups) {
+    registers_give<104>();
+    if (warp == 4 * groups) walk_tasks(p, control, tiles);
+    if (threadIdx.x == 128 * groups + 32) order_copies(p, control, tiles);
+  } else {
+    registers_take<200>();
+    consume(p, control, tiles, group);
+  }
+}

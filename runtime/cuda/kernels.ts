@@ -12,7 +12,7 @@ import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { isFixed } from '../../dsl/given.ts';
 import type { BackendShape } from '../backend.ts';
 import { kernelId, textId } from '../tuner/key.ts';
-import { isTunedOff, type TunedStore, tunedStore } from '../tuner/store.ts';
+import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { defaultChoices, fits, listsOf, statesTile } from './candidates.ts';
 import type { Machine } from './machine.ts';
 
@@ -95,63 +95,78 @@ function made(
 }
 
 /** The winner of a tuning for calls like this on this chip, where its author leaves the choice. */
-function tunedKernel(
-  request: KernelRequest,
-  spec: Omit<AttentionSpec, 'knobs'>,
-  machine: Machine,
-  store: TunedStore,
-): ChosenKernel | undefined {
+function tunedKernel(request: KernelRequest, machine: Machine): ChosenKernel | undefined {
   const { definition, lengths } = request;
-  if (!machine.chip || !lengths || statesTile(definition)) return undefined;
+  const { chip } = machine;
+  if (!chip || !lengths || statesTile(definition)) return undefined;
+  const spec = specOf(request);
+  const store = tunedStore();
   const kernel = kernelId(spec, listsOf(definition));
-  const best = store.best({ ...machine.chip, kernel, length: lengthClass(lengths) });
+  const best = store.best({ ...chip, kernel, length: lengthClass(lengths) });
   if (!best || !fits(request, machine, best.choice)) return undefined;
-  return made(spec, best.choice, true);
+  const tuned = made(spec, best.choice, true);
+  return tuned && !store.isBad(textId(tuned.kernel), chip) ? tuned : undefined;
 }
 
 /** Cores from which on all candidates are compiled at once: the first is mostly taken, and others are spare. */
 const manyCores = 8;
 
-/**
- * The kernel that was measured to be the fastest; else the first candidate that the compiler has registers enough
- * for, and where none is, the last as it is. A kernel that a tuning found to fail, hang or be wrong is not taken
- * while there is another.
- */
-export async function chooseKernel(
-  request: KernelRequest,
+/** Those that no tuning on this chip found to fail, hang or be wrong; all of them, where that leaves none. */
+function goodOf(all: readonly ChosenKernel[], { chip }: Machine): readonly ChosenKernel[] {
+  if (!chip || isTunedOff()) return all;
+  const store = tunedStore();
+  const good = all.filter(({ kernel }) => !store.isBad(textId(kernel), chip));
+  return good.length > 0 ? good : all;
+}
+
+/** The first that the compiler has registers enough for; where none is, the last as it is. */
+async function firstFitting(
+  candidates: readonly ChosenKernel[],
   machine: Machine,
 ): Promise<ChosenKernel> {
-  const spec = specOf(request);
-  const { choice } = request;
-  if (choice) {
-    const kernel = made(spec, choice);
-    invariant(kernel, 'a kernel was asked for that cannot be');
-    return kernel;
-  }
-  const store = isTunedOff() ? undefined : tunedStore();
-  const tuned = store && tunedKernel(request, spec, machine, store);
-  const all = [
-    ...(tuned ? [tuned] : []),
-    ...defaultChoices(request, machine).map((one) => made(spec, one)),
-  ].filter((kernel) => kernel !== undefined);
-  const isGood = ({ kernel }: ChosenKernel): boolean =>
-    !machine.chip || !store?.isBad(textId(kernel), machine.chip);
-  const good = all.filter(isGood);
-  const candidates = good.length > 0 ? good : all;
   if (availableParallelism() >= manyCores)
     for (const { kernel } of candidates.slice(0, 3)) machine.facts(kernel).catch(() => {});
   for (const attention of candidates) {
-    if (attention.isTuned) {
-      // It was measured, spills and all. Another compiler may refuse it: then there are still the defaults.
-      const isMade = await machine.facts(attention.kernel).then(
-        () => true,
-        () => false,
-      );
-      if (isMade) return attention;
-      continue;
-    }
     const { spillBytes, isSerialized } = await machine.facts(attention.kernel);
     if (spillBytes === 0 && !isSerialized) return attention;
   }
   return candidates.at(-1)!;
 }
+
+const madeOf = (choices: readonly Choice[], spec: Omit<AttentionSpec, 'knobs'>): ChosenKernel[] =>
+  choices.map((choice) => made(spec, choice)).filter((kernel) => kernel !== undefined);
+
+/** The kernel that a call has where nothing was measured. */
+export function untunedKernel(request: KernelRequest, machine: Machine): Promise<ChosenKernel> {
+  const all = madeOf(defaultChoices(request, machine), specOf(request));
+  return firstFitting(goodOf(all, machine), machine);
+}
+
+/** The kernel whose results others are held against: portable, as it runs on every chip and in the emulator. */
+export function referenceKernel(request: KernelRequest, machine: Machine): Promise<ChosenKernel> {
+  const choices = defaultChoices(request, machine).filter(({ backend }) => backend === 'portable');
+  return firstFitting(madeOf(choices, specOf(request)), machine);
+}
+
+/**
+ * The kernel that was measured to be the fastest, else the untuned one. One that a tuning found to fail, hang or be
+ * wrong is not taken while there is another.
+ */
+export async function chooseKernel(
+  request: KernelRequest,
+  machine: Machine,
+): Promise<ChosenKernel> {
+  const { choice } = request;
+  if (choice) {
+    const kernel = made(specOf(request), choice);
+    invariant(kernel, 'a kernel was asked for that cannot be');
+    return kernel;
+  }
+  const tuned = isTunedOff() ? undefined : tunedKernel(request, machine);
+  // It was measured, spills and all. Another compiler may refuse it: then there are still the defaults.
+  const isMade = tuned && (await machine.facts(tuned.kernel).then(returnTrue, returnFalse));
+  return tuned && isMade ? tuned : untunedKernel(request, machine);
+}
+
+const returnTrue = (): boolean => true;
+const returnFalse = (): boolean => false;

@@ -161,11 +161,20 @@ class Search {
   async #checkAll(): Promise<boolean> {
     this.#phase = 'checking';
     const right = await this.#firstRows();
-    for (const standing of this.#compiled) {
-      if (this.#isPast(checkShare)) break;
-      if (standing.state !== 'waiting') continue;
+    const queue = this.#compiled.filter(({ state }) => state === 'waiting');
+    /** Tiles of which one hung or failed: to find that out again costs a new process, so they come last. */
+    const suspects = new Set<string>();
+    const postponed: Standing[] = [];
+    while (!this.#isPast(checkShare)) {
+      const standing = queue.shift() ?? postponed.shift();
+      if (!standing) break;
+      if (suspects.has(tileOf(standing)) && queue.length > 0) {
+        postponed.push(standing);
+        continue;
+      }
       const rows = await this.#attempt(standing, () => this.#bench.rows(standing.choice));
       if (rows) this.#judge(standing, right, rows);
+      if (standing.state === 'hangs' || standing.state === 'fails') suspects.add(tileOf(standing));
       this.#tell();
     }
     return this.#untuned.state === 'racing';
@@ -189,7 +198,7 @@ class Search {
       const own = await this.#attempt(standing, () => this.#bench.rows(standing.choice));
       if (!own) continue;
       this.#judge(standing, rows ?? own, own);
-      if (rows) continue;
+      if (rows || standing.state !== 'racing') continue;
       rows = own;
       this.#hangMs = loadMs + mostTimes * (clock.now() - start);
     }
@@ -260,6 +269,9 @@ class Search {
     this.#tell();
   }
 }
+
+const tileOf = ({ choice: { backend, knobs } }: Standing): string =>
+  `${backend} ${knobs.qTile}x${knobs.kTile}`;
 
 /** Bit for bit: NaN of an empty row is itself. */
 const isSame = (a: Rows, b: Rows): boolean =>

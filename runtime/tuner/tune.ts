@@ -1,0 +1,250 @@
+// tune(): the fastest way to make the kernel of a pattern for calls of a class of lengths on the device at hand. What
+// it finds is written down, and everybody's calls use it from then on.
+
+import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choice.ts';
+import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
+import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { parametersOf } from '../../dsl/given.ts';
+import type { AnyPattern } from '../../dsl/pattern.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
+import { legalChoices, statesTile } from '../cuda/candidates.ts';
+import { type KernelRequest, referenceKernel, specOf, untunedKernel } from '../cuda/kernels.ts';
+import type { ChipName } from '../cuda/machine.ts';
+import type { FloatType } from '../dtype.ts';
+import { type AttentionInputs, graphsPerHead } from '../inputs.ts';
+import { type CallSizes, checkCall } from '../plans.ts';
+import { type Clock, realClock } from './bench.ts';
+import { Compilers } from './compilers.ts';
+import { DeviceBench } from './device-bench.ts';
+import { Keeper } from './keeper.ts';
+import { textId } from './key.ts';
+import type { Start } from './process.ts';
+import { quickInputs } from './quick.ts';
+import { NoReferenceError, type SearchProgress, type SearchResult, search } from './search.ts';
+import type { Standing } from './standing.ts';
+
+export interface TuneOptions {
+  /** Tensors in host memory, or sizes alone: q, k and v are then random. Captured tensors are needed in both cases. */
+  readonly inputs: AttentionInputs | CallSizes;
+  readonly params?: Readonly<Record<string, number | readonly number[]>>;
+  /** Default: what WARPLOOM_DEVICE names, else the first GPU. */
+  readonly device?: string | undefined;
+  /** Of the search; bringing tensors over comes before. Default: 30 s. */
+  readonly budgetMs?: number;
+  /** Ends the search; what was measured is kept. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: SearchProgress) => void) | undefined;
+  /** @internal */
+  readonly start?: Start;
+  /** @internal */
+  readonly clock?: Clock;
+}
+
+/** What became of one way to make the kernel. */
+export interface TunedCandidate {
+  /** `hopper 128x128, 2 stages, 2 Q buffers, speculative` */
+  readonly name: string;
+  readonly choice: Choice;
+  readonly state: Standing['state'];
+  /** Why, where it was refused, failed, hung or was wrong. */
+  readonly why?: string;
+  /** Medians: milliseconds of a call, and relative to the untuned choice at the same time. */
+  readonly ms?: number;
+  readonly ratio?: number;
+  readonly rounds: number;
+}
+
+export interface TuneResult {
+  readonly pattern: string;
+  readonly shape: LaunchShape;
+  readonly dtype: FloatType;
+  /** The class of lengths that it holds for. */
+  readonly length: string;
+  readonly device: string;
+  /** Undefined where times mean nothing: an emulated device. */
+  readonly chip: ChipName | undefined;
+  readonly best: TunedCandidate;
+  readonly untuned: TunedCandidate;
+  /** The fastest first. */
+  readonly candidates: readonly TunedCandidate[];
+  /** False where the budget or the signal came before the best was known. */
+  readonly isComplete: boolean;
+  /** The file that the winner was written to. */
+  readonly file: string | undefined;
+}
+
+/**
+ * Finds the fastest kernel for a call of a pattern and writes it down for all calls of its class of lengths. The
+ * device is held by another process, which is ended when a kernel hangs. throws: DeviceError R002 and R013, and what
+ * a call throws.
+ */
+export async function tune(pattern: AnyPattern, options: TuneOptions): Promise<TuneResult> {
+  const compilers = new Compilers(options.start);
+  try {
+    return await tuneWith(pattern, options, compilers);
+  } finally {
+    compilers.kill();
+  }
+}
+
+async function tuneWith(
+  pattern: AnyPattern,
+  options: TuneOptions,
+  compilers: Compilers,
+): Promise<TuneResult> {
+  const { params = {}, budgetMs = 30_000, signal, clock = realClock, start } = options;
+  const device = options.device ?? process.env.WARPLOOM_DEVICE ?? 'cuda';
+  const call = checkCall(pattern, options.inputs, params);
+  const { shape, dtype } = call;
+  const { definition } = pattern;
+  checkTunable(definition.name, device, statesTile(definition));
+  const given = call.inputs.given[0]!;
+  const request: KernelRequest = {
+    definition,
+    numbers: parametersOf(given.params, 0),
+    graph: graphsPerHead(definition, given.params, shape)[0] ?? {},
+    shape: { ...shape, dtype },
+    segments: call.inputs.segments !== undefined,
+    empty: shape.kLen === 0,
+    lengths: shape,
+  };
+  const spec = specOf(request);
+  const inputs = tensorsOf(options.inputs, shape, dtype);
+  const bench = await DeviceBench.open({
+    ...{ pattern, inputs, params, shape, dtype, device, compilers, start },
+  });
+  const keeper = new Keeper(request, spec, shape, bench.machine.chip);
+  const stop = (): void => {
+    // The process may end with this turn.
+    keeper.keepLatest();
+    bench.kill();
+    compilers.kill();
+  };
+  signal?.addEventListener('abort', stop);
+  let end: number | undefined;
+  try {
+    for (;;) {
+      const untuned = (await untunedKernel(request, bench.machine)).choice;
+      bench.prepare(spec, untuned);
+      await bench.begin();
+      end ??= clock.now() + budgetMs;
+      const reference = (await referenceKernel(request, bench.machine)).choice;
+      const choices = choicesOf(request, spec, bench, keeper, [untuned, reference]);
+      try {
+        const onChange = (progress: SearchProgress): void => {
+          keeper.latest = progress;
+          options.onProgress?.(progress);
+        };
+        const budget = { budgetMs: end - clock.now(), signal };
+        const common = { bench, clock, choices, untuned, reference, ...budget };
+        const found = await search({ ...common, onChange, onBad: (one) => keeper.keepBad(one) });
+        const isKept = keeper.keep(found);
+        return resultOf({ pattern, shape, dtype, device }, keeper, found, isKept);
+      } catch (error) {
+        // What the table says cannot be run here. It is written down: another comes first now.
+        if (!(error instanceof NoReferenceError) || signal?.aborted) throw error;
+        const next = (await untunedKernel(request, bench.machine)).choice;
+        if (choiceName(next) === choiceName(untuned)) throw cannotTune(definition.name, error);
+      }
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    bench.kill();
+  }
+}
+
+function checkTunable(pattern: string, device: string, isStated: boolean): void {
+  const refuse = (what: string, help: string): never => {
+    throw new DeviceError([diagnostic('R013', what, { help })]);
+  };
+  if (device === 'cpu')
+    refuse('the CPU has no kernels to tune', "name a GPU: 'cuda', or 'cuda:1' for the second");
+  if (isStated)
+    refuse(
+      `the author of '${pattern}' states its tile`,
+      'give lists in .schedule for the tuner to choose from, or leave the knobs out',
+    );
+}
+
+const cannotTune = (pattern: string, cause: NoReferenceError): DeviceError =>
+  new DeviceError(
+    [
+      diagnostic('R013', `no kernel of '${pattern}' can be compared with: ${cause.message}`, {
+        help: "see whether the device is well: 'warploom doctor'",
+      }),
+    ],
+    { cause },
+  );
+
+function tensorsOf(
+  given: AttentionInputs | CallSizes,
+  shape: LaunchShape,
+  dtype: FloatType,
+): AttentionInputs {
+  if ('q' in given) return given as AttentionInputs;
+  const { shape: _, dtype: __, ...captured } = given;
+  return { ...captured, ...quickInputs(shape, dtype) } as AttentionInputs;
+}
+
+/** All that may be tried, those that differ least from the untuned one first: a short budget has the likely ones. */
+function choicesOf(
+  request: KernelRequest,
+  spec: Omit<AttentionSpec, 'knobs'>,
+  { machine }: DeviceBench,
+  keeper: Keeper,
+  first: readonly [untuned: Choice, reference: Choice],
+): Choice[] {
+  const [untuned] = first;
+  const known = keeper.known?.choice;
+  const likely = legalChoices(request, machine).sort(
+    (a, b) => distance(a, untuned) - distance(b, untuned),
+  );
+  const all = [...first, ...(known ? [known] : []), ...likely];
+  const byName = new Map(all.map((choice) => [choiceName(choice), choice]));
+  return [...byName.values()].filter((choice) => {
+    if (first.some((one) => choiceName(one) === choiceName(choice))) return true;
+    const { problem, kernel } = kernelOf(spec, choice);
+    return problem === undefined && !keeper.isBad(textId(kernel));
+  });
+}
+
+function distance(a: Choice, b: Choice): number {
+  const theirs = b.knobs as unknown as Record<string, unknown>;
+  const other = Object.entries(a.knobs).filter(([name, value]) => theirs[name] !== value);
+  return other.length + (a.backend === b.backend ? 0 : 10);
+}
+
+/** A standing as plain data. */
+export function candidateOf(standing: Standing): TunedCandidate {
+  const { name, choice, state, why, rounds, ms, ratio } = standing;
+  return {
+    ...{ name, choice, state, rounds },
+    ...(why !== undefined && { why }),
+    ...(rounds > 0 && { ms, ratio }),
+  };
+}
+
+function resultOf(
+  call: {
+    readonly pattern: AnyPattern;
+    readonly shape: LaunchShape;
+    readonly dtype: FloatType;
+    readonly device: string;
+  },
+  { length, chip, store }: Keeper,
+  { best, untuned, standings, isComplete }: SearchResult,
+  isKept: boolean,
+): TuneResult {
+  const order = (one: TunedCandidate): number => one.ratio ?? Number.POSITIVE_INFINITY;
+  return {
+    ...call,
+    pattern: call.pattern.definition.name,
+    length,
+    chip,
+    best: candidateOf(best),
+    untuned: candidateOf(untuned),
+    candidates: standings.map(candidateOf).sort((a, b) => (order(a) < order(b) ? -1 : 1)),
+    isComplete,
+    file: isKept ? store.file : undefined,
+  };
+}

@@ -2,6 +2,7 @@
 // runs many calls of it, since compiling costs more than running. What a law says is in test/laws/properties.
 
 import fc from 'fast-check';
+import { sharedBytes, type TileKnobs } from '../../codegen/attention/tiles.ts';
 import { isFixed } from '../../dsl/given.ts';
 import type { Knobs } from '../../dsl/schedule.ts';
 import { patterns } from '../../patterns/index.ts';
@@ -20,6 +21,8 @@ import { checkCall } from '../laws/properties/devices.ts';
 import { checkHeads } from '../laws/properties/heads.ts';
 import { checkSpoiled, checkUnseen } from '../laws/properties/poison.ts';
 import { checkEmptyRows, checkLinear, checkOnes, checkShift } from '../laws/properties/rows.ts';
+import { checkPacked, type Packed, packable, packed } from '../laws/properties/segments.ts';
+import { checkSpikes, type Spiky, spiky, spikyPatterns } from '../laws/properties/spikes.ts';
 import { checkSplit } from '../laws/properties/splitting.ts';
 import { checkConstantBlocks, checkSinglePools } from '../laws/properties/stand-ins.ts';
 import { checkKnobs, checkSameBits } from '../laws/properties/tuning.ts';
@@ -32,36 +35,56 @@ const dims: readonly (readonly [headDim: number, valueDim: number])[] = [
   [8, 8], [24, 40], [80, 80], [16, 120], [72, 64], [248, 8], [112, 200],
 ]; // biome-ignore format: a table
 
-/** Tiles that CUDA takes and that have room for dimensions up to 128. */
-const tiles: readonly Knobs[] = [
+type Tile = Required<Pick<TileKnobs, 'qTile' | 'kTile' | 'warps' | 'stages'>>;
+
+/** Tiles that every chip takes, those of whole warpgroups by the kernels that are made for them. */
+const tiles: readonly Tile[] = [
   { qTile: 16, kTile: 16, warps: 1, stages: 3 },
   { qTile: 64, kTile: 32, warps: 4, stages: 2 },
   { qTile: 128, kTile: 32, warps: 4, stages: 1 },
   { qTile: 32, kTile: 48, warps: 2, stages: 2 },
+  { qTile: 128, kTile: 64, warps: 8, stages: 3 },
+  { qTile: 128, kTile: 96, warps: 8, stages: 2 },
+  { qTile: 128, kTile: 128, warps: 8, stages: 2 },
+  { qTile: 192, kTile: 80, warps: 12, stages: 2 },
+  { qTile: 192, kTile: 112, warps: 12, stages: 2 },
 ];
+
+/** Bytes that a block may have for its tiles: without what a kernel declares beside them. */
+const roomOf = (device: Device): number =>
+  'machine' in device ? device.machine.blockSharedBytes - 1024 : Number.POSITIVE_INFINITY;
+
+type Dims = Pick<Setting, 'headDim' | 'valueDim'>;
+
+const fits = (tile: Tile, { headDim, valueDim }: Dims, room: number): boolean =>
+  sharedBytes({ ...tile, blocks: 1 }, headDim, valueDim) <= room;
 
 interface Setting {
   readonly headDim: number;
   readonly valueDim: number;
   readonly dtype: 'bf16' | 'fp16';
   /** Undefined: the device chooses. */
-  readonly tile: Knobs | undefined;
+  readonly tile: Tile | undefined;
 }
 
-const settings: fc.Arbitrary<Setting> = fc
-  .record({
-    dims: fc.constantFrom(...dims),
-    dtype: fc.constantFrom('bf16' as const, 'fp16' as const),
-    tile: fc.option(fc.constantFrom(...tiles), { freq: 2, nil: undefined }),
-  })
-  .map(({ dims: [headDim, valueDim], dtype, tile }) => {
-    const fits = Math.max(headDim, valueDim) <= 128;
-    return { headDim, valueDim, dtype, tile: fits ? tile : undefined };
-  });
+const settingsFor = (device: Device): fc.Arbitrary<Setting> =>
+  fc
+    .record({
+      dims: fc.constantFrom(...dims),
+      dtype: fc.constantFrom('bf16' as const, 'fp16' as const),
+      tile: fc.option(fc.constantFrom(...tiles), { freq: 2, nil: undefined }),
+    })
+    .map(({ dims: [headDim, valueDim], dtype, tile }) => {
+      const own = { headDim, valueDim, dtype };
+      return { ...own, tile: tile && fits(tile, own, roomOf(device)) ? tile : undefined };
+    });
 
 /** Random shapes and tensors of one dtype and pair of dimensions. */
-const callsOf = ({ headDim, valueDim, dtype }: Setting, longest: number): fc.Arbitrary<CallData> =>
-  arbitraryCallData(arbitraryShape({ tile: 32, most: longest, heads: 4 })).map((data) => ({
+const callsOf = (
+  { headDim, valueDim, dtype }: Setting,
+  { longest = 200, tile = 32, heads: most = 4 }: Size,
+): fc.Arbitrary<CallData> =>
+  arbitraryCallData(arbitraryShape({ tile, most: longest, heads: most })).map((data) => ({
     ...data,
     dtype,
     shape: { ...data.shape, headDim, valueDim },
@@ -77,21 +100,25 @@ interface Size {
   readonly calls: number;
   /** Most queries and keys; 200 unless stated. */
   readonly longest?: number;
+  /** Lengths crowd around multiples of it; 32 unless stated. */
+  readonly tile?: number;
+  /** Most query heads; 4 unless stated. */
+  readonly heads?: number;
 }
+
+const times = <Value>(count: number, one: fc.Arbitrary<Value>): fc.Arbitrary<Value[]> =>
+  fc.array(one, { minLength: count, maxLength: count });
 
 /** Runs a check on calls that share what `made` draws for a setting; what decides the kernel is all there. */
 function trialOf<Made>(
-  { calls, longest = 200 }: Size,
+  size: Size,
   made: (setting: Setting) => fc.Arbitrary<Made>,
   check: (device: Device, made: Made, data: CallData) => Promise<void>,
 ): Trial {
-  const drawn = settings.chain((setting) =>
-    fc.tuple(
-      made(setting),
-      fc.array(callsOf(setting, longest), { minLength: calls, maxLength: calls }),
-    ),
-  );
   return async (device, seed) => {
+    const drawn = settingsFor(device).chain((setting) =>
+      fc.tuple(made(setting), times(size.calls, callsOf(setting, size))),
+    );
     const [[one, data]] = fc.sample(drawn, { numRuns: 1, seed }) as [[Made, CallData[]]];
     for (const own of data) await named(own, () => check(device, one, own));
     return data.length;
@@ -118,11 +145,10 @@ const tuning: Trial = trialOf(
   (setting) =>
     fc.tuple(
       patternsOf(setting, { score: false }),
-      fc.shuffledSubarray([...tiles], { minLength: 2 }),
+      fc.shuffledSubarray([...tiles], { minLength: 2, maxLength: 4 }),
     ),
   async (device, [pattern, others], data) => {
-    const fits = Math.max(data.shape.headDim, data.shape.valueDim) <= 128;
-    for (const tile of fits ? others : [])
+    for (const tile of others.filter((one) => fits(one, data.shape, roomOf(device))))
       await checkKnobs(device, { pattern, data }, { ...tile, ...gatherOf(pattern) });
     await checkSameBits(device, { pattern, data }, 10);
   },
@@ -140,15 +166,15 @@ const heads: Trial = trialOf(
 
 /** Law 6 on a built-in pattern: selections agree but for rounding, attention agrees on equal sets. */
 const builtIns: Trial = async (device, seed) => {
-  const drawn = fc.tuple(settings, fc.constantFrom(...patterns.keys())).chain(([setting, name]) =>
-    fc.tuple(
-      fc.constant(setting),
-      fc.array(builtInCalls([name], { longest: 260, tile: 16, groups: 4 }), {
-        minLength: 20,
-        maxLength: 20,
-      }),
-    ),
-  );
+  const names = fc.constantFrom(...patterns.keys());
+  const drawn = fc
+    .tuple(settingsFor(device), names)
+    .chain(([setting, name]) =>
+      fc.tuple(
+        fc.constant(setting),
+        times(20, builtInCalls([name], { longest: 260, tile: 16, groups: 4 })),
+      ),
+    );
   const [[setting, calls]] = fc.sample(drawn, { numRuns: 1, seed }) as [[Setting, BuiltInCall[]]];
   const { headDim, valueDim, dtype, tile = {} } = setting;
   const fixed = fixedOf(calls[0]!);
@@ -165,6 +191,38 @@ function fixedOf({ name, call }: BuiltInCall): typeof call.params {
   const { given } = patterns.get(name)!.definition;
   return Object.fromEntries(Object.entries(call.params).filter(([param]) => isFixed(given[param])));
 }
+
+/** Law 6 on packed sequences, which are their own calls to the bit. */
+const packedSequences: Trial = async (device, seed) => {
+  const drawn = fc
+    .tuple(settingsFor(device), fc.constantFrom(...packable))
+    .chain(([{ headDim, valueDim, dtype }, made]) => {
+      const sample = packed(dtype).map((one) => ({ ...one, headDim, valueDim }));
+      return fc.tuple(fc.constant(made), times(12, sample));
+    });
+  const [[made, samples]] = fc.sample(drawn, { numRuns: 1, seed }) as [
+    [(typeof packable)[number], Packed[]],
+  ];
+  for (const sample of samples) await named(sample, () => checkPacked(device, sample, made));
+  return samples.length;
+};
+
+/** Law 6 where scores are far apart. */
+const spikes: Trial = async (device, seed) => {
+  const drawn = fc
+    .tuple(settingsFor(device), fc.constantFrom(...spikyPatterns.keys()))
+    .chain(([setting, name]) => {
+      const { headDim, valueDim, dtype } = setting;
+      const options = { longest: 520, tile: 128, dims: { headDim, valueDim } };
+      return fc.tuple(fc.constant({ setting, name }), times(12, spiky([dtype], options)));
+    });
+  const [[{ setting, name }, samples]] = fc.sample(drawn, { numRuns: 1, seed }) as [
+    [{ setting: Setting; name: string }, Spiky[]],
+  ];
+  for (const sample of samples)
+    await named({ name, ...sample }, () => checkSpikes(device, sample, name, setting.tile));
+  return samples.length;
+};
 
 /** Says of which call an error is. */
 async function named(data: object, run: () => Promise<void>): Promise<void> {
@@ -186,6 +244,9 @@ export interface DeviceLaw {
 export const laws: readonly DeviceLaw[] = [
   { name: '6 random patterns', share: 12, trial: randomTrial({ calls: 50 }, {}, (device, call) => checkCall(device, call)) },
   { name: '6 built-in patterns', share: 12, trial: builtIns },
+  { name: '6 long calls', share: 4, trial: randomTrial({ calls: 8, longest: 600, tile: 128, heads: 2 }, {}, (device, call) => checkCall(device, call)) },
+  { name: '6 packed sequences', share: 2, trial: packedSequences },
+  { name: '6 spikes', share: 4, trial: spikes },
   { name: '5 tuning', share: 2, trial: tuning },
   { name: '7 unseen keys', share: 2, trial: randomTrial({ calls: 8, longest: 100 }, {}, checkUnseen) },
   { name: '7 spoiled values', share: 2, trial: randomTrial({ calls: 8, longest: 100 }, { rest: false }, checkSpoiled) },

@@ -23,9 +23,5 @@ export type { CallSizes } from './runtime/plans.ts';
 export { type HeadRecall, recall } from './runtime/recall.ts';
 export { type ReferenceResult, reference } from './runtime/reference/attention.ts';
 export { type FloatTensor, Tensor, tensor } from './runtime/tensor.ts';
-export {
-  type TunedCandidate,
-  type TuneOptions,
-  type TuneResult,
-  tune,
-} from './runtime/tuner/tune.ts';
+export type { TunedCandidate, TuneResult } from './runtime/tuner/result.ts';
+export { type TuneOptions, tune } from './runtime/tuner/tune.ts';

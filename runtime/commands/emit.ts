@@ -3,6 +3,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { annotated } from '../../codegen/attention/annotate.ts';
+import { choiceName } from '../../codegen/attention/choice.ts';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { lifted } from '../../dsl/definition.ts';
 import { isFixed, isTensorInput } from '../../dsl/given.ts';
@@ -38,13 +39,16 @@ export const emit: PatternVerb<EmitFlags> = {
   name: 'emit',
   summary: 'print the kernels of a pattern as CUDA C, PTX or machine code; no GPU is needed',
   examples: [
-    'a-shape --kernel attention',
+    'causal --kernel attention --arch sm_90a',
     'vertical-slash --arch sm_80 --format ptx --out vertical-slash.ptx',
     'mine.ts#mine --head-dim 64 --tile 128x64 --verbose',
   ],
   addOptions(command: Command) {
     command
-      .option('--arch <name>', 'sm_80, sm_90 and so on (default: of the GPU, else sm_90)')
+      .option(
+        '--arch <name>',
+        'sm_80, sm_90, sm_90a (Hopper kernels) and so on (default: of the GPU, else sm_90)',
+      )
       .addOption(
         new Option('--format <kind>', 'what to print')
           .choices(['cuda', 'ptx', 'cubin'])
@@ -181,7 +185,6 @@ async function readable(
 
 /** What is decided when the kernel is made, and what any call may choose. */
 function madeFor({ definition, numbers, attention }: PartLaunches, flags: EmitFlags): string[] {
-  const { qTile, kTile, warps, stages } = attention.knobs;
   const { headDim, valueDim = headDim, dtype } = flags;
   const { params } = lifted(definition).declarations;
   const isConstant = (name: string) => isFixed(definition.given[name]);
@@ -189,7 +192,8 @@ function madeFor({ definition, numbers, attention }: PartLaunches, flags: EmitFl
   const free = Object.keys(params).filter((name) => !isConstant(name));
   const fixed = constants.map((name) => ` ${name} ${printNumber(numbers[name]!)}`);
   return [
-    `made for: ${dtype}, head dim ${headDim}, value dim ${valueDim}, tile ${qTile} queries x ${kTile} keys, ${warps} warps, ${stages} stages${fixed.map((one) => `,${one}`).join('')}`,
+    `made for: ${dtype}, head dim ${headDim}, value dim ${valueDim}${fixed.map((one) => `,${one}`).join('')}`,
+    `made by:  ${choiceName(attention.choice)}`,
     `serves:   any ${['batch', 'heads', 'lengths', 'strides', ...free].join(', ')}`,
   ];
 }

@@ -26,7 +26,10 @@ export const explain: PatternVerb<ExplainFlags> = {
     addInputOptions(command, { length: true });
     command
       .option('--exact', 'count the allowed pairs too, pair by pair')
-      .option('--arch <name>', 'of the kernels: sm_80, sm_90 (default: of the GPU, else sm_90)')
+      .option(
+        '--arch <name>',
+        'of the kernels: sm_80, sm_90, sm_90a (default: of the GPU, else sm_90)',
+      )
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, { terminal, signal }) {

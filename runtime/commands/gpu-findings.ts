@@ -9,6 +9,7 @@ import { compile } from '../attend.ts';
 import { kernelCache } from '../cuda/cache.ts';
 import { compileKernel } from '../cuda/compiler.ts';
 import { openCuda } from '../cuda/device.ts';
+import { archOf } from '../cuda/gpu.ts';
 import { type CudaDevices, cudaDevices } from '../cuda/native.ts';
 import { findNvrtc } from '../cuda/nvrtc.ts';
 import { codeOf } from '../files/atomic.ts';
@@ -41,7 +42,7 @@ const devicesOf = ({ devices }: CudaDevices): Finding[] =>
   devices.map(({ ordinal, name, major, minor, memoryBytes, multiprocessors }) => ({
     what: `cuda:${ordinal}`,
     state: major >= 8 ? 'ok' : 'broken',
-    found: `${name}, sm_${major}${minor}, ${multiprocessors} multiprocessors, ${bytesText(memoryBytes)}`,
+    found: `${name}, ${archOf({ major, minor })}, ${multiprocessors} multiprocessors, ${bytesText(memoryBytes)}`,
     ...(major < 8 && { fix: "kernels need sm_80 or later: openDevice('cpu')" }),
   }));
 

@@ -16,6 +16,7 @@ import { strayError } from './modules.ts';
 import { run } from './run.ts';
 import type { Setting } from './target.ts';
 import { Terminal } from './terminal.ts';
+import { tune } from './tune.ts';
 import { type Context, patternCommand, plainCommand, quietCommand } from './verb.ts';
 
 /** Runs the command line to its end, and the process with it. */
@@ -84,6 +85,7 @@ async function programFor(
   program.addCommand(await patternCommand(explain, wordsOf('explain'), context, done));
   program.addCommand(await patternCommand(emit, wordsOf('emit'), context, done));
   program.addCommand(await patternCommand(bench, wordsOf('bench'), context, done));
+  program.addCommand(await patternCommand(tune, wordsOf('tune'), context, done));
   program.addCommand(plainCommand(doctor, context, done));
   if (words.length === 0) {
     throw new UsageError('no verb', 'warploom --help lists what it can do');

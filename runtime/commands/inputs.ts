@@ -42,7 +42,10 @@ export function addInputOptions(command: Command, { length }: { length: boolean 
       .conflicts(['q', 'k', 'v']), // biome-ignore format: one option
   );
   add(
-    new Option('--random <sizes>', 'normal random: batch,heads,kvHeads,length,dim[,qLength]')
+    new Option(
+      '--random <sizes>',
+      'normal random: batch,heads[,kvHeads],length,dim, or with ,qLength after all five',
+    )
       .argParser(sizesFrom)
       .conflicts(files),
   );
@@ -82,11 +85,13 @@ export function sizeFrom(text: string): number {
 }
 
 function sizesFrom(text: string): LaunchShape {
-  const parts = text.split(',');
-  const [batch, heads, kvHeads, kLen, dim, qLen = kLen] = parts.map(sizeFrom);
-  if (parts.length < 5 || parts.length > 6) {
+  const parts = text.split(',').map(sizeFrom);
+  if (parts.length < 4 || parts.length > 6) {
     throw new InvalidArgumentError('Give batch,heads,kvHeads,length,dim and perhaps qLength.');
   }
+  // Four are those of a call whose K and V have as many heads.
+  if (parts.length === 4) parts.splice(2, 0, parts[1]!);
+  const [batch, heads, kvHeads, kLen, dim, qLen = kLen] = parts;
   const [headDim, valueDim] = [dim!, dim!];
   return {
     batch: batch!,
@@ -206,7 +211,8 @@ function randomTensors(
   };
 }
 
-async function loadCaptured(
+/** The captured tensors alone. Throws ShapeError T004 for one that is not given. */
+export async function loadCaptured(
   flags: InputFlags,
   definitions: readonly Definition[],
 ): Promise<Record<string, Tensor>> {

@@ -1,10 +1,14 @@
 // Kernels as the verbs show them: what the compiler says of each, and how often a call launches it.
 
+import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Diagnostic } from '../../dsl/diagnostic.ts';
 import { bytesText, grouped } from '../../dsl/plan/explain.ts';
 import { compileKernel } from '../cuda/compiler.ts';
+import { archOf } from '../cuda/gpu.ts';
+import type { ChosenKernel } from '../cuda/kernels.ts';
 import { kernelsOf, launchesOf } from '../cuda/launches.ts';
+import type { ChipName, Machine } from '../cuda/machine.ts';
 import { cudaDevices } from '../cuda/native.ts';
 import type { Remark } from '../cuda/report.ts';
 import type { CheckedCall } from '../plans.ts';
@@ -30,7 +34,16 @@ export interface KernelFigures {
 export interface CudaPart {
   readonly pattern: string;
   readonly workspaceBytes: number;
+  readonly attention: ChoiceData;
   readonly kernels: readonly KernelFigures[];
+}
+
+/** How an attention kernel is made. */
+export interface ChoiceData {
+  readonly backend: Choice['backend'];
+  readonly knobs: Choice['knobs'];
+  /** Whether a tuning on this chip found it, or the table of defaults has it. */
+  readonly isTuned: boolean;
 }
 
 /** The CUDA half of an explanation: kernels, or why there are none to show. */
@@ -42,7 +55,22 @@ export type CudaExplanation = { readonly arch: string } & (
 /** `sm_90`, or what the first GPU of this machine is. */
 export function usualArch(): string {
   const [gpu] = cudaDevices().devices;
-  return gpu ? `sm_${gpu.major}${gpu.minor}` : 'sm_90';
+  return gpu ? archOf(gpu) : 'sm_90';
+}
+
+/** The GPU of this machine that is of an architecture: what was tuned there holds. */
+function chipOf(arch: string): ChipName | undefined {
+  const { devices, driver } = cudaDevices();
+  const gpu = devices.find((one) => archOf(one) === arch);
+  return gpu && driver !== undefined ? { chip: gpu.name, driver } : undefined;
+}
+
+const choiceData = ({ choice, isTuned }: ChosenKernel): ChoiceData => ({ ...choice, isTuned });
+
+/** How the attention kernels of a call are made on a machine, one for each distinct pattern. */
+export async function choicesOf(call: CheckedCall, { arch, chip }: Machine): Promise<ChoiceData[]> {
+  const launches = await launchesOf(call, arch, chip);
+  return launches.map(({ attention }) => choiceData(attention));
 }
 
 /** Kernels of lists in the order of their first launch, compiled for an architecture. */
@@ -71,10 +99,11 @@ export function figuresOf(lists: readonly LaunchList[], arch: string): Promise<K
 /** What a call does on a chip. Never throws errors of ours: without NVRTC, or without kernels, it says so. */
 export async function explainCuda(call: CheckedCall, arch: string): Promise<CudaExplanation> {
   try {
-    const launches = await launchesOf(call, arch);
-    const parts = launches.map(async ({ definition, workspaceBytes, lists }) => ({
+    const launches = await launchesOf(call, arch, chipOf(arch));
+    const parts = launches.map(async ({ definition, workspaceBytes, lists, attention }) => ({
       pattern: definition.name,
       workspaceBytes,
+      attention: choiceData(attention),
       kernels: await figuresOf(lists, arch),
     }));
     return { arch, parts: await Promise.all(parts) };
@@ -92,10 +121,13 @@ export function cudaText(explanation: CudaExplanation): string {
     return `kernels for ${arch}: ${what}${help === undefined ? '' : ` (${help})`}`;
   }
   return explanation.parts
-    .map(({ pattern, workspaceBytes, kernels }) => {
+    .map(({ pattern, workspaceBytes, attention, kernels }) => {
       const workspace = workspaceBytes === 0 ? 'no workspace' : bytesText(workspaceBytes);
       const of = explanation.parts.length > 1 ? ` of ${pattern}` : '';
-      return `kernels${of} for ${arch}, ${workspace}${workspaceBytes === 0 ? '' : ' of workspace'}\n${figuresText(kernels)}`;
+      const heading = `kernels${of} for ${arch}, ${workspace}${workspaceBytes === 0 ? '' : ' of workspace'}`;
+      const made = choiceName(attention as Choice);
+      const why = attention.isTuned ? 'tuned on this GPU' : 'not tuned';
+      return `${heading}\nattention is ${made} (${why})\n${figuresText(kernels)}`;
     })
     .join('\n\n');
 }

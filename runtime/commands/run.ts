@@ -24,6 +24,7 @@ import {
   sizeFrom,
   usualDtype,
 } from './inputs.ts';
+import { type ChoiceData, choicesOf } from './kernels.ts';
 import { type Check, checkOutput } from './oracle.ts';
 import type { Values } from './parameters.ts';
 import type { Target } from './target.ts';
@@ -111,6 +112,8 @@ interface Made {
   readonly planned: Pick<PlannedCall, 'shape' | 'dtype' | 'chosen'>;
   /** Undefined where planning on the host would take longer than anybody waits. */
   readonly plans: Explanation | undefined;
+  /** How the attention kernels are made, one for each distinct pattern; on a GPU. */
+  readonly kernels?: readonly ChoiceData[];
   readonly result: AttendResult<AnySets>;
   /** The estimate, on the CPU with the plans, and attention. */
   readonly ms: { readonly estimate: number; readonly attention: number; readonly device?: number };
@@ -183,7 +186,11 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
     ? explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 })
     : undefined;
   const ms = { estimate, attention: hostMs, ...(deviceMs !== undefined && { device: deviceMs }) };
-  return { planned, plans, result: value, ms };
+  const kernels =
+    device.kind === 'cuda'
+      ? await choicesOf(checkCall(pattern, inputs, params), device.machine)
+      : undefined;
+  return { planned, plans, ...(kernels && { kernels }), result: value, ms };
 }
 
 async function checkOf(
@@ -298,6 +305,7 @@ function dataOf({
   device,
   planned,
   plans,
+  kernels,
   result,
   ms,
   check,
@@ -327,6 +335,7 @@ function dataOf({
     dtype: planned.dtype,
     layout: inputs.q.layout,
     device: deviceData(device),
+    ...(kernels && { kernels }),
     ...(plans && { heads: units }),
     ms: { ...ms, perHead: (ms.device ?? ms.attention) / Math.max(1, batch * heads) },
     ...(check && { check }),

@@ -1,11 +1,18 @@
 // Where a verb's words go: results to stdout, progress and complaints to stderr. Not what they say.
 
-import { clearLine, cursorTo } from 'node:readline';
+import { clearLine, clearScreenDown, cursorTo, moveCursor } from 'node:readline';
 
 /** Progress of one piece of work. */
 export interface Progress {
   /** `share` is 0 .. 1. */
   update(share: number): void;
+  done(): void;
+}
+
+/** Several lines that say how things stand, again and again. */
+export interface Live {
+  /** The first line is all that a log gets. */
+  update(text: () => string): void;
   done(): void;
 }
 
@@ -23,6 +30,8 @@ export class Terminal {
   readonly #out: Stream;
   readonly #err: Stream;
   #line = false;
+  /** Of what is drawn, above the line of the cursor. */
+  #linesAbove = 0;
 
   constructor(out: Stream = process.stdout, err: Stream = process.stderr) {
     this.#out = out;
@@ -86,6 +95,34 @@ export class Terminal {
     return { update, done: () => this.#clear() };
   }
 
+  /** Lines that are drawn over each other on a screen; the first one now and then in a log. */
+  live(first: string): Live {
+    const start = performance.now();
+    let last = Number.NEGATIVE_INFINITY;
+    const update = (text: () => string): void => {
+      const now = performance.now();
+      const isScreen = this.#err.isTTY === true;
+      if (now - last < (isScreen ? redrawMs : logMs) || (!isScreen && now - start < silentMs))
+        return;
+      last = now;
+      if (!isScreen) {
+        this.say(text().split('\n')[0]!);
+        return;
+      }
+      const columns = this.#err.columns || 80;
+      const lines = text()
+        .split('\n')
+        .map((line) => line.slice(0, columns - 1));
+      this.#clear();
+      this.#err.write(lines.join('\n'));
+      this.#line = true;
+      this.#linesAbove = lines.length - 1;
+    };
+    update(() => first);
+    last = Number.NEGATIVE_INFINITY;
+    return { update, done: () => this.#clear() };
+  }
+
   /** Everything written has left this process. */
   async flush(): Promise<void> {
     const drained = (stream: Stream) =>
@@ -98,6 +135,10 @@ export class Terminal {
     this.#line = false;
     cursorTo(this.#err, 0);
     clearLine(this.#err, 0);
+    if (this.#linesAbove === 0) return;
+    moveCursor(this.#err, 0, -this.#linesAbove);
+    clearScreenDown(this.#err);
+    this.#linesAbove = 0;
   }
 }
 

@@ -6,7 +6,7 @@ import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
 import { encodeLaunchList, type LaunchRecord, offsetsOfArguments } from './launch-list.ts';
 import type { ChipName, KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
-import type { CudaDevice, CudaFunction, HostView } from './native.ts';
+import type { CudaDevice, CudaFunction, CudaProperties, HostView } from './native.ts';
 import { factsOf } from './report.ts';
 import { encodeTensorMap } from './tensor-map.ts';
 
@@ -97,6 +97,10 @@ function recordOf(step: Step, functionOf: (kernel: Kernel) => CudaFunction): Lau
   };
 }
 
+/** What kernels for a chip are compiled for. What only one family of chips has is asked for by name. */
+export const archOf = ({ major, minor }: Pick<CudaProperties, 'major' | 'minor'>): string =>
+  major === 9 && minor === 0 ? 'sm_90a' : `sm_${major}${minor}`;
+
 export class Gpu implements Machine {
   readonly name: string;
   readonly arch: string;
@@ -110,12 +114,10 @@ export class Gpu implements Machine {
   #disposed: Promise<void> | undefined;
 
   constructor(device: CudaDevice) {
-    const { ordinal, name, driver, major, minor, blockSharedBytes, multiprocessors } =
-      device.properties;
+    const { ordinal, name, driver, blockSharedBytes, multiprocessors } = device.properties;
     this.device = device;
     this.name = `cuda:${ordinal}`;
-    // What only one family of chips has is asked for by name.
-    this.arch = major === 9 && minor === 0 ? 'sm_90a' : `sm_${major}${minor}`;
+    this.arch = archOf(device.properties);
     this.blockSharedBytes = blockSharedBytes;
     this.multiprocessors = multiprocessors;
     this.chip = { chip: name, driver };

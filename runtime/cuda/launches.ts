@@ -2,7 +2,6 @@
 // would be given. Of tensors, or of sizes alone.
 
 import type { RowStrides } from '../../codegen/attention/call.ts';
-import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { parametersOf } from '../../dsl/given.ts';
@@ -10,7 +9,8 @@ import { stridesOf } from '../dtype.ts';
 import type { CheckedCall } from '../plans.ts';
 import type { Tensor } from '../tensor.ts';
 import { Calls } from './calls.ts';
-import { checkKernelShape } from './kernels.ts';
+import { type ChosenKernel, checkKernelShape } from './kernels.ts';
+import type { ChipName } from './machine.ts';
 import { OfflineMachine } from './offline.ts';
 
 /** One distinct pattern of a call. */
@@ -19,7 +19,7 @@ export interface PartLaunches {
   readonly heads: readonly number[];
   /** Of its first head: fixed ones are constants of the kernels. */
   readonly numbers: Readonly<Record<string, number>>;
-  readonly attention: AttentionKernel;
+  readonly attention: ChosenKernel;
   /** The estimate first, where there is one. */
   readonly lists: readonly LaunchList[];
   /** Device memory beside tensors and results: that of the lists, and the sets between them. Bytes. */
@@ -27,15 +27,16 @@ export interface PartLaunches {
 }
 
 /**
- * What a call launches on a chip of an architecture such as `sm_90`. throws: DeviceError R009 without NVRTC,
+ * What a call launches on a chip of an architecture such as `sm_90`; on `chip` as it was tuned there. throws: DeviceError R009 without NVRTC,
  * R010 for an architecture that it does not know, R013 for a call without kernels; PlanError E010.
  */
 export async function launchesOf(
   { parts, inputs, shape, dtype }: CheckedCall,
   arch: string,
+  chip?: ChipName,
 ): Promise<PartLaunches[]> {
   checkKernelShape({ ...shape, dtype });
-  const calls = new Calls(new OfflineMachine(arch));
+  const calls = new Calls(new OfflineMachine(arch, chip));
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
   // By the sizes of the call: tensors that stand in for sizes alone have another last dimension.
   const strides = ({ layout }: Tensor, axes: readonly number[]): RowStrides => {

@@ -4,7 +4,7 @@
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
-import type { KernelFacts, Machine, Range, ReadyList } from './machine.ts';
+import type { ChipName, KernelFacts, Machine, Range, ReadyList } from './machine.ts';
 import { factsOf } from './report.ts';
 
 /** The most shared memory of a block in KB, by compute capability (CUDA C++ Programming Guide). */
@@ -26,11 +26,15 @@ export class OfflineMachine implements Machine {
   /** Of an H100, for what is not run. */
   readonly multiprocessors = 132;
 
+  /** The chip that this stands for, where it is there after all. */
+  readonly chip: ChipName | undefined;
+
   /** `sm_90`, `sm_90a` */
-  constructor(arch: string) {
+  constructor(arch: string, chip?: ChipName) {
     const capability = /\d+/.exec(arch)?.[0] ?? '';
     this.name = arch;
     this.arch = arch;
+    this.chip = chip;
     this.blockSharedBytes = 1024 * (blockSharedKilobytes[capability] ?? leastKilobytes);
   }
 

@@ -9,7 +9,6 @@ import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { legalChoices, statesTile } from '../cuda/candidates.ts';
 import { type KernelRequest, referenceKernel, specOf, untunedKernel } from '../cuda/kernels.ts';
-import type { ChipName } from '../cuda/machine.ts';
 import type { FloatType } from '../dtype.ts';
 import { type AttentionInputs, graphsPerHead } from '../inputs.ts';
 import { type CallSizes, checkCall } from '../plans.ts';
@@ -20,8 +19,8 @@ import { Keeper } from './keeper.ts';
 import { textId } from './key.ts';
 import type { Start } from './process.ts';
 import { quickInputs } from './quick.ts';
-import { NoReferenceError, type SearchProgress, type SearchResult, search } from './search.ts';
-import type { Standing } from './standing.ts';
+import { resultOf, type TuneResult } from './result.ts';
+import { NoReferenceError, type SearchProgress, search } from './search.ts';
 
 export interface TuneOptions {
   /** Tensors in host memory, or sizes alone: q, k and v are then random. Captured tensors are needed in both cases. */
@@ -38,39 +37,6 @@ export interface TuneOptions {
   readonly start?: Start;
   /** @internal */
   readonly clock?: Clock;
-}
-
-/** What became of one way to make the kernel. */
-export interface TunedCandidate {
-  /** `hopper 128x128, 2 stages, 2 Q buffers, speculative` */
-  readonly name: string;
-  readonly choice: Choice;
-  readonly state: Standing['state'];
-  /** Why, where it was refused, failed, hung or was wrong. */
-  readonly why?: string;
-  /** Medians: milliseconds of a call, and relative to the untuned choice at the same time. */
-  readonly ms?: number;
-  readonly ratio?: number;
-  readonly rounds: number;
-}
-
-export interface TuneResult {
-  readonly pattern: string;
-  readonly shape: LaunchShape;
-  readonly dtype: FloatType;
-  /** The class of lengths that it holds for. */
-  readonly length: string;
-  readonly device: string;
-  /** Undefined where times mean nothing: an emulated device. */
-  readonly chip: ChipName | undefined;
-  readonly best: TunedCandidate;
-  readonly untuned: TunedCandidate;
-  /** The fastest first. */
-  readonly candidates: readonly TunedCandidate[];
-  /** False where the budget or the signal came before the best was known. */
-  readonly isComplete: boolean;
-  /** The file that the winner was written to. */
-  readonly file: string | undefined;
 }
 
 /**
@@ -212,39 +178,4 @@ function distance(a: Choice, b: Choice): number {
   const theirs = b.knobs as unknown as Record<string, unknown>;
   const other = Object.entries(a.knobs).filter(([name, value]) => theirs[name] !== value);
   return other.length + (a.backend === b.backend ? 0 : 10);
-}
-
-/** A standing as plain data. */
-export function candidateOf(standing: Standing): TunedCandidate {
-  const { name, choice, state, why, rounds, ms, ratio } = standing;
-  return {
-    ...{ name, choice, state, rounds },
-    ...(why !== undefined && { why }),
-    ...(rounds > 0 && { ms, ratio }),
-  };
-}
-
-function resultOf(
-  call: {
-    readonly pattern: AnyPattern;
-    readonly shape: LaunchShape;
-    readonly dtype: FloatType;
-    readonly device: string;
-  },
-  { length, chip, store }: Keeper,
-  { best, untuned, standings, isComplete }: SearchResult,
-  isKept: boolean,
-): TuneResult {
-  const order = (one: TunedCandidate): number => one.ratio ?? Number.POSITIVE_INFINITY;
-  return {
-    ...call,
-    pattern: call.pattern.definition.name,
-    length,
-    chip,
-    best: candidateOf(best),
-    untuned: candidateOf(untuned),
-    candidates: standings.map(candidateOf).sort((a, b) => (order(a) < order(b) ? -1 : 1)),
-    isComplete,
-    file: isKept ? store.file : undefined,
-  };
 }

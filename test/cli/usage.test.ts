@@ -20,6 +20,7 @@ describe('misuse ends with 2, one line and a hint', () => {
     ['sizes that are none', 'run causal --random 1,1,1,-8,8', /whole number/],
     ['an unknown layout', 'run causal --random 1,1,1,8,8 --layout sbhd', /Allowed choices are bhsd, bshd/],
     ['.npy for --input', 'run causal --input x.npy', /takes a \.safetensors file/],
+    ['a budget without a unit', 'tune causal --random 1,1,8,8 --budget 30', /Give a time such as 30s/],
     ['nothing to check', 'check', /no files to check/],
   ]; // biome-ignore format: a table
 
@@ -42,7 +43,17 @@ test('an unknown pattern suggests the nearest, and ends with 1', async () => {
 test('help names every verb, the parameters of a pattern and its tensors', async () => {
   const { code, out } = await say('--help');
   expect(code).toBe(0);
-  for (const verb of ['run', 'check', 'draw', 'explain', 'emit', 'bench', 'doctor', 'a-shape'])
+  for (const verb of [
+    'run',
+    'check',
+    'draw',
+    'explain',
+    'emit',
+    'bench',
+    'tune',
+    'doctor',
+    'a-shape',
+  ])
     expect(out).toContain(verb);
   const own = (await say('run', 'block-sparse', '--help')).out;
   expect(own).toMatch(/--blocks-per-row <n> +integer from 0 \(default: 100\)/);

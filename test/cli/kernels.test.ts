@@ -74,6 +74,19 @@ describe('emit', () => {
     expect(err).toMatch(/^kernel +threads +shared +registers +spilled\nattention /);
   });
 
+  test('a kernel by which back-end, and with which of its knobs', async () => {
+    const of = async (name: string, arch: string, ...words: string[]) => {
+      const { out } = await say('emit', name, '--kernel', 'attention', '--arch', arch, ...words);
+      return out.match(/^\/\/ made by: {2}(.*)$/m)?.[1];
+    };
+    expect(await of('causal', 'sm_90a', '--tile', '128x64')).toBe(
+      'hopper 128x64, 2 stages, 1 Q buffer, speculative',
+    );
+    expect(await of('causal', 'sm_90', '--tile', '128x64')).toBe(
+      'portable 128x64, 8 warps, 1 stage, 1 block',
+    );
+  });
+
   test('all kernels of a call, their captured tensors unknown, as PTX', async () => {
     const { code, out } = await say('emit', 'documents', '--format', 'ptx', '--arch', 'sm_80');
     expect(code).toBe(0);

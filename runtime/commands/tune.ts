@@ -83,11 +83,9 @@ export function budgetFrom(text: string): number {
 
 /** What is shown while it works. */
 function liveTable(terminal: Terminal, budgetMs: number) {
-  const start = performance.now();
   const live = terminal.live('preparing the tensors');
   return {
-    update: (progress: SearchProgress) =>
-      live.update(() => progressText(progress, performance.now() - start, budgetMs)),
+    update: (progress: SearchProgress) => live.update(() => progressText(progress, budgetMs)),
     done: () => live.done(),
   };
 }
@@ -103,12 +101,11 @@ const words = {
 
 /** The line and the table of a moment. The first line says it all. */
 export function progressText(
-  { phase, standings, best, untuned }: SearchProgress,
-  ms: number,
+  { phase, elapsedMs, standings, best, untuned }: SearchProgress,
   budgetMs: number,
 ): string {
   const lead = best === untuned ? 'nothing faster than the untuned one yet' : `best ${best.name}`;
-  const title = `${words[phase]}, ${duration(ms)} of ${duration(budgetMs)}: ${lead}`;
+  const title = `${words[phase]}, ${duration(elapsedMs)} of ${duration(budgetMs)}: ${lead}`;
   const all = standings.map(candidateOf).sort(byRatio);
   const timed = all.filter(({ rounds }) => rounds > 0);
   return [`${title}; ${countsText(all)}`, ...(timed.length > 0 ? [tableOf(timed)] : [])].join('\n');

@@ -2,7 +2,7 @@
 // can be ended and started again.
 
 import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choice.ts';
-import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
+import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
@@ -11,7 +11,7 @@ import { GpuDevice } from '../cuda/device.ts';
 import type { KernelFacts } from '../cuda/machine.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs } from '../inputs.ts';
-import type { Tensor } from '../tensor.ts';
+import { Tensor } from '../tensor.ts';
 import type { Bench, Rows } from './bench.ts';
 import type { Compilers } from './compilers.ts';
 import type { Start } from './process.ts';
@@ -42,6 +42,7 @@ export class DeviceBench implements Bench {
   readonly compilers: number;
   readonly #request: DeviceBenchRequest;
   readonly #tolerance: Tolerance;
+  readonly #kernels = new Map<string, AttentionKernel>();
   #remote: RemoteMachine;
   #session: Promise<Session> | undefined;
   /** Set by the kernel that everything begins with: what the others are made for, and the one that chooses sets. */
@@ -77,9 +78,16 @@ export class DeviceBench implements Bench {
     await this.#begun();
   }
 
+  /** The kernel of a choice, written once. */
+  kernel(choice: Choice): AttentionKernel {
+    const name = choiceName(choice);
+    const kernel = this.#kernels.get(name) ?? kernelOf(this.#spec!, choice);
+    this.#kernels.set(name, kernel);
+    return kernel;
+  }
+
   compile(choice: Choice): Promise<KernelFacts> {
-    const { kernel } = kernelOf(this.#spec!, choice);
-    return this.#request.compilers.facts(kernel, this.#remote.arch);
+    return this.#request.compilers.facts(this.kernel(choice).kernel, this.#remote.arch);
   }
 
   async run(choice: Choice, calls: number): Promise<number> {
@@ -137,8 +145,8 @@ export class DeviceBench implements Bench {
     const { pattern, params } = this.#request;
     const { chosen: passed, ...tensors } = this.#request.inputs;
     const inputs: Record<string, unknown> = {};
-    for (const [name, tensor] of Object.entries(tensors))
-      inputs[name] = await device.upload(tensor as Tensor);
+    for (const [name, value] of Object.entries(tensors))
+      inputs[name] = value instanceof Tensor ? await device.upload(value) : value;
     const session = { remote, device, inputs: inputs as never, calls: new Map() };
     const isDynamic = pattern.definition.estimates.length > 0;
     if (!passed && !isDynamic) return session;

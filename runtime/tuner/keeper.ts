@@ -9,6 +9,7 @@ import { listsOf } from '../cuda/candidates.ts';
 import type { KernelRequest } from '../cuda/kernels.ts';
 import type { ChipName } from '../cuda/machine.ts';
 import { kernelId, textId } from './key.ts';
+import { isWell } from './race.ts';
 import { recordVersion, type TuneRecord } from './record.ts';
 import type { SearchProgress, SearchResult } from './search.ts';
 import type { Standing } from './standing.ts';
@@ -61,7 +62,7 @@ export class Keeper {
   /** Whether the winner is in the file now. What was not finished does not replace a winner that was not compared with. */
   keep({ best, untuned, standings, isComplete }: SearchResult): boolean {
     const common = this.#common(best.choice);
-    if (!common || this.#isKept || best.rounds === 0) return this.#isKept;
+    if (!common || this.#isKept || best.rounds === 0 || !isWell(best)) return this.#isKept;
     const { known } = this;
     const isCompared =
       !known ||

@@ -58,6 +58,7 @@ async function runRound(
   isOver: () => boolean,
 ): Promise<boolean> {
   let before = await pacemaker(pace, time, now);
+  if (!before) return false;
   for (let from = 0; from < order.length; from += groupSize) {
     const timed: { standing: Standing; ms: number; at: number }[] = [];
     for (const standing of order.slice(from, from + groupSize)) {
@@ -67,6 +68,7 @@ async function runRound(
       if (ms !== undefined) timed.push({ standing, ms, at: (start + now()) / 2 });
     }
     const after = await pacemaker(pace, time, now);
+    if (!after) return false;
     const span = Math.max(1e-9, after.at - before.at);
     for (const { standing, ms, at } of timed) {
       const share = (at - before.at) / span;
@@ -78,10 +80,11 @@ async function runRound(
   return true;
 }
 
+/** Undefined where it did not end well: then nothing can be compared any more. */
 async function pacemaker(pace: Standing, time: Time, now: () => number) {
   const start = now();
   const ms = await time(pace);
-  if (ms === undefined) throw new Error(`the untuned kernel ${pace.state}: ${pace.why}`);
+  if (ms === undefined) return undefined;
   pace.add(ms, 1);
   return { ms, at: (start + now()) / 2 };
 }
@@ -117,16 +120,17 @@ function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
   return all;
 }
 
+/** Whether a choice was called, and may be called again. */
+export const isWell = ({ state }: Standing): boolean => state === 'racing' || state === 'slower';
+
 /** The best by ratio of those with enough rounds; the untuned one where none is faster by more than noise. */
 export function bestOf(standings: readonly Standing[], pace: Standing): Standing {
-  const timed = standings.filter(
-    ({ state, rounds }) => (state === 'racing' || state === 'slower') && rounds > 0,
-  );
+  const timed = standings.filter((one) => isWell(one) && one.rounds > 0);
   // Where time was up early, few rounds are all there are.
   const most = Math.max(0, ...timed.filter((one) => one !== pace).map(({ rounds }) => rounds));
   const enough = timed.filter(({ rounds }) => rounds >= Math.min(leastRounds, most));
-  const best = enough.reduce((first, one) => (one.ratio < first.ratio ? one : first), pace);
-  return best.ratio < 1 - noise ? best : pace;
+  const [best = pace] = [...enough].sort((a, b) => a.ratio - b.ratio);
+  return isWell(pace) && best.ratio >= 1 - noise ? pace : best;
 }
 
 /** Ratios this close to 1 are 1. */

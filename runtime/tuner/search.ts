@@ -23,7 +23,10 @@ export interface SearchOptions {
   readonly signal?: AbortSignal | undefined;
   /** When something has changed: for a live table. */
   readonly onChange?: ((progress: SearchProgress) => void) | undefined;
-  /** A choice failed, hung or was wrong. Before anything else is done. */
+  /**
+   * A choice failed, hung or was wrong, while others are well: where none is, the tensors or the device are to blame.
+   * Before anything else is done.
+   */
   readonly onBad?: ((standing: Standing) => void) | undefined;
 }
 
@@ -31,6 +34,8 @@ export type Phase = 'compiling' | 'checking' | 'timing' | 'done';
 
 export interface SearchProgress {
   readonly phase: Phase;
+  /** Of the budget. */
+  readonly elapsedMs: number;
   readonly standings: readonly Standing[];
   readonly untuned: Standing;
   /** The best so far; the untuned one until something is faster. */
@@ -76,6 +81,8 @@ class Search {
   readonly #compiled: Standing[] = [];
   readonly #seen = new Map<Standing, Rows>();
   #phase: Phase = 'compiling';
+  /** Those who failed before anything was seen to be well; undefined from then on. */
+  #unjudged: Standing[] | undefined = [];
   #hangMs = firstMs;
 
   constructor(options: SearchOptions) {
@@ -108,7 +115,8 @@ class Search {
 
   get #progress(): SearchProgress {
     const [phase, standings, untuned] = [this.#phase, this.#standings, this.#untuned];
-    return { phase, standings, untuned, best: this.#best };
+    const elapsedMs = this.#options.clock.now() - this.#start;
+    return { phase, elapsedMs, standings, untuned, best: this.#best };
   }
 
   get #isStopped(): boolean {
@@ -200,6 +208,7 @@ class Search {
       this.#judge(standing, rows ?? own, own);
       if (rows || standing.state !== 'racing') continue;
       rows = own;
+      this.#blameAll();
       this.#hangMs = loadMs + mostTimes * (clock.now() - start);
     }
     if (!rows || this.#untuned.state !== 'racing') {
@@ -265,8 +274,16 @@ class Search {
 
   #fail(standing: Standing, state: 'fails' | 'hangs' | 'wrong', why: string): void {
     standing.end(state, why);
-    this.#options.onBad?.(standing);
+    if (this.#unjudged) this.#unjudged.push(standing);
+    else this.#options.onBad?.(standing);
     this.#tell();
+  }
+
+  /** Something is well: who failed before did so by itself. */
+  #blameAll(): void {
+    const all = this.#unjudged ?? [];
+    this.#unjudged = undefined;
+    for (const standing of all) this.#options.onBad?.(standing);
   }
 }
 

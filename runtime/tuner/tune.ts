@@ -1,8 +1,7 @@
 // tune(): the fastest way to make the kernel of a pattern for calls of a class of lengths on the device at hand. What
 // it finds is written down, and everybody's calls use it from then on.
 
-import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choice.ts';
-import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
+import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { parametersOf } from '../../dsl/given.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
@@ -95,7 +94,7 @@ async function tuneWith(
       await bench.begin();
       end ??= clock.now() + budgetMs;
       const reference = (await referenceKernel(request, bench.machine)).choice;
-      const choices = choicesOf(request, spec, bench, keeper, [untuned, reference]);
+      const choices = choicesOf(request, bench, keeper, [untuned, reference]);
       try {
         const onChange = (progress: SearchProgress): void => {
           keeper.latest = progress;
@@ -108,7 +107,8 @@ async function tuneWith(
         return resultOf({ pattern, shape, dtype, device }, keeper, found, isKept);
       } catch (error) {
         // What the table says cannot be run here. It is written down: another comes first now.
-        if (!(error instanceof NoReferenceError) || signal?.aborted) throw error;
+        if (signal?.aborted) throw signal.reason;
+        if (!(error instanceof NoReferenceError)) throw error;
         const next = (await untunedKernel(request, bench.machine)).choice;
         if (choiceName(next) === choiceName(untuned)) throw cannotTune(definition.name, error);
       }
@@ -155,21 +155,20 @@ function tensorsOf(
 /** All that may be tried, those that differ least from the untuned one first: a short budget has the likely ones. */
 function choicesOf(
   request: KernelRequest,
-  spec: Omit<AttentionSpec, 'knobs'>,
-  { machine }: DeviceBench,
+  bench: DeviceBench,
   keeper: Keeper,
   first: readonly [untuned: Choice, reference: Choice],
 ): Choice[] {
   const [untuned] = first;
   const known = keeper.known?.choice;
-  const likely = legalChoices(request, machine).sort(
+  const likely = legalChoices(request, bench.machine).sort(
     (a, b) => distance(a, untuned) - distance(b, untuned),
   );
   const all = [...first, ...(known ? [known] : []), ...likely];
   const byName = new Map(all.map((choice) => [choiceName(choice), choice]));
   return [...byName.values()].filter((choice) => {
     if (first.some((one) => choiceName(one) === choiceName(choice))) return true;
-    const { problem, kernel } = kernelOf(spec, choice);
+    const { problem, kernel } = bench.kernel(choice);
     return problem === undefined && !keeper.isBad(textId(kernel));
   });
 }

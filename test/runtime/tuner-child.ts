@@ -1,12 +1,12 @@
 // The processes of a tuning on a machine that only counts: an H100 whose kernels take a time that their tiles
-// decide, under a clock that drifts. SIMULATED_TUNING names, by tile, those that hang, fail or are wrong; and no
+// decide, under a clock that drifts. SIMULATED_TUNING names, by tile, those that hang, fail, are wrong or write nothing; no
 // kernel is compiled.
 
 import type { LaunchList } from '../../codegen/kernel.ts';
 import type { Machine, Places, Range, ReadyList } from '../../runtime/cuda/machine.ts';
 import { deviceRole, serveParent, type Timer } from '../../runtime/tuner/serve.ts';
 
-export type SimulatedFaults = Readonly<Record<string, 'hangs' | 'fails' | 'wrong'>>;
+export type SimulatedFaults = Readonly<Record<string, 'hangs' | 'fails' | 'wrong' | 'blank'>>;
 
 const faults = JSON.parse(process.env.SIMULATED_TUNING ?? '{}') as SimulatedFaults;
 
@@ -82,6 +82,7 @@ class CountingMachine implements Machine, Timer {
         if (fault === 'hangs') for (;;);
         if (fault === 'fails') throw new Error('an address that is nobody’s');
         this.#now += costOf(tile) * (1.04 + 0.04 * Math.sin(this.#now / 700));
+        if (fault === 'blank') continue;
         this.#bytes(places.lse!).fill(0x3f);
         this.#bytes(places.out!).fill(fault === 'wrong' ? 0x41 : 0x3f);
       }

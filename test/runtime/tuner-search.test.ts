@@ -109,6 +109,7 @@ test('says what became of every choice, and tells of the bad ones at once', () =
         hangs: ['hangs'],
         // It may be left behind before it does, and only a winner is asked twice.
         'hangs later': ['hangs', 'slower'],
+        'hangs at last': ['hangs', 'slower', 'racing'],
         wrong: ['wrong'],
         unsteady: ['wrong', 'slower', 'racing'],
       } as const;
@@ -190,10 +191,30 @@ test.each([
   await expect(run(made)).rejects.toThrow(NoReferenceError);
 });
 
+test('where nothing is well, nobody is blamed', async () => {
+  const made = make({ seed: 6, count: 10, phase: 0, periodMs: 5000, faulty: 0 });
+  for (const choice of made.choices)
+    made.kernels.set(choiceName(choice), { ms: 3, fault: 'throws' });
+  const bad: Standing[] = [];
+  await expect(run(made, { onBad: (one) => bad.push(one) })).rejects.toThrow(NoReferenceError);
+  expect(bad).toEqual([]);
+});
+
+test('an untuned choice that hangs while it is timed is not the best', async () => {
+  const made = make({ seed: 8, count: 30, phase: 0, periodMs: 5000, faulty: 0 });
+  made.kernels.set(choiceName(made.choices[0]!), { ms: 1, fault: 'hangs at last' });
+  const bad: Standing[] = [];
+  const { best, untuned, isComplete } = await run(made, { onBad: (one) => bad.push(one) });
+  expect([isComplete, bad]).toEqual([false, [untuned]]);
+  expect(best).not.toBe(untuned);
+});
+
 test('a reference that cannot be run leaves the untuned choice to compare with', async () => {
   const made = make({ seed: 7, count: 10, phase: 0, periodMs: 5000, faulty: 0 });
   made.kernels.set(choiceName(made.choices[1]!), { ms: 3, fault: 'throws' });
-  const { standings, isComplete } = await run(made);
+  const bad: Standing[] = [];
+  const { standings, isComplete } = await run(made, { onBad: (one) => bad.push(one) });
   expect(isComplete).toBe(true);
   expect(standings[1]!.state).toBe('fails');
+  expect(bad).toEqual([standings[1]]);
 });

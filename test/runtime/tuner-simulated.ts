@@ -11,6 +11,7 @@ export type Fault =
   | 'throws'
   | 'hangs'
   | 'hangs later'
+  | 'hangs at last'
   | 'wrong'
   | 'unsteady';
 
@@ -114,7 +115,8 @@ export class SimulatedDevice implements Bench, Clock {
     const count = (this.#calls.get(name) ?? 0) + 1;
     this.#calls.set(name, count);
     if (this.#isHanging) throw new Error('the device was not reset');
-    if (kernel.fault === 'hangs' || (kernel.fault === 'hangs later' && count > 2)) {
+    const lasts = { hangs: 0, 'hangs later': 2, 'hangs at last': 7 } as Record<string, number>;
+    if (count > (lasts[kernel.fault ?? ''] ?? Number.POSITIVE_INFINITY)) {
       this.#isHanging = true;
       return never;
     }

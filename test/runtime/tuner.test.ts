@@ -2,7 +2,7 @@
 // the emulator.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -129,6 +129,18 @@ test.each([
   const tuning = tune(own, { inputs: sizes, device });
   await expect(tuning).rejects.toThrow(DeviceError);
   await expect(tuning).rejects.toThrow(says);
+});
+
+test('tensors that are no numbers blame no kernel', async () => {
+  const start = simulated({
+    '128x128': 'blank',
+    '128x96': 'blank',
+    '128x64': 'blank',
+    '64x64': 'blank',
+  });
+  const tuning = tune(causal, { inputs: sizes, start });
+  await expect(tuning).rejects.toThrow(/R013.*not written, or is not a number/);
+  expect(existsSync(join(folder, 'tuned.jsonl'))).toBe(false);
 });
 
 test('sets that a pattern chooses are chosen once, on the device', async () => {

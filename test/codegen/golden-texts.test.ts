@@ -43,6 +43,11 @@ it('the dense causal kernel for Hopper reads as in test/golden', async () => {
   await expect(text, howToUpdate).toMatchFileSnapshot('../golden/causal.hopper.attention.cu');
 });
 
+it('the dense causal kernel for Hopper has less than 900 lines of code, primitives included', () => {
+  const lines = firstHopperKernel('causal').source.split('\n');
+  expect(lines.filter((line) => !/^\s*($|\/\/|\/\*\*)/.test(line)).length).toBeLessThan(900);
+});
+
 it('are the same whenever they are made', () => {
   for (const name of patterns.keys())
     for (const first of [firstKernel, firstHopperKernel])

@@ -121,18 +121,21 @@ function countsText(all: readonly TunedCandidate[]): string {
   return [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
 }
 
+/** Names come last: they are long, and a narrow screen cuts them off. */
 function tableOf(timed: readonly TunedCandidate[]): string {
-  const title = ['kernel', 'time', 'of untuned', 'rounds', 'state'];
-  const rows = timed
-    .slice(0, mostShown)
-    .map(({ name, ms, ratio, rounds, state }) => [
-      name,
-      duration(ms!),
-      percent(ratio!),
-      String(rounds),
-      state,
-    ]);
-  return table([title, ...rows]);
+  const shown = timed.slice(0, mostShown);
+  const title = ['of untuned', 'time', 'rounds', 'state'];
+  const rows = shown.map(({ ms, ratio, rounds, state }) => [
+    percent(ratio!),
+    duration(ms!),
+    String(rounds),
+    state,
+  ]);
+  const names = ['kernel', ...shown.map(({ name }) => name)];
+  return table([title, ...rows])
+    .split('\n')
+    .map((line, i) => `${line}  ${names[i]}`)
+    .join('\n');
 }
 
 function textOf(result: TuneResult): string {

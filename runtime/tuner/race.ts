@@ -28,7 +28,7 @@ export interface RaceOptions {
 const groupSize = 4;
 /** Rounds of those that are compared to the end. */
 const mostRounds = 15;
-/** So much slower than the best is left behind after 1, 2, ... rounds. */
+/** So much slower than the best is left behind after 1, 2, ... rounds of its own. */
 const slackOf = (rounds: number): number => Math.max(0.012, 0.12 / rounds);
 /** Fewer rounds do not make a winner. */
 export const leastRounds = 3;
@@ -42,7 +42,7 @@ export async function race(options: RaceOptions): Promise<boolean> {
     const running = field.filter(({ state }) => state === 'racing');
     if (running.length === 0) return true;
     if (!(await runRound(shuffled(running, options.random), options, isOver))) return false;
-    leaveBehind([...running, pace], round);
+    leaveBehind([...field, pace], [...running, pace]);
     const left = field.filter(({ state }) => state === 'racing');
     const isClose = left.length > 0 && (left.length > 1 || round < 2 * leastRounds);
     if (!isClose) return true;
@@ -89,11 +89,15 @@ async function pacemaker(pace: Standing, time: Time, now: () => number) {
   return { ms, at: (start + now()) / 2 };
 }
 
-/** Those that so many rounds show to be slower. */
-function leaveBehind(running: readonly Standing[], rounds: number): void {
-  const best = Math.min(...running.map(({ ratio }) => ratio));
-  for (const one of running)
-    if (one.state === 'racing' && one.ratio > best * (1 + slackOf(rounds))) one.end('slower');
+/**
+ * Leaves behind whom the rounds show to be slower than the best that still runs, and takes back whom it was left behind
+ * for by chance.
+ */
+function leaveBehind(field: readonly Standing[], running: readonly Standing[]): void {
+  const best = Math.min(...running.filter(isWell).map(({ ratio }) => ratio));
+  for (const one of field)
+    if (isWell(one) && one.rounds > 0)
+      one.end(one.ratio > best * (1 + slackOf(one.rounds)) ? 'slower' : 'racing');
 }
 
 /** Where the time left is not enough for as many rounds as a winner needs, the slower half goes. */

@@ -139,42 +139,37 @@ function tableOf(timed: readonly TunedCandidate[]): string {
 }
 
 function textOf(result: TuneResult): string {
-  const {
-    pattern,
-    shape,
-    dtype,
-    length,
-    device,
-    chip,
-    best,
-    untuned,
-    candidates,
-    isComplete,
-    file,
-  } = result;
+  const { pattern, shape, dtype, device, chip, best, candidates, isComplete } = result;
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
   const dims = headDim === valueDim ? `${headDim}` : `${headDim}/${valueDim}`;
   const where = chip ? `${chip.chip}, driver ${chip.driver}` : device;
-  const gain =
-    best.name === untuned.name
-      ? 'the untuned kernel is the fastest'
-      : `${percent(best.ratio!)} of the untuned kernel's time (${untuned.name})`;
   const ended = isComplete ? '' : '; not all was tried: a longer --budget may find better';
   const bad = candidates.filter(({ state }) => ['fails', 'hangs', 'wrong'].includes(state));
   return [
     pattern,
     `batch ${batch}, heads ${heads}/${kvHeads}, ${grouped(qLen)} queries x ${grouped(kLen)} keys, dim ${dims}, ${dtype}; ${where}`,
     '',
-    tableOf(candidates.filter(({ rounds }) => rounds > 0)),
-    '',
-    `best      ${best.name}: ${gain}`,
+    ...(best.rounds > 0 ? [tableOf(candidates.filter(({ rounds }) => rounds > 0)), ''] : []),
+    `best      ${best.name}: ${gainText(result)}`,
     `tried     ${countsText(candidates)}${ended}`,
-    ...bad.map(({ name, state, why }) => `${state.padEnd(8)}  ${name}: ${why}`),
-    file === undefined
-      ? `kept      nowhere: ${chip ? 'an earlier winner was not compared with, or the file cannot be written' : 'times of this device mean nothing'}`
-      : `kept      for lengths of class ${length}, in ${file}`,
+    ...bad.slice(0, mostShown).map(({ name, state, why }) => `${state.padEnd(8)}  ${name}: ${why}`),
+    `kept      ${keptText(result)}`,
     ...damagedText(),
   ].join('\n');
+}
+
+function gainText({ best, untuned, candidates }: TuneResult): string {
+  if (best.name !== untuned.name)
+    return `${percent(best.ratio!)} of the untuned kernel's time (${untuned.name})`;
+  const others = candidates.filter(({ name, rounds }) => name !== best.name && rounds > 0);
+  return others.length > 0 ? 'untuned, and nothing is faster' : 'untuned: no other was timed';
+}
+
+function keptText({ file, length, chip, best }: TuneResult): string {
+  if (file !== undefined) return `for lengths of class ${length}, in ${file}`;
+  if (!chip) return 'nowhere: times of this device mean nothing';
+  if (best.rounds === 0) return 'nowhere: nothing was timed';
+  return 'nowhere: the winner of before was not compared with, or the file cannot be written';
 }
 
 function damagedText(): string[] {

@@ -4,6 +4,7 @@
 import type { Binary, Comparison, Expression, Unary } from '../dsl/expression.ts';
 import { walk } from '../dsl/expression.ts';
 import type { Names } from './names.ts';
+import { step } from './uniforms.ts';
 
 export type FloatKind = 'float' | 'double';
 
@@ -66,7 +67,7 @@ export function scalarText(node: Expression, names: Names, floats: FloatKind = '
     case 'index':
       return indexText(node.name);
     case 'param':
-      return `u.${names('param', node.name)}`;
+      return paramText(node.name, names);
     case 'at':
       return `at_${names('tensor', node.tensor)}(${['u', ...node.args.map((arg) => text(arg))].join(', ')})`;
     case 'has': {
@@ -127,6 +128,12 @@ export function isQuick(node: Expression): boolean {
     default:
       return false;
   }
+}
+
+function paramText(name: string, names: Names): string {
+  if (name === step.int.name) return 'step';
+  if (name === step.float.name) return '(float)step';
+  return `u.${names('param', name)}`;
 }
 
 function indexText(name: string): string {

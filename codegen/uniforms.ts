@@ -20,9 +20,22 @@ export interface Uniform {
 
 export const isUniformName = (name: string): boolean => name.startsWith('#');
 
+/** The scale of logits: the argument `scale` of a launch. */
+export const logitScale = { name: '#scale', param: param('#scale', 'float') } as const;
+
+/** How far a key lies behind the first one of a lane, a constant wherever it stands: no uniform at all. */
+export const step = {
+  int: { name: '#step', param: param('#step', 'int') },
+  float: { name: '#step_float', param: param('#step_float', 'float') },
+} as const;
+
 const perPair = new Set(['q', 'k', 'row', 's']);
 
+const isStep = (node: Expression): boolean =>
+  node.op === 'param' && (node.name === step.int.name || node.name === step.float.name);
+
 function isUniform(node: Expression): boolean {
+  if (isStep(node)) return false;
   if (node.op === 'index') return !perPair.has(node.name);
   return children(node).every(isUniform);
 }
@@ -40,9 +53,25 @@ export class Uniforms {
     return rebuild(mask, (node) => (node.op === 'at' && isUniform(node) ? this.#name(node) : node));
   }
 
-  /** A score whose largest uniform parts are uniforms; a division by one is a product with its reciprocal. */
+  isUniform(node: Expression): boolean {
+    return isUniform(node);
+  }
+
+  /**
+   * A score whose largest uniform parts are uniforms; a division by one is a product with its reciprocal, and
+   * uniform factors of a product are one.
+   */
   ofScore(score: Expression): Expression {
     const visit = (node: Expression): Expression => {
+      if (isFloatProduct(node) && !isUniform(node)) {
+        const factors = factorsOf(node);
+        const same = factors.filter(isUniform);
+        const own = factors.filter((factor) => !isUniform(factor)).map(visit);
+        if (same.length > 1) {
+          const product = same.reduce((all, factor) => binary('mul', all, factor));
+          return [...own, visit(product)].reduce((all, factor) => binary('mul', all, factor));
+        }
+      }
       if (
         node.op === 'binary' &&
         node.name === 'div' &&
@@ -63,6 +92,20 @@ export class Uniforms {
     this.#known.set(key, known);
     return param(known.name, expression.kind as 'int' | 'float', expression.span);
   }
+}
+
+const isFloatProduct = (node: Expression): boolean =>
+  node.op === 'binary' &&
+  node.kind === 'float' &&
+  (node.name === 'mul' || (node.name === 'div' && isUniform(node.args[1])));
+
+/** The factors of a product of floats; a division by a uniform is a product with its reciprocal. */
+function factorsOf(node: Expression): Expression[] {
+  if (node.op !== 'binary' || node.kind !== 'float') return [node];
+  const [a, b] = node.args;
+  if (node.name === 'mul') return [...factorsOf(a), ...factorsOf(b)];
+  if (node.name === 'div' && isUniform(b)) return [...factorsOf(a), binary('div', real(1), b)];
+  return [node];
 }
 
 const isLeaf = (node: Expression): boolean =>

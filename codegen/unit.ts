@@ -5,7 +5,7 @@ import type { Declarations } from '../dsl/declarations.ts';
 import { scalarText } from './expression.ts';
 import type { Names } from './names.ts';
 import type { Field } from './struct.ts';
-import type { Uniform } from './uniforms.ts';
+import { logitScale, type Uniform } from './uniforms.ts';
 
 export interface GivenTensor {
   readonly kind: 'int' | 'float';
@@ -72,7 +72,7 @@ export function unitFields({ declarations, names, segments }: UnitSpec): Field[]
 /** No less than the bytes of `Unit` on a device. */
 export const unitBytes = ({ declarations, segments, uniforms = [] }: UnitSpec): number => {
   const count = (values: object): number => Object.keys(values).length;
-  const words = 6 + (segments ? 2 : 0) + count(declarations.params) + uniforms.length;
+  const words = 6 + (segments ? 2 : 0) + count(declarations.params) + uniforms.length + 1;
   return 8 + 4 * words + 24 * count(declarations.sets) + 48 * count(declarations.tensors);
 };
 
@@ -88,6 +88,7 @@ export function unitText(spec: UnitSpec): string {
     '  int offset;  // position of row 0 among the keys',
     ...(segments ? ['  int q_start, k_start;  // rows before those of this sequence'] : []),
     ...params.map(([name, { kind }]) => `  ${kind} ${names('param', name)};`),
+    ...(uniforms.length > 0 ? [`  float ${names('param', logitScale.name)};  // of logits`] : []),
     ...uniforms.map(({ name, expression }) => `  ${expression.kind} ${names('param', name)};`),
     ...sets.map((name) => `  SetView ${names('set', name)};`),
     ...tensors.map(([name, { kind }]) => `  ${tensorType(kind)} ${names('tensor', name)};`),
@@ -116,6 +117,7 @@ export function unitText(spec: UnitSpec): string {
     }),
     ...sets.map((name) => setLoad(names('set', name), perGroup.has(name))),
     ...tensors.map(([name, { rank }]) => tensorLoad(names('tensor', name), rank)),
+    ...(uniforms.length > 0 ? [`  u.${names('param', logitScale.name)} = p.scale;`] : []),
     ...uniforms.map(
       ({ name, expression }) => `  u.${names('param', name)} = ${scalarText(expression, names)};`,
     ),

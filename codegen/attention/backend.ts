@@ -1,11 +1,11 @@
 // What a back-end of the attention kernel is: how tiles are loaded and multiplied. Arguments, units and the walk
 // are the same for all; elements, scores, the softmax and results are sections that a back-end takes as it needs.
 
-import type { Expression } from '../../dsl/expression.ts';
 import type { BoxMap, Place } from '../kernel.ts';
 import type { Names } from '../names.ts';
 import type { Field } from '../struct.ts';
 import type { CallFacts } from './call.ts';
+import type { Exponent } from './exponent.ts';
 import type { KernelPass } from './passes.ts';
 import type { TileKnobs } from './tiles.ts';
 
@@ -18,7 +18,8 @@ export interface KernelContext<Knobs extends TileKnobs = TileKnobs> {
   readonly segments: boolean;
   readonly knobs: Knobs;
   readonly passes: readonly KernelPass[];
-  readonly score: Expression | undefined;
+  /** Undefined: the scaled logit. */
+  readonly score: Exponent | undefined;
   readonly names: Names;
   /** No less than the bytes of `Unit`. */
   readonly unitBytes: number;

@@ -13,7 +13,7 @@ export const elementsText = ({ passes, score, names }: KernelContext): string =>
     '// ---- scores: keys, masks and score functions ----',
     keyText(passes),
     allowedText(passes),
-    ...(score ? [scoreText(score, names)] : []),
+    ...(score?.value ? [scoreText(score.value, names)] : []),
   ].join('\n\n');
 
 /** The key of a column; the number of keys for a column that has none. */
@@ -47,9 +47,8 @@ ${cases.join('\n')}
 }`;
 }
 
-function scoreText(score: Expression, names: Names): string {
-  return `// The author's score: \`s\` is the scaled logit.
-WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k) {
-  return ${scalarText(score, names)};
+const scoreText = (value: Expression, names: Names): string =>
+  `// The author's score of the product \`s\` with key k + step, in units that the softmax scales to exponents of 2.
+WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k, int step) {
+  return ${scalarText(value, names)};
 }`;
-}

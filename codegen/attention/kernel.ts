@@ -10,6 +10,7 @@ import { Struct } from '../struct.ts';
 import { Uniforms } from '../uniforms.ts';
 import { unitBytes, unitFields, unitText } from '../unit.ts';
 import type { AttentionBackend, KernelContext, KernelLaunch, LaunchRequest } from './backend.ts';
+import { exponentOf } from './exponent.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
 import type { TileKnobs } from './tiles.ts';
@@ -54,7 +55,7 @@ export function attentionKernel<Knobs extends TileKnobs>(
 ): AttentionKernel {
   const uniforms = new Uniforms();
   const mask = uniforms.ofMask(withFixed(spec.mask, spec.fixed));
-  const score = spec.score && uniforms.ofScore(withFixed(spec.score, spec.fixed));
+  const score = spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms);
   const passes = passesOf(mask, spec.gather, spec.restSize);
   const names = namesOf(spec.declarations);
   const unit = { ...spec, names, uniforms: uniforms.all };

@@ -5,17 +5,19 @@
 import { isQuick } from '../expression.ts';
 import type { KernelContext } from './backend.ts';
 import type { KernelPass } from './passes.ts';
+import { visitKinds } from './walk.ts';
 
 /** `Scores` and `mask_scores`; `apply_score` and `weigh_pools` where needed. Needs elements.ts before it.
- * `mayRepeat`: may the text of the mask be repeated for every accumulator? */
+ * `by`: how masks are asked; boxes are for one row block a warp. */
 export function scoresText(
   { passes, score, knobs }: KernelContext,
-  mayRepeat = (_: readonly KernelPass[]) => false,
+  by: 'rows' | 'boxes' = 'rows',
 ): string {
-  const mask = mayRepeat(passes) ? direct : looped(knobs.kTile / 4);
+  const asked = by === 'rows' ? looped(knobs.kTile / 4) : boxed(passes);
+  const mask = by === 'boxes' && isCheap(passes) ? direct : asked;
   const sections = [scoresType, mask];
-  if (score) sections.push(applyText);
-  if (passes.some(({ kind }) => kind === 'rest')) sections.push(weighText(score !== undefined));
+  if (score?.value) sections.push(applyText(passes));
+  if (passes.some(({ kind }) => kind === 'rest')) sections.push(weighText);
   return `${sections.join('\n\n')}\n`;
 }
 
@@ -64,39 +66,105 @@ WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, c
     }
 }`;
 
+/**
+ * The same by boxes of 16 rows and 32 keys, which lanes judge first: most are allowed or refused whole. In the
+ * others a lane asks for one key, row after row. For a row block a warp.
+ */
+const boxed = (passes: readonly KernelPass[]): string => {
+  const judged = passes.map(({ kind }) => {
+    const test = `  if (visit.kind == ${visitKinds[kind]})`;
+    if (kind === 'rest') return `${test} return {true, true};`;
+    return `${test} return judge_${kind}(u, q, {from, to});`;
+  });
+  return `// What a box of queries and keys can be.
+WARPLOOM_DEVICE Truth judge_box(const Unit& u, const Visit& visit, Bounds q, int from, int to) {
+${judged.join('\n')}
+  return {true, true};
+}
+
+// -inf where the mask is false. Lanes judge boxes of 16 rows and 32 keys, most of which are allowed or refused
+// whole; in the others each lane asks for one key, row after row.
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+  constexpr int boxes = (k_tile + 31) / 32;
+  const int lane = threadIdx.x & 31, own = lane >> 2, first = q - own;
+  Truth truth = {false, true};
+  if (lane < boxes) {
+    const int from = key_of(u, p, index, visit, lane * 32);
+    const int to = key_of(u, p, index, visit, min(lane * 32 + 31, k_tile - 1));
+    if (from < u.k_len) truth = judge_box(u, visit, {first, first + 15}, from, min(to, u.k_len - 1));
+    if (to >= u.k_len) truth.may_not = true;
+  }
+  const u32 some = __ballot_sync(FULL_WARP, truth.may), mixed = some & __ballot_sync(FULL_WARP, truth.may_not);
+  u32 bits[boxes][2];  // of this lane's two rows
+#pragma unroll
+  for (int box = 0; box < boxes; ++box) bits[box][0] = bits[box][1] = some >> box & 1u ? FULL_WARP : 0u;
+#pragma unroll 1
+  for (u32 left = mixed; left != 0; left &= left - 1) {
+    const int box = __ffs(left) - 1;
+    const int key = box * 32 + lane < k_tile ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
+    u32 found[2] = {0u, 0u};
+#pragma unroll 1
+    for (int r = 0; r < 16; ++r) {
+      const u32 word = __ballot_sync(FULL_WARP, allowed(u, visit, first + r, key));
+      if (r == own) found[0] = word;
+      if (r == own + 8) found[1] = word;
+    }
+#pragma unroll
+    for (int i = 0; i < boxes; ++i)
+      if (i == box) {
+        bits[i][0] = found[0];
+        bits[i][1] = found[1];
+      }
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+#pragma unroll
+    for (int j = 0; j < score_blocks; ++j) {
+      const u32 pairs = bits[j >> 2][half] >> column >> (j & 3) * 8;
+      if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
+      if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;
+    }
+}`;
+};
+
 /** May the text of a mask be repeated for every accumulator? */
-export const isCheap = (passes: readonly KernelPass[]): boolean =>
+const isCheap = (passes: readonly KernelPass[]): boolean =>
   passes.length === 1 && passes.every(({ kind, mask }) => kind === 'tiles' && isQuick(mask));
 
-const applyText = `// Products become the author's scores, in natural units.
+function applyText(passes: readonly KernelPass[]): string {
+  // Entries of a list are keys of their own; of tiles and pools the first of a lane is enough.
+  const isListed = passes.some(({ kind }) => kind === 'columns');
+  const key = isListed
+    ? `
+      const int key = key_of(u, p, index, visit, column + j * 8 + e);`
+    : '';
+  const place = isListed ? 'key, 0' : 'visit.at + column, j * 8 + e';
+  return `// Products become the author's scores.
 WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
 #pragma unroll
   for (int j = 0; j < score_blocks; ++j)
 #pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int key = key_of(u, p, index, visit, column + j * 8 + e);
+    for (int e = 0; e < 2; ++e) {${key}
 #pragma unroll
       for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           float& value = s[i][j][half * 2 + e];
-          value = score(u, value * p.scale, q + 16 * i + 8 * half, key);
+          value = score(u, value, q + 16 * i + 8 * half, ${place});
         }
     }
 }`;
+}
 
-function weighText(hasScore: boolean): string {
-  const unit = hasScore ? 'natural units' : 'units of the plain product';
-  const addend = hasScore ? '__logf((float)size)' : '__logf((float)size) / p.scale';
-  return `// A mean key stands for so many: log(size) is added, in ${unit}.
-WARPLOOM_DEVICE void weigh_pools(const Unit& u, const Arguments& p, const Visit& visit, int column, Scores& s) {
+const weighText = `// A mean key stands for so many: the exponent of 2 gains log2(size).
+WARPLOOM_DEVICE void weigh_pools(const Unit& u, float scale, const Visit& visit, int column, Scores& s) {
 #pragma unroll
   for (int j = 0; j < score_blocks; ++j)
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int from = (visit.at + column + j * 8 + e) * pool_size;
       const int size = max(1, min(pool_size, u.k_len - from));
-      const float more = ${addend};
+      const float more = __log2f((float)size) / scale;
 #pragma unroll
       for (int i = 0; i < row_blocks; ++i) {
         s[i][j][e] += more;
@@ -104,4 +172,3 @@ WARPLOOM_DEVICE void weigh_pools(const Unit& u, const Arguments& p, const Visit&
       }
     }
 }`;
-}

@@ -1,13 +1,12 @@
 // The online softmax over the steps of a walk, in registers.
 // Sources: online softmax (Milakov and Gimelshein, 2018); rare rescaling (FlashAttention-4).
 
+import { literal, scalarText } from '../expression.ts';
 import type { KernelContext } from './backend.ts';
 
-const log2OfE = '1.4426950408889634f';
-
-/** The factor that makes exponents of 2 from scores: those of an author are scaled already. */
-export const scaleText = ({ score }: KernelContext): string =>
-  score ? log2OfE : `p.scale * ${log2OfE}`;
+/** The factor that makes exponents of 2 of scores; the same for all pairs of unit `u`. */
+export const scaleText = ({ score, names }: KernelContext): string =>
+  score ? scalarText(score.scale, names) : `p.scale * ${literal(Math.log2(Math.E), 'float')}`;
 
 /** What is kept of a step and of a row, in blocks like those of `Scores`. */
 export const accumulatorsText = `typedef u32 Weights[row_blocks][key_steps][4];

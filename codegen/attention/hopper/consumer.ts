@@ -32,7 +32,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
   const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
   const u64 v_first = matrix_descriptor(tiles.v, k_tile * 128, 1024);
-  const float scale = ${scaleText(context)};
+  ${score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
   u32 k_parity = 0, v_parity = 0;
@@ -112,10 +112,10 @@ ${when(!outReplacesQ, '    if (order == FINISH) release_q(received - 1);\n')}   
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
     const Visit visit = {${passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)'}, at, (what & PIECE_FULL) != 0};
-${when(score !== undefined, '    apply_score(task->unit, p, task->index, visit, task->start + row, column, s);\n')}${when(hasRest, '    if (visit.kind == STAND_INS) weigh_pools(task->unit, p, visit, column, s);\n')}    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + row, column, s);
+${when(score?.value !== undefined, '    apply_score(task->unit, p, task->index, visit, task->start + row, column, s);\n')}${when(hasRest, '    if (visit.kind == STAND_INS) weigh_pools(task->unit, scale, visit, column, s);\n')}    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + row, column, s);
   };
   // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](bool careful) {
+  auto step = [&](${speculative ? 'bool careful' : ''}) {
     bool rescale = false;
     wait_for_k();
 ${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k();
@@ -231,7 +231,7 @@ ${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0
     }
     task = &c.tasks[(received - 1) % task_count];
     const int number = received - 1;
-    softmax.begin();
+${when(score !== undefined, `    const Unit& u = task->unit;\n    scale = ${scaleText(context)};\n`)}    softmax.begin();
 #pragma unroll
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
@@ -242,19 +242,12 @@ ${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0
     const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,
-  `    if (__shfl_sync(FULL_WARP, (int)task->careful, 0)) {
-#pragma unroll 1
-      while (!(what & PIECE_LAST)) step(true);
-    } else {
-      softmax.keep();
-#pragma unroll 1
-      while (!(what & PIECE_LAST)) step(false);
-    }
+  `    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
+    if (!careful) softmax.keep();
 `,
-  `#pragma unroll 1
-    while (!(what & PIECE_LAST)) step(true);
-`,
-)}    release_q(number);
+)}#pragma unroll 1
+    while (!(what & PIECE_LAST)) step(${speculative ? 'careful' : ''});
+    release_q(number);
     begun = false;
 ${when(
   pipelined,

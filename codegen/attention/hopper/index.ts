@@ -4,7 +4,7 @@
 import { passFields, rowFields, tensorFields } from '../arguments.ts';
 import type { AttentionBackend, KernelContext } from '../backend.ts';
 import { elementsText } from '../elements.ts';
-import { isCheap, scoresText } from '../scores.ts';
+import { scoresText } from '../scores.ts';
 import { accumulatorsText } from '../softmax.ts';
 import { consumerText } from './consumer.ts';
 import { controlBytes, controlText } from './control.ts';
@@ -43,7 +43,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
       walkerText(context, layout),
       copierText(context),
       elementsText(context),
-      scoresText(context, isCheap),
+      scoresText(context, 'boxes'),
       accumulatorsText,
       productsText(context),
       hopperSoftmaxText(context),

@@ -22,19 +22,16 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   const int total = p.units * p.tiles;
   int count = 0;           // tasks so far
   int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
-${when(speculative, '  int again = -1;          // a tile that is to be done again\n')}  int place = 0;           // in the queue
-  u32 parity = 1;
+${when(speculative, '  int again = -1;          // a tile that is to be done again\n')}  u32 pushed = 0;          // pieces so far
 
   auto push = [&](Piece piece) {
     if (lane == 0) {
-      barrier_wait(c.piece_empty[place], parity);
+      const int place = pushed % queue_length;
+      barrier_wait(c.piece_empty[place], (pushed / queue_length & 1) ^ 1);
       c.queue[place] = piece;
       barrier_arrive(c.piece_full[place]);
     }
-    if (++place == queue_length) {
-      place = 0;
-      parity ^= 1;
-    }
+    ++pushed;
   };
 ${
   speculative
@@ -119,32 +116,34 @@ ${boxText('q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit
     const Task& task = c.tasks[count % task_count];
     const Unit& u = task.unit;
     Walk walk = {0, 0, 0, 0, 0};
+    // Kind and flags of a visit, and where it is.
+    auto piece_of = [&](const Visit& visit) -> int2 { return make_int2((int)visit.kind | (visit.full ? PIECE_FULL : 0), visit.at); };
 ${
   startsLast
     ? `    // The last keys come first: under a causal mask each row has its own among them, and so a reference.
-    const int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
+    int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
     const Truth truth = judge_tiles(u, {task.q0, task.q1}, {last, min(last + k_tile, u.k_len) - 1});
-    auto following = [&]() {
-      const Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
-      const bool again = visit.kind == TILE && visit.at == last && truth.may;
-      return again ? advance(u, p, task.index, task.q0, task.q1, walk) : visit;
+    int2 piece = piece_of({truth.may ? TILE : NOTHING, last, !truth.may_not && last + k_tile <= u.k_len});
+    if (!truth.may) last = -1;
+    auto following = [&]() -> int2 {
+      Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      if (visit.kind == TILE && visit.at == last) visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      return piece_of(visit);
     };
-    const bool full = !truth.may_not && last + k_tile <= u.k_len;
-    Visit visit = truth.may ? Visit{TILE, last, full} : following();
+    if (!truth.may) piece = following();
 `
-    : `    auto following = [&]() { return advance(u, p, task.index, task.q0, task.q1, walk); };
-    Visit visit = following();
+    : `    auto following = [&]() -> int2 { return piece_of(advance(u, p, task.index, task.q0, task.q1, walk)); };
+    int2 piece = following();
 `
-}    if (visit.kind == NOTHING) visit = {${visitKinds[passes[0]!.kind]}, 0, false};
+}    if ((piece.x & PIECE_KIND) == NOTHING) piece = make_int2(${visitKinds[passes[0]!.kind]}, 0);
     bool first = true;
 #pragma unroll 1
-    while (visit.kind != NOTHING) {
-      const Visit next = following();
-      const int flags = (visit.full ? PIECE_FULL : 0) | (next.kind == NOTHING ? PIECE_LAST : 0);
-      push({visit.at, (int)visit.kind | flags, u.batch, u.kv_head});
+    while ((piece.x & PIECE_KIND) != NOTHING) {
+      const int2 next = following();
+      push({piece.y, piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), u.batch, u.kv_head});
       if (first) publish(COMPUTE);
       first = false;
-      visit = next;
+      piece = next;
     }
   };
 

@@ -10,14 +10,14 @@ export function mainText(context: KernelContext): string {
   const { knobs, passes, score, segments } = context;
   const hasRest = passes.some(({ kind }) => kind === 'rest');
   const apply = [
-    ...(score
+    ...(score?.value
       ? ['    apply_score(u, p, task.index, visits[0], task.start + row, column, s);']
       : []),
     ...(hasRest
-      ? ['    if (visits[0].kind == STAND_INS) weigh_pools(u, p, visits[0], column, s);']
+      ? ['    if (visits[0].kind == STAND_INS) weigh_pools(u, scale, visits[0], column, s);']
       : []),
   ];
-  const checked = score
+  const checked = score?.value
     ? `    if (!visits[0].full) mask_scores(u, p, task.index, visits[0], task.start + row, column, s);
     Weights weights;
     absorb<true>(scale, s, highest, sum, weights, out);`

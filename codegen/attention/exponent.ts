@@ -1,0 +1,136 @@
+// A score as the softmax wants it: the exponent of 2, log2(e) times the author's score, as `scale * value`
+// where `value` is made of the plain product of a query and a key. What is the same for all pairs is gathered,
+// so that a score that only scales the logit costs nothing, and a bias one addition.
+
+import { binary, children, type Expression, index, mentions, real } from '../../dsl/expression.ts';
+import { logitScale, step, type Uniforms } from '../uniforms.ts';
+
+/** `exponent = scale * value`; the scale is positive. */
+export interface Exponent {
+  /** Of `s`, here the plain product; undefined: the product itself. */
+  readonly value: Expression | undefined;
+  /** The same for all pairs of a unit. */
+  readonly scale: Expression;
+}
+
+const log2OfE = real(Math.log2(Math.E));
+const one = real(1);
+const times = (a: Expression, b: Expression): Expression =>
+  a === one ? b : b === one ? a : binary('mul', a, b);
+
+/** A node as `factor * core + bias`: factor and bias do not mention the product, and the factor no pair. */
+interface Sum {
+  readonly factor: Expression;
+  readonly core: Expression;
+  readonly bias: Expression | undefined;
+}
+
+const hasProduct = (node: Expression): boolean => mentions(node, 'index', 's');
+
+function sumOf(node: Expression, uniforms: Uniforms): Sum {
+  const scaled = (inner: Expression, by: Expression): Sum => {
+    const { factor, core, bias } = sumOf(inner, uniforms);
+    return { core, factor: times(factor, by), bias: bias && times(bias, by) };
+  };
+  const shifted = (inner: Expression, by: Expression): Sum => {
+    const { factor, core, bias } = sumOf(inner, uniforms);
+    return { factor, core, bias: bias ? binary('add', bias, by) : by };
+  };
+  const negative = real(-1);
+  if (node.op === 'unary' && node.name === 'neg') return scaled(node.args[0], negative);
+  if (node.op === 'binary' && node.kind === 'float') {
+    const [a, b] = node.args;
+    const [left, right] = [hasProduct(a), hasProduct(b)];
+    if (node.name === 'mul' && left && uniforms.isUniform(b)) return scaled(a, b);
+    if (node.name === 'mul' && right && uniforms.isUniform(a)) return scaled(b, a);
+    if (node.name === 'div' && left && uniforms.isUniform(b))
+      return scaled(a, binary('div', one, b));
+    if (node.name === 'add' && left !== right) return left ? shifted(a, b) : shifted(b, a);
+    if (node.name === 'sub' && left && !right) return shifted(a, times(negative, b));
+    if (node.name === 'sub' && right && !left) {
+      const { factor, core, bias } = scaled(b, negative);
+      return { factor, core, bias: bias ? binary('add', a, bias) : a };
+    }
+  }
+  return { factor: one, core: node, bias: undefined };
+}
+
+/** The same value with what is linear in the product multiplied out, inside of functions too. */
+function normalised(node: Expression, uniforms: Uniforms): Expression {
+  if (!hasProduct(node)) return node;
+  const { factor, core, bias } = sumOf(node, uniforms);
+  const inner = children(core).map((child) => normalised(child, uniforms));
+  const own = inner.length === 0 ? core : ({ ...core, args: inner } as Expression);
+  const product = times(own, factor);
+  return bias ? binary('add', product, bias) : product;
+}
+
+/** Is a factor known to be above 0? Its sign decides which score is the highest. */
+function isPositive(node: Expression): boolean {
+  if (node.op === 'const') return typeof node.value === 'number' && node.value > 0;
+  if (node.op === 'param') return node.name === logitScale.name;
+  if (node.op === 'binary' && (node.name === 'mul' || node.name === 'div'))
+    return node.args.every(isPositive);
+  return false;
+}
+
+/** The exponent of a score of the scaled logit. */
+export function exponentOf(score: Expression, uniforms: Uniforms): Exponent {
+  const logit = binary('mul', index('s'), logitScale.param);
+  const whole = normalised(replaceProduct(score, logit), uniforms);
+  const { factor, core, bias } = sumOf(whole, uniforms);
+  const scale = times(factor, log2OfE);
+  const isProduct = core.op === 'index';
+  if (!bias && isPositive(scale))
+    return {
+      value: isProduct ? undefined : withSteps(uniforms.ofScore(core)),
+      scale: uniforms.ofScore(scale),
+    };
+  const product = times(core, scale);
+  const value = bias ? binary('add', product, times(bias, log2OfE)) : product;
+  return { value: withSteps(uniforms.ofScore(value)), scale: one };
+}
+
+function replaceProduct(node: Expression, by: Expression): Expression {
+  if (node.op === 'index') return node.name === 's' ? by : node;
+  const args = children(node);
+  return args.length === 0
+    ? node
+    : ({ ...node, args: args.map((arg) => replaceProduct(arg, by)) } as Expression);
+}
+
+/**
+ * Keys as `k + step`: a key of the lane, the same for a whole tile, and a number that is known when the kernel
+ * is compiled. Floats of differences with a key become a float for the tile and a constant: exact below 2^24.
+ */
+function withSteps(node: Expression): Expression {
+  if (node.op === 'index') return node.name === 'k' ? binary('add', node, step.int.param) : node;
+  if (node.op === 'float') {
+    const sign = signOfKey(node.args[0]);
+    if (sign !== undefined) return binary(sign > 0 ? 'add' : 'sub', node, step.float.param);
+  }
+  if (node.op === 'binary' && node.name === 'mul') {
+    // Multiplied out, only the constant differs from key to key: one instruction.
+    const [a, b] = node.args;
+    const sign = a.op === 'float' ? signOfKey(a.args[0]) : undefined;
+    if (sign !== undefined && b.op === 'param')
+      return binary(sign > 0 ? 'add' : 'sub', node, binary('mul', step.float.param, b));
+  }
+  const args = children(node);
+  return args.length === 0 ? node : ({ ...node, args: args.map(withSteps) } as Expression);
+}
+
+/** Of a sum that holds the key once; undefined for anything else. */
+function signOfKey(node: Expression): 1 | -1 | undefined {
+  if (node.op === 'index') return node.name === 'k' ? 1 : undefined;
+  if (node.op === 'unary' && node.name === 'neg') return opposite(signOfKey(node.args[0]));
+  if (node.op !== 'binary' || (node.name !== 'add' && node.name !== 'sub')) return undefined;
+  const [a, b] = node.args;
+  const [left, right] = [mentions(a, 'index', 'k'), mentions(b, 'index', 'k')];
+  if (left === right) return undefined;
+  if (left) return signOfKey(a);
+  return node.name === 'add' ? signOfKey(b) : opposite(signOfKey(b));
+}
+
+const opposite = (sign: 1 | -1 | undefined): 1 | -1 | undefined =>
+  sign === undefined ? undefined : sign > 0 ? -1 : 1;

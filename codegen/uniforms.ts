@@ -53,6 +53,9 @@ export class Uniforms {
     return rebuild(mask, (node) => (node.op === 'at' && isUniform(node) ? this.#name(node) : node));
   }
 
+  /** Is the scale of logits among what expressions mention? */
+  hasScale = false;
+
   isUniform(node: Expression): boolean {
     return isUniform(node);
   }

@@ -20,6 +20,8 @@ export interface UnitSpec {
   readonly perGroup: ReadonlySet<string>;
   /** Numbers computed once for a unit. */
   readonly uniforms?: readonly Uniform[];
+  /** Do they, or a score, mention the scale of logits? */
+  readonly hasScale?: boolean;
   /** Lengths come from cumulative lengths per batch entry: sequences of their own, packed one after another. */
   readonly segments: boolean;
 }
@@ -78,7 +80,7 @@ export const unitBytes = ({ declarations, segments, uniforms = [] }: UnitSpec): 
 
 /** `struct Unit`, `load_unit`, and the functions that read tensors. Needs `struct Arguments` before it. */
 export function unitText(spec: UnitSpec): string {
-  const { declarations, names, perGroup, segments, uniforms = [] } = spec;
+  const { declarations, names, perGroup, segments, uniforms = [], hasScale = false } = spec;
   const params = Object.entries(declarations.params);
   const sets = Object.keys(declarations.sets);
   const tensors = Object.entries(declarations.tensors);
@@ -88,7 +90,7 @@ export function unitText(spec: UnitSpec): string {
     '  int offset;  // position of row 0 among the keys',
     ...(segments ? ['  int q_start, k_start;  // rows before those of this sequence'] : []),
     ...params.map(([name, { kind }]) => `  ${kind} ${names('param', name)};`),
-    ...(uniforms.length > 0 ? [`  float ${names('param', logitScale.name)};  // of logits`] : []),
+    ...(hasScale ? [`  float ${names('param', logitScale.name)};  // of logits`] : []),
     ...uniforms.map(({ name, expression }) => `  ${expression.kind} ${names('param', name)};`),
     ...sets.map((name) => `  SetView ${names('set', name)};`),
     ...tensors.map(([name, { kind }]) => `  ${tensorType(kind)} ${names('tensor', name)};`),
@@ -117,7 +119,7 @@ export function unitText(spec: UnitSpec): string {
     }),
     ...sets.map((name) => setLoad(names('set', name), perGroup.has(name))),
     ...tensors.map(([name, { rank }]) => tensorLoad(names('tensor', name), rank)),
-    ...(uniforms.length > 0 ? [`  u.${names('param', logitScale.name)} = p.scale;`] : []),
+    ...(hasScale ? [`  u.${names('param', logitScale.name)} = p.scale;`] : []),
     ...uniforms.map(
       ({ name, expression }) => `  u.${names('param', name)} = ${scalarText(expression, names)};`,
     ),

@@ -76,6 +76,7 @@ function isPositive(node: Expression): boolean {
 
 /** The exponent of a score of the scaled logit. */
 export function exponentOf(score: Expression, uniforms: Uniforms): Exponent {
+  uniforms.hasScale = true;
   const logit = binary('mul', index('s'), logitScale.param);
   const whole = normalised(replaceProduct(score, logit), uniforms);
   const { factor, core, bias } = sumOf(whole, uniforms);

@@ -58,7 +58,7 @@ export function attentionKernel<Knobs extends TileKnobs>(
   const score = spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms);
   const passes = passesOf(mask, spec.gather, spec.restSize);
   const names = namesOf(spec.declarations);
-  const unit = { ...spec, names, uniforms: uniforms.all };
+  const unit = { ...spec, names, uniforms: uniforms.all, hasScale: uniforms.hasScale };
   const context: KernelContext<Knobs> = {
     ...spec,
     passes,

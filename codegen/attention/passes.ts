@@ -38,3 +38,7 @@ export function passesOf(
   if (restSize !== undefined) passes.push({ kind: 'rest', size: restSize, mask: droppedBy(mask) });
   return passes;
 }
+
+/** Are keys gathered by a list? */
+export const gathers = (passes: readonly KernelPass[]): boolean =>
+  passes.some(({ kind }) => kind === 'columns');

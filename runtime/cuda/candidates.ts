@@ -90,11 +90,9 @@ function portableChoices({ definition, shape }: KernelRequest, chip: Chip): Choi
   ]);
 }
 
-/** Columns are gathered row by row, and boxes of packed sequences would reach into their neighbours. */
-const isForHopper = (
-  { definition, segments, empty = false }: KernelRequest,
-  { arch }: Chip,
-): boolean => arch === hopperArch && !segments && !empty && definition.knobs.gather === undefined;
+/** Boxes of packed sequences would reach into their neighbours, and there are none of tensors without rows. */
+const isForHopper = ({ segments, empty = false }: KernelRequest, { arch }: Chip): boolean =>
+  arch === hopperArch && !segments && !empty;
 
 function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
   if (!isForHopper(request, chip)) return [];

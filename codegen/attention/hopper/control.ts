@@ -35,7 +35,7 @@ ${
 // Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
 struct Piece {
   int at, what;
-  int batch, kv_head;
+  int task;  // its place among the tasks
 };
 #define PIECE_KIND 3
 #define PIECE_FULL 4   // every pair is allowed
@@ -65,5 +65,5 @@ export function controlBytes({
   const barriers = 4 * knobs.stages + 2 * knobs.qBuffers * groups + 2 * queueLength;
   const pieces = queueLength + knobs.stages;
   const task = Math.ceil(unitBytes / 8) * 8 + 32;
-  return 8 * barriers + 16 * pieces + taskCount * task + 4 * groups + 16;
+  return 8 * barriers + 12 * pieces + taskCount * task + 4 * groups + 16;
 }

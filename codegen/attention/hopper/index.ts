@@ -4,13 +4,15 @@
 import { passFields, rowFields, tensorFields } from '../arguments.ts';
 import type { AttentionBackend, KernelContext } from '../backend.ts';
 import { elementsText } from '../elements.ts';
+import { gathers, type KernelPass } from '../passes.ts';
 import { scoresText } from '../scores.ts';
 import { accumulatorsText } from '../softmax.ts';
 import { consumerText } from './consumer.ts';
 import { controlBytes, controlText } from './control.ts';
 import { copierText } from './copier.ts';
+import { gathererText } from './gatherer.ts';
 import { type HopperKnobs, hopperProblem, sharedLayout, threadsOf } from './knobs.ts';
-import { launchOf } from './launch.ts';
+import { launchOf, pointersOf } from './launch.ts';
 import { constantsText, mainText, tilesText } from './main.ts';
 import { tensorMapFields } from './maps.ts';
 
@@ -22,26 +24,29 @@ const layoutOf = (context: KernelContext<HopperKnobs>) =>
   sharedLayout(context.knobs, context.headDim, context.valueDim, controlBytes(context));
 
 export const hopper: AttentionBackend<HopperKnobs> = {
-  primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
+  primitives: ['shared', 'async-copy', 'barrier', 'tensor-copy', 'warpgroup'],
   problem: (context) =>
+    noPasses(context.passes) ??
     hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
   threads: ({ knobs }) => threadsOf(knobs),
   sharedBytes: (context) => layoutOf(context).bytes + 1024,
   fields: ({ passes }) => [
     ...tensorMapFields(passes),
-    ...tensorFields(['out']),
+    ...tensorFields(pointersOf(passes)),
     ...rowFields,
     ...orderFields,
     ...passFields(passes),
   ],
   constants: (context) => constantsText(context, layoutOf(context)),
   body: (context) => {
+    if (noPasses(context.passes)) return '';
     const layout = layoutOf(context);
     return [
       controlText(context),
       tilesText,
       walkerText(context, layout),
       copierText(context),
+      ...(gathers(context.passes) ? [gathererText(context)] : []),
       elementsText(context),
       scoresText(context, 'boxes'),
       accumulatorsText,
@@ -65,3 +70,7 @@ const orderFields = [
   { name: 'units', type: 'i32' },
   { name: 'section', type: 'i32', comment: 'units whose keys and values fit L2 together' },
 ] as const;
+
+/** A mask that allows nothing has nothing to walk over. */
+const noPasses = (passes: readonly KernelPass[]): string | undefined =>
+  passes.length === 0 ? 'the mask allows no pair' : undefined;

@@ -1,8 +1,9 @@
 // One launch of a Hopper kernel: its tensor maps, and the order in which its blocks draw their tiles.
 
-import { tensorArguments } from '../arguments.ts';
+import { type TensorName, tensorArguments } from '../arguments.ts';
 import type { KernelContext, KernelLaunch, LaunchRequest } from '../backend.ts';
 import type { RowStrides } from '../call.ts';
+import { gathers, type KernelPass } from '../passes.ts';
 import type { HopperKnobs } from './knobs.ts';
 import { rowMap } from './maps.ts';
 
@@ -43,14 +44,18 @@ export function launchOf(
       Object.assign(maps, { [`${name}_map`]: map(name, [kvHeads, pools, dim], own, kTile) });
     }
   }
-  const out = tensorArguments(['out'], strides);
+  const pointers = tensorArguments(pointersOf(passes), strides);
   return {
     blocks: Math.min(multiprocessors, tiles * units),
-    args: { ...out.args, units, section: sectionOf(call.shape, units) },
-    buffers: { ...out.buffers, counter: { buffer: 'counter', offset: 0 } },
+    args: { ...pointers.args, units, section: sectionOf(call.shape, units) },
+    buffers: { ...pointers.buffers, counter: { buffer: 'counter', offset: 0 } },
     maps,
   };
 }
+
+/** Tensors that are also reached without a map: rows that are gathered, tiles that begin before row 0. */
+export const pointersOf = (passes: readonly KernelPass[]): readonly TensorName[] =>
+  gathers(passes) ? ['k', 'v', 'out'] : ['out'];
 
 /** Units whose keys and values fit L2 together: all query heads of so many KV heads, a power of two. */
 function sectionOf(

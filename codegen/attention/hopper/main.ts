@@ -1,6 +1,7 @@
 // The Hopper kernel itself: the roles of a block.
 
 import type { KernelContext } from '../backend.ts';
+import { gathers } from '../passes.ts';
 import { padded } from '../tiles.ts';
 import {
   groupsOf,
@@ -35,7 +36,7 @@ export const tilesText = `struct Tiles {
 };`;
 
 export function mainText(
-  { knobs, valueDim }: KernelContext<HopperKnobs>,
+  { knobs, valueDim, passes }: KernelContext<HopperKnobs>,
   layout: SharedLayout,
 ): string {
   const { compute, copy } = registersOf(knobs, valueDim);
@@ -64,7 +65,7 @@ attention(const __grid_constant__ Arguments p) {
       }
     for (int i = 0; i < queue_length; ++i) {
       barrier_init(control.piece_full[i], 1);
-      barrier_init(control.piece_empty[i], 1);
+      barrier_init(control.piece_empty[i], ${gathers(passes) ? 2 : 1});
     }
 ${
   knobs.speculative
@@ -79,7 +80,7 @@ ${
     registers_give<${copy}>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
     if (threadIdx.x == 128 * groups + 32) order_copies(p, control, tiles);
-  } else {
+${gathers(passes) ? '    if (warp >= 4 * groups + 2) gather_columns(p, control, tiles);\n' : ''}  } else {
     registers_take<${compute}>();
     consume(p, control, tiles, group);
   }

@@ -113,7 +113,8 @@ ${boxText('q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit
   };
   // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
   auto walk_keys = [&]() {
-    const Task& task = c.tasks[count % task_count];
+    const int place = count % task_count;
+    const Task& task = c.tasks[place];
     const Unit& u = task.unit;
     Walk walk = {0, 0, 0, 0, 0};
     // Kind and flags of a visit, and where it is.
@@ -140,7 +141,7 @@ ${
 #pragma unroll 1
     while ((piece.x & PIECE_KIND) != NOTHING) {
       const int2 next = following();
-      push({piece.y, piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), u.batch, u.kv_head});
+      push({piece.y, piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place});
       if (first) publish(COMPUTE);
       first = false;
       piece = next;
@@ -156,15 +157,15 @@ ${
 ${
   speculative
     ? `    // What is still at work may have to be done again, the oldest first.
-    push({0, PIECE_NONE, 0, 0});
+    push({0, PIECE_NONE, 0});
 ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
     for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
     if (again < 0) break;
 `
-    : '    push({0, PIECE_NONE, 0, 0});\n    break;\n'
+    : '    push({0, PIECE_NONE, 0});\n    break;\n'
 }  }
   publish(STOP);
-  push({0, PIECE_STOP, 0, 0});
+  push({0, PIECE_STOP, 0});
   // The last block out leaves the counter as it found it.
   if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
 }`;

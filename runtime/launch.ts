@@ -75,9 +75,19 @@ export const capturedParts = (given: CheckedGiven): Record<string, CapturedParts
     Object.entries(given.captured).map(([name, tensor]) => [name, partsOf(tensor)]),
   );
 
+/** Copies in host memory of captured tensors that lie on a device. */
+const copies = new WeakMap<Tensor, Tensor>();
+
+/** Copies what is captured from the device, since proofs ask for its values; a promise only where it is not here. */
+export function bringHome({ captured }: CheckedGiven): Promise<void> | undefined {
+  const away = Object.values(captured).filter((one) => one.memory && !copies.has(one));
+  if (away.length === 0) return undefined;
+  return Promise.all(away.map(async (one) => copies.set(one, await one.host()))).then(() => {});
+}
+
 function partsOf(tensor: Tensor): CapturedParts {
   const kind = tensor.dtype === 'i32' ? 'int' : 'float';
-  const data = tensor.withLayout('bhsd').data as Int32Array | Float32Array;
+  const data = (copies.get(tensor) ?? tensor).withLayout('bhsd').data as Int32Array | Float32Array;
   return { kind, shape: tensor.shape, data };
 }
 

@@ -8,6 +8,7 @@ import type { Backend, BackendCall, BackendResult, BackendShape } from '../backe
 import { stridesOf } from '../dtype.ts';
 import { checkChosen, graphsPerHead } from '../inputs.ts';
 import type { CallKind } from '../kinds.ts';
+import { bringHome } from '../launch.ts';
 import type { Part } from '../parts.ts';
 import { Tensor } from '../tensor.ts';
 import { Block, BlockMemory, type Verdict } from './block.ts';
@@ -175,8 +176,12 @@ export class CudaBackend implements Backend {
     const { attention, sets: known } = part;
     if (!attention || !known || !this.#areLike(known, sets))
       return this.#makeAttention(call, i, part, sets, own);
-    if (part.isProvedAlways) prove(factsOf(call, i), known);
-    return attention;
+    if (!part.isProvedAlways) return attention;
+    const proved = (): ReadyAttention => {
+      prove(factsOf(call, i), known);
+      return attention;
+    };
+    return bringHome(call.given[i]!)?.then(proved) ?? proved();
   }
 
   #areLike(known: KnownSets, sets: ChosenSetsData): boolean {

@@ -14,7 +14,7 @@ import { isFixed, parametersOf } from '../../dsl/given.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { bytesOf, type FloatType } from '../dtype.ts';
 import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
-import { capturedParts, proveIntegers, proveStated } from '../launch.ts';
+import { bringHome, capturedParts, proveIntegers, proveStated } from '../launch.ts';
 import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
@@ -145,6 +145,7 @@ export class Calls {
     const which = choice ? choiceName(choice) : tunedRevision();
     const key = `${this.#keyOf(facts)} ${part.heads} ${which} ${JSON.stringify([domains, captured])}`;
     const isProvedAlways = valuesDecide(part.definition);
+    await bringHome(given);
     if (isProvedAlways) prove(facts, sets);
     return this.#attention.take(key, async () => {
       if (!isProvedAlways) prove(facts, sets);

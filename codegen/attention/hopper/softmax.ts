@@ -48,7 +48,7 @@ ${
     ? `// Sums from which on a reference moves, and those that a speculation must stay between.
 #define LARGE_SUM 1.0995116e12f  // 2^40
 #define MOST_SUM 1.2379401e27f   // 2^90
-#define LEAST_SUM 8.6736174e-19f // 2^-60
+#define LEAST_SUM ${dtype === 'fp16' ? '0.25f  // small fp16 weights lose bits' : '8.6736174e-19f  // 2^-60'}
 
 `
     : ''

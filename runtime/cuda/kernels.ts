@@ -1,7 +1,6 @@
 // Which attention kernel serves a call: the text for the pattern and its fixed numbers, with the knobs that were
 // measured to be the fastest, else with the first of the table that the machine has room for and that needs no spills.
 
-import { availableParallelism } from 'node:os';
 import { type Choice, kernelOf } from '../../codegen/attention/choice.ts';
 import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { type Lengths, lengthClass } from '../../codegen/attention/lengths.ts';
@@ -108,9 +107,6 @@ function tunedKernel(request: KernelRequest, machine: Machine): ChosenKernel | u
   return tuned && !store.isBad(textId(tuned.kernel), chip) ? tuned : undefined;
 }
 
-/** Cores from which on all candidates are compiled at once: the first is mostly taken, and others are spare. */
-const manyCores = 8;
-
 /** Those that no tuning on this chip found to fail, hang or be wrong; all of them, where that leaves none. */
 function goodOf(all: readonly ChosenKernel[], { chip }: Machine): readonly ChosenKernel[] {
   if (!chip || isTunedOff()) return all;
@@ -124,8 +120,6 @@ async function firstFitting(
   candidates: readonly ChosenKernel[],
   machine: Machine,
 ): Promise<ChosenKernel> {
-  if (availableParallelism() >= manyCores)
-    for (const { kernel } of candidates.slice(0, 3)) machine.facts(kernel).catch(() => {});
   for (const attention of candidates) {
     const { spillBytes, isSerialized } = await machine.facts(attention.kernel);
     if (spillBytes === 0 && !isSerialized) return attention;

@@ -11,7 +11,13 @@ import { consumerText } from './consumer.ts';
 import { controlBytes, controlText } from './control.ts';
 import { copierText } from './copier.ts';
 import { gathererText } from './gatherer.ts';
-import { type HopperKnobs, hopperProblem, sharedLayout, threadsOf } from './knobs.ts';
+import {
+  type HopperKnobs,
+  hopperProblem,
+  hopperRegisterProblem,
+  sharedLayout,
+  threadsOf,
+} from './knobs.ts';
 import { launchOf, pointersOf } from './launch.ts';
 import { constantsText, mainText, tilesText } from './main.ts';
 import { tensorMapFields } from './maps.ts';
@@ -27,6 +33,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
   primitives: ['shared', 'async-copy', 'barrier', 'tensor-copy', 'warpgroup'],
   problem: (context) =>
     noPasses(context.passes) ??
+    hopperRegisterProblem(context.knobs, context.valueDim) ??
     hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
   threads: ({ knobs }) => threadsOf(knobs),
   sharedBytes: (context) => layoutOf(context).bytes + 1024,

@@ -55,9 +55,14 @@ export function literal(value: number, kind: 'int' | FloatKind): string {
 }
 
 /** Text over the variables `q`, `k`, `s` and the unit `u`, in parentheses where it is no single term. */
-export function scalarText(node: Expression, names: Names, floats: FloatKind = 'float'): string {
+export function scalarText(
+  node: Expression,
+  names: Names,
+  floats: FloatKind = 'float',
+  precision: 'exact' | 'quick' = 'exact',
+): string {
   const text = (part: Expression, kind: FloatKind = floats): string =>
-    scalarText(part, names, kind);
+    scalarText(part, names, kind, precision);
   const call = (name: string, args: readonly Expression[]): string =>
     `${name}(${args.map((arg) => text(arg)).join(', ')})`;
   switch (node.op) {
@@ -75,7 +80,7 @@ export function scalarText(node: Expression, names: Names, floats: FloatKind = '
       return `set_has(u.${names('set', node.set)}, ${[...args, text(node.args.at(-1)!)].join(', ')})`;
     }
     case 'unary':
-      return unaryText(node.name, node.kind, text(node.args[0]), floats);
+      return unaryText(node.name, node.kind, text(node.args[0]), floats, precision);
     case 'binary': {
       const { name, args, kind } = node;
       const operator = infix[name];
@@ -154,11 +159,18 @@ function indexText(name: string): string {
   }
 }
 
-function unaryText(name: Unary, kind: 'int' | 'float', value: string, floats: FloatKind): string {
+function unaryText(
+  name: Unary,
+  kind: 'int' | 'float',
+  value: string,
+  floats: FloatKind,
+  precision: 'exact' | 'quick',
+): string {
   if (name === 'neg') return `(-${value})`;
   if (name === 'bitnot') return `(~${value})`;
   if (kind === 'int') return name === 'abs' ? `abs(${value})` : `sign_of(${value})`;
   if (name === 'fround') return floats === 'float' ? value : `(double)(float)${value}`;
+  if (name === 'tanh' && precision === 'quick') return `tanh_quick(${value})`;
   return `${floatCalls[name]!}(${value})`;
 }
 

@@ -55,14 +55,9 @@ export function literal(value: number, kind: 'int' | FloatKind): string {
 }
 
 /** Text over the variables `q`, `k`, `s` and the unit `u`, in parentheses where it is no single term. */
-export function scalarText(
-  node: Expression,
-  names: Names,
-  floats: FloatKind = 'float',
-  precision: 'exact' | 'quick' = 'exact',
-): string {
+export function scalarText(node: Expression, names: Names, floats: FloatKind = 'float'): string {
   const text = (part: Expression, kind: FloatKind = floats): string =>
-    scalarText(part, names, kind, precision);
+    scalarText(part, names, kind);
   const call = (name: string, args: readonly Expression[]): string =>
     `${name}(${args.map((arg) => text(arg)).join(', ')})`;
   switch (node.op) {
@@ -80,7 +75,7 @@ export function scalarText(
       return `set_has(u.${names('set', node.set)}, ${[...args, text(node.args.at(-1)!)].join(', ')})`;
     }
     case 'unary':
-      return unaryText(node.name, node.kind, text(node.args[0]), floats, precision);
+      return unaryText(node.name, node.kind, text(node.args[0]), floats);
     case 'binary': {
       const { name, args, kind } = node;
       const operator = infix[name];
@@ -159,18 +154,11 @@ function indexText(name: string): string {
   }
 }
 
-function unaryText(
-  name: Unary,
-  kind: 'int' | 'float',
-  value: string,
-  floats: FloatKind,
-  precision: 'exact' | 'quick',
-): string {
+function unaryText(name: Unary, kind: 'int' | 'float', value: string, floats: FloatKind): string {
   if (name === 'neg') return `(-${value})`;
   if (name === 'bitnot') return `(~${value})`;
   if (kind === 'int') return name === 'abs' ? `abs(${value})` : `sign_of(${value})`;
   if (name === 'fround') return floats === 'float' ? value : `(double)(float)${value}`;
-  if (name === 'tanh' && precision === 'quick') return `tanh_quick(${value})`;
   return `${floatCalls[name]!}(${value})`;
 }
 

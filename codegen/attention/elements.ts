@@ -50,5 +50,5 @@ ${cases.join('\n')}
 const scoreText = (value: Expression, names: Names): string =>
   `// The author's score of the product \`s\` with key k + step, in units that the softmax scales to exponents of 2.
 WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k, int step) {
-  return ${scalarText(value, names, 'float', 'quick')};
+  return ${scalarText(value, names)};
 }`;

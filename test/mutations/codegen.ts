@@ -128,11 +128,7 @@ const attention = [
   ),
   ...inFile(
     'codegen/attention/softmax.ts',
-    [
-      'the scale is forgotten',
-      'score ? scalarText(score.scale, names) : `p.scale * $',
-      'score ? scalarText(score.scale, names) : `$',
-    ],
+    ['the scale is forgotten', '`p.scale * ${log2OfE}`', 'log2OfE'],
     ['a sum is not rescaled', '      sum[i][1] *= factor[i][1];\n', ''],
     [
       'outputs are not rescaled',

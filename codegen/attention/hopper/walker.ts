@@ -39,8 +39,11 @@ ${
   auto settle = [&](int which) {
     if (which < 0) return -1;
     Task& task = c.tasks[which % task_count];
-    barrier_wait(c.done[which % task_count], which / task_count & 1);
-    const int number = task.order == COMPUTE && task.failed ? task.number : -1;
+    if (task.order != COMPUTE) return -1;
+    for (int group = 0; group < groups; ++group)
+      while (c.finished[group] <= which) {}
+    __threadfence_block();
+    const int number = *(volatile bool*)&task.failed ? task.number : -1;
     __syncwarp();
     if (lane == 0) task.order = STOP;  // it is settled
     __syncwarp();

@@ -107,39 +107,46 @@ function tunedKernel(request: KernelRequest, machine: Machine): ChosenKernel | u
   return tuned && !store.isBad(textId(tuned.kernel), chip) ? tuned : undefined;
 }
 
-/** Those that no tuning on this chip found to fail, hang or be wrong; all of them, where that leaves none. */
-function goodOf(all: readonly ChosenKernel[], { chip }: Machine): readonly ChosenKernel[] {
-  if (!chip || isTunedOff()) return all;
-  const store = tunedStore();
-  const good = all.filter(({ kernel }) => !store.isBad(textId(kernel), chip));
-  return good.length > 0 ? good : all;
-}
+/** Did a tuning on this chip find a kernel to fail, hang or be wrong? */
+const isBad = ({ kernel }: ChosenKernel, { chip }: Machine): boolean =>
+  chip !== undefined && !isTunedOff() && tunedStore().isBad(textId(kernel), chip);
 
-/** The first that the compiler has registers enough for; where none is, the last as it is. */
+/**
+ * The first that the compiler has registers enough for; where none is, the last as it is, a bad one only where all
+ * are. Texts are written one by one: the first choice is nearly always taken.
+ */
 async function firstFitting(
-  candidates: readonly ChosenKernel[],
+  choices: readonly Choice[],
+  spec: Omit<AttentionSpec, 'knobs'>,
   machine: Machine,
 ): Promise<ChosenKernel> {
-  for (const attention of candidates) {
+  let last: ChosenKernel | undefined;
+  let lastBad: ChosenKernel | undefined;
+  for (const choice of choices) {
+    const attention = made(spec, choice);
+    if (!attention) continue;
+    if (isBad(attention, machine)) {
+      lastBad = attention;
+      continue;
+    }
     const { spillBytes, isSerialized } = await machine.facts(attention.kernel);
     if (spillBytes === 0 && !isSerialized) return attention;
+    last = attention;
   }
-  return candidates.at(-1)!;
+  const left = last ?? lastBad;
+  invariant(left, 'there is no kernel for a call that was checked');
+  return left;
 }
-
-const madeOf = (choices: readonly Choice[], spec: Omit<AttentionSpec, 'knobs'>): ChosenKernel[] =>
-  choices.map((choice) => made(spec, choice)).filter((kernel) => kernel !== undefined);
 
 /** The kernel that a call has where nothing was measured. */
 export function untunedKernel(request: KernelRequest, machine: Machine): Promise<ChosenKernel> {
-  const all = madeOf(defaultChoices(request, machine), specOf(request));
-  return firstFitting(goodOf(all, machine), machine);
+  return firstFitting(defaultChoices(request, machine), specOf(request), machine);
 }
 
 /** The kernel whose results others are held against: portable, as it runs on every chip and in the emulator. */
 export function referenceKernel(request: KernelRequest, machine: Machine): Promise<ChosenKernel> {
   const choices = defaultChoices(request, machine).filter(({ backend }) => backend === 'portable');
-  return firstFitting(madeOf(choices, specOf(request)), machine);
+  return firstFitting(choices, specOf(request), machine);
 }
 
 /**

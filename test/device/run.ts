@@ -18,8 +18,19 @@ const { values } = parseArgs({
     processes: { type: 'string', default: String(availableParallelism()) },
     law: { type: 'string' },
     from: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
   },
 });
+if (values.help) {
+  console.log(`The laws of results on a device, in random calls.
+  --device cuda      cuda:1, cpu, emulated:sm_80
+  --seed 1           another seed, other calls
+  --cases 20000      ends after so many
+  --minutes 8        or after so long
+  --processes ${values.processes}       that try laws at the same time
+  --law '<name>'     one law with this seed, here: what a failure prints`);
+  process.exit(0);
+}
 const [seed, cases, minutes, processes] = [
   values.seed,
   values.cases,

@@ -143,7 +143,7 @@ struct Task {
 // Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
 struct Piece {
   int at, what;
-  int batch, kv_head;
+  int task;  // its place among the tasks
 };
 #define PIECE_KIND 3
 #define PIECE_FULL 4   // every pair is allowed
@@ -179,19 +179,16 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   int count = 0;           // tasks so far
   int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
   int again = -1;          // a tile that is to be done again
-  int place = 0;           // in the queue
-  u32 parity = 1;
+  u32 pushed = 0;          // pieces so far
 
   auto push = [&](Piece piece) {
     if (lane == 0) {
-      barrier_wait(c.piece_empty[place], parity);
+      const int place = pushed % queue_length;
+      barrier_wait(c.piece_empty[place], (pushed / queue_length & 1) ^ 1);
       c.queue[place] = piece;
       barrier_arrive(c.piece_full[place]);
     }
-    if (++place == queue_length) {
-      place = 0;
-      parity ^= 1;
-    }
+    ++pushed;
   };
   // Waits until a task is done. The number of its tile if its weights left the range of floats, else -1.
   auto settle = [&](int which) {
@@ -265,29 +262,32 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   };
   // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
   auto walk_keys = [&]() {
-    const Task& task = c.tasks[count % task_count];
+    const int place = count % task_count;
+    const Task& task = c.tasks[place];
     const Unit& u = task.unit;
     Walk walk = {0, 0, 0, 0, 0};
+    // Kind and flags of a visit, and where it is.
+    auto piece_of = [&](const Visit& visit) -> int2 { return make_int2((int)visit.kind | (visit.full ? PIECE_FULL : 0), visit.at); };
     // The last keys come first: under a causal mask each row has its own among them, and so a reference.
-    const int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
+    int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
     const Truth truth = judge_tiles(u, {task.q0, task.q1}, {last, min(last + k_tile, u.k_len) - 1});
-    auto following = [&]() {
-      const Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
-      const bool again = visit.kind == TILE && visit.at == last && truth.may;
-      return again ? advance(u, p, task.index, task.q0, task.q1, walk) : visit;
+    int2 piece = piece_of({truth.may ? TILE : NOTHING, last, !truth.may_not && last + k_tile <= u.k_len});
+    if (!truth.may) last = -1;
+    auto following = [&]() -> int2 {
+      Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      if (visit.kind == TILE && visit.at == last) visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      return piece_of(visit);
     };
-    const bool full = !truth.may_not && last + k_tile <= u.k_len;
-    Visit visit = truth.may ? Visit{TILE, last, full} : following();
-    if (visit.kind == NOTHING) visit = {TILE, 0, false};
+    if (!truth.may) piece = following();
+    if ((piece.x & PIECE_KIND) == NOTHING) piece = make_int2(TILE, 0);
     bool first = true;
 #pragma unroll 1
-    while (visit.kind != NOTHING) {
-      const Visit next = following();
-      const int flags = (visit.full ? PIECE_FULL : 0) | (next.kind == NOTHING ? PIECE_LAST : 0);
-      push({visit.at, (int)visit.kind | flags, u.batch, u.kv_head});
+    while ((piece.x & PIECE_KIND) != NOTHING) {
+      const int2 next = following();
+      push({piece.y, piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place});
       if (first) publish(COMPUTE);
       first = false;
-      visit = next;
+      piece = next;
     }
   };
 
@@ -298,47 +298,50 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
       continue;
     }
     // What is still at work may have to be done again, the oldest first.
-    push({0, PIECE_NONE, 0, 0});
+    push({0, PIECE_NONE, 0});
     publish(FINISH);
 #pragma unroll 1
     for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
     if (again < 0) break;
   }
   publish(STOP);
-  push({0, PIECE_STOP, 0, 0});
+  push({0, PIECE_STOP, 0});
   // The last block out leaves the counter as it found it.
   if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
 }
 
 // ---- the copier: one thread orders the copies of keys and values ----
 
+WARPLOOM_DEVICE void next_slot(int& slot, u32& parity) {
+  if (++slot == stages) {
+    slot = 0;
+    parity ^= 1;
+  }
+}
+
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
-  int k_slot = 0, v_slot = 0, place = 0;
+  int k_slot = 0, v_slot = 0;
   u32 k_parity = 1, v_parity = 1, parity = 0;
   auto fill_k = [&](const Piece& piece) {
     barrier_wait(c.k_empty[k_slot], k_parity);
+    const Unit& u = c.tasks[piece.task].unit;
     c.held[k_slot] = piece;
     barrier_arrive_expect(c.k_full[k_slot], k_bytes);
-    copy_box(tiles.k + k_slot * k_bytes, p.k_map, c.k_full[k_slot], 0, piece.at, 0, piece.kv_head, piece.batch, KEEP_IN_CACHE);
-    if (++k_slot == stages) {
-      k_slot = 0;
-      k_parity ^= 1;
-    }
+    copy_box(tiles.k + k_slot * k_bytes, p.k_map, c.k_full[k_slot], 0, piece.at, 0, u.kv_head, u.batch, KEEP_IN_CACHE);
+    next_slot(k_slot, k_parity);
   };
   auto fill_v = [&](const Piece& piece) {
     barrier_wait(c.v_empty[v_slot], v_parity);
+    const Unit& u = c.tasks[piece.task].unit;
     barrier_arrive_expect(c.v_full[v_slot], v_bytes);
-    copy_box(tiles.v + v_slot * v_bytes, p.v_map, c.v_full[v_slot], 0, piece.at, 0, piece.kv_head, piece.batch, KEEP_IN_CACHE);
-    if (++v_slot == stages) {
-      v_slot = 0;
-      v_parity ^= 1;
-    }
+    copy_box(tiles.v + v_slot * v_bytes, p.v_map, c.v_full[v_slot], 0, piece.at, 0, u.kv_head, u.batch, KEEP_IN_CACHE);
+    next_slot(v_slot, v_parity);
   };
   // K of a step is ordered before V of the step before: it is let go earlier.
   Piece owed;
   bool owes = false;
 #pragma unroll 1
-  for (;;) {
+  for (int place = 0;;) {
     barrier_wait(c.piece_full[place], parity);
     const Piece piece = c.queue[place];
     barrier_arrive(c.piece_empty[place]);
@@ -463,7 +466,7 @@ WARPLOOM_DEVICE float quad_sum(float x) {
 // Sums from which on a reference moves, and those that a speculation must stay between.
 #define LARGE_SUM 1.0995116e12f  // 2^40
 #define MOST_SUM 1.2379401e27f   // 2^90
-#define LEAST_SUM 8.6736174e-19f // 2^-60
+#define LEAST_SUM 8.6736174e-19f  // 2^-60
 
 struct Softmax {
   float reference[2];  // log2 of what the weights of a row are relative to
@@ -566,7 +569,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
   const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
   const u64 v_first = matrix_descriptor(tiles.v, k_tile * 128, 1024);
-  const float scale = p.scale * 1.4426950408889634f;
+  const float scale = p.scale * 1.4426950216293335f;  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
   u32 k_parity = 0, v_parity = 0;
@@ -763,14 +766,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     softmax.absorb(scale, s);
     pack(s, weights);
     const bool alone = (what & PIECE_LAST) != 0;  // the only step
-    if (__shfl_sync(FULL_WARP, (int)task->careful, 0)) {
+    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
+    if (!careful) softmax.keep();
 #pragma unroll 1
-      while (!(what & PIECE_LAST)) step(true);
-    } else {
-      softmax.keep();
-#pragma unroll 1
-      while (!(what & PIECE_LAST)) step(false);
-    }
+    while (!(what & PIECE_LAST)) step(careful);
     release_q(number);
     begun = false;
     order = next_task();
@@ -826,11 +825,11 @@ attention(const __grid_constant__ Arguments p) {
   __syncthreads();
   const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
-    registers_give<104>();
+    registers_give<72>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
     if (threadIdx.x == 128 * groups + 32) order_copies(p, control, tiles);
   } else {
-    registers_take<200>();
+    registers_take<216>();
     consume(p, control, tiles, group);
   }
 }

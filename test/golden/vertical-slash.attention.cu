@@ -462,7 +462,7 @@ attention(const __grid_constant__ Arguments p) {
     copy_k(u, p, task.index, visits[i], task.k, k_shared + i * k_bytes);
   }
 
-  const float scale = p.scale * 1.4426950408889634f;
+  const float scale = p.scale * 1.4426950216293335f;
   RowValues highest, sum;
   Output out;
 #pragma unroll

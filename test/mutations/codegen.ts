@@ -128,7 +128,7 @@ const attention = [
   ),
   ...inFile(
     'codegen/attention/softmax.ts',
-    ['the scale is forgotten', '`p.scale * ${log2OfE}`', 'log2OfE'],
+    ['the scale is forgotten', '`p.scale * ${literal(', '`${literal('],
     ['a sum is not rescaled', '      sum[i][1] *= factor[i][1];\n', ''],
     [
       'outputs are not rescaled',
@@ -144,6 +144,19 @@ const attention = [
       'weights of the second half go nowhere',
       'sum[i][e >> 1] += s[i][j][e];',
       'sum[i][0] += s[i][j][e];',
+    ],
+  ),
+  ...inFile(
+    'codegen/attention/exponent.ts',
+    [
+      'all keys of a lane have the bias of the first',
+      "return binary(sign > 0 ? 'add' : 'sub', node, binary('mul', step.float.param, b));",
+      'return node;',
+    ],
+    [
+      'a bias is not in units of the exponent',
+      "binary('add', product, times(bias, log2OfE))",
+      "binary('add', product, bias)",
     ],
   ),
   ...inFile('codegen/attention/results.ts', [

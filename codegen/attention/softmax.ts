@@ -13,18 +13,21 @@ export const accumulatorsText = `typedef u32 Weights[row_blocks][key_steps][4];
 typedef float Output[row_blocks][value_blocks][4];
 typedef float RowValues[row_blocks][2];`;
 
-/** `quad_max`, `quad_sum` and `absorb`. Needs `Scores` and the accumulators before it. */
-export function softmaxText({ dtype }: KernelContext): string {
-  return `// ---- softmax: one step of the online softmax; a row lies in the four lanes of a quad ----
-
-WARPLOOM_DEVICE float quad_max(float x) {
+/** `quad_max` and `quad_sum`, over the four lanes that hold a row. */
+export const quadText = `WARPLOOM_DEVICE float quad_max(float x) {
   x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 1));
   return fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 2));
 }
 WARPLOOM_DEVICE float quad_sum(float x) {
   x += __shfl_xor_sync(FULL_WARP, x, 1);
   return x + __shfl_xor_sync(FULL_WARP, x, 2);
-}
+}`;
+
+/** `quad_max`, `quad_sum` and `absorb`. Needs `Scores` and the accumulators before it. */
+export function softmaxText({ dtype }: KernelContext): string {
+  return `// ---- softmax: one step of the online softmax; a row lies in the four lanes of a quad ----
+
+${quadText}
 
 // Scores become weights 2^(scale * (s - highest)). A new highest score that lifts weights to at most 2^8
 // is not taken: fp32 sums bear it, and what was summed up so far need not be scaled (FlashAttention-4).

@@ -3,6 +3,7 @@
 // leaves the range of floats. Sums tell when the reference should move, and whether it moved too late.
 
 import type { KernelContext } from '../backend.ts';
+import { quadText } from '../softmax.ts';
 import type { HopperKnobs } from './knobs.ts';
 
 /** `Softmax`, `pack`. Needs `Scores` and the accumulators. */
@@ -34,14 +35,7 @@ export function hopperSoftmaxText({ dtype, knobs }: KernelContext<HopperKnobs>):
 `;
   return `// ---- softmax: a row lies in the four lanes of a quad ----
 
-WARPLOOM_DEVICE float quad_max(float x) {
-  x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 1));
-  return fmaxf(x, __shfl_xor_sync(FULL_WARP, x, 2));
-}
-WARPLOOM_DEVICE float quad_sum(float x) {
-  x += __shfl_xor_sync(FULL_WARP, x, 1);
-  return x + __shfl_xor_sync(FULL_WARP, x, 2);
-}
+${quadText}
 
 ${
   knobs.speculative

@@ -7,8 +7,10 @@ import type { KernelContext } from './backend.ts';
 import type { KernelPass } from './passes.ts';
 import { visitKinds } from './walk.ts';
 
-/** `Scores` and `mask_scores`; `apply_score` and `weigh_pools` where needed. Needs elements.ts before it.
- * `by`: how masks are asked; boxes are for one row block a warp. */
+/**
+ * `Scores` and `mask_scores`; `apply_score` and `weigh_pools` where needed. Needs elements.ts before it.
+ * `by` says how masks are asked: row by row, or by boxes where a warp has one row block.
+ */
 export function scoresText(
   { passes, score, knobs }: KernelContext,
   by: 'rows' | 'boxes' = 'rows',

@@ -56,7 +56,7 @@ struct Control {
 ${speculative ? '  volatile int finished[groups];  // tasks whose outputs a warpgroup has stored\n' : ''}};`;
 };
 
-/** No less than the bytes of \`Control\`. */
+/** No less than the bytes of `Control`. */
 export function controlBytes({
   knobs,
   unitBytes,

@@ -21,7 +21,6 @@ import {
 import { launchOf, pointersOf } from './launch.ts';
 import { constantsText, mainText, tilesText } from './main.ts';
 import { tensorMapFields } from './maps.ts';
-
 import { productsText } from './products.ts';
 import { hopperSoftmaxText } from './softmax.ts';
 import { walkerText } from './walker.ts';

@@ -21,7 +21,7 @@ export const slabsOf = (dim: number): number => Math.ceil(dim / slabWidth);
 /** Warpgroups that compute. */
 export const groupsOf = ({ warps }: TileKnobs): number => warps / 4;
 
-/** Threads of a block: those that compute, and a warpgroup of which one warp orders the copies. */
+/** Threads of a block: those that compute, and a warpgroup that walks over the keys and copies. */
 export const threadsOf = (knobs: TileKnobs): number => (groupsOf(knobs) + 1) * 128;
 
 /** Where what lies in the dynamic shared memory of a block. Bytes; the start is aligned to 1024. */
@@ -80,8 +80,8 @@ export const pipelines = ({ qBuffers }: HopperKnobs, { outReplacesQ }: SharedLay
   qBuffers === 2 && !outReplacesQ;
 
 /**
- * Registers per thread of the warpgroups that compute and of the one that copies. They share 64K: more than
- * that would wait for ever. Each count is a multiple of 8.
+ * Registers per thread of the warpgroups that compute and of the one that walks and copies. They share what the
+ * block was launched with: asking for more would wait for ever. Each count is a multiple of 8.
  */
 export function registersOf(
   knobs: HopperKnobs,
@@ -103,7 +103,7 @@ const heldRegisters = ({ kTile }: TileKnobs, valueDim: number): number =>
 const registerBounds = (knobs: TileKnobs): { least: number; most: number } =>
   groupsOf(knobs) === 3 ? { least: 144, most: 160 } : { least: 216, most: 232 };
 
-/** No kernel gets by with fewer beside what it holds (the brief's table of compiled kernels). */
+/** No kernel was seen to get by with fewer beside what it holds. */
 const leastOverhead = 24;
 
 /** Why a tile would spill whatever the pattern, or undefined. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The `warploom` command: hands the built-in patterns to the verbs of runtime/commands. No logic.
 
-import { patterns } from './patterns/index.ts';
+import { fromMInference, patterns } from './patterns/index.ts';
 import { main } from './runtime/commands/index.ts';
 
 /** This package's own modules, as source or compiled, whichever is running. */
@@ -10,5 +10,6 @@ const own = (file: string): string =>
 
 await main(process.argv.slice(2), {
   patterns,
+  readHeads: fromMInference,
   modules: { warploom: own('index'), 'warploom/patterns': own('patterns/index') },
 });

@@ -77,6 +77,7 @@ export const codes = {
   F003: 'a damaged .npy file',
   F004: 'a tensor that the file does not hold',
   F005: 'a file that cannot be written',
+  F006: 'a damaged file of patterns per head',
   R001: 'a pattern that cannot be found',
   R002: 'a device that is not there',
   R003: 'used after dispose',

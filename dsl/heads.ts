@@ -7,6 +7,14 @@ export interface HeadPatterns {
   readonly byHead: readonly AnyPattern[];
 }
 
+/** One layer of a model as a call: `compile(layer.pattern, ...)`, and then `attend({ q, k, v }, layer.params)`. */
+export interface LayerCall {
+  /** The same object for layers whose heads have the same patterns in the same order. */
+  readonly pattern: HeadPatterns;
+  /** One number per query head; 0 for heads whose pattern does not have the parameter. */
+  readonly params: Readonly<Record<string, readonly number[]>>;
+}
+
 /** Gives each query head its own pattern, in the order of the heads. */
 export function byHead(patterns: readonly AnyPattern[]): HeadPatterns {
   return Object.freeze({ byHead: Object.freeze([...patterns]) });

@@ -1,4 +1,4 @@
-// All built-in patterns, and the table by name that the command line uses.
+// All built-in patterns, and the table by name that the command line uses. minference/ reads who has which.
 
 import type { AnyPattern } from '../dsl/index.ts';
 import { registerLifted } from '../dsl/lift/stored.ts';
@@ -11,6 +11,7 @@ import { documents } from './documents.ts';
 import { flashPrefill } from './flash-prefill.ts';
 import { flexPrefill } from './flex-prefill.ts';
 import { lifted } from './lifted.ts';
+import { fromMInference } from './minference/index.ts';
 import { nsaSelection } from './nsa-selection.ts';
 import { prefixLm } from './prefix-lm.ts';
 import { slidingWindow } from './sliding-window.ts';
@@ -27,6 +28,7 @@ export {
   documents,
   flashPrefill,
   flexPrefill,
+  fromMInference,
   nsaSelection,
   prefixLm,
   slidingWindow,

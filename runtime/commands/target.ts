@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Definition } from '../../dsl/definition.ts';
 import { diagnostic, PatternError } from '../../dsl/diagnostic.ts';
-import { type HeadPatterns, isHeadPatterns } from '../../dsl/heads.ts';
+import { type HeadPatterns, isHeadPatterns, type LayerCall } from '../../dsl/heads.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import { importModule, type OwnModules, shown } from './modules.ts';
 import { suggestion } from './nearest.ts';
@@ -13,6 +13,8 @@ import { suggestion } from './nearest.ts';
 export interface Setting {
   readonly patterns: ReadonlyMap<string, AnyPattern>;
   readonly modules: OwnModules;
+  /** Reads a file of patterns per head: its text, and what errors call it. */
+  readonly readHeads: (text: string, options: { readonly file: string }) => readonly LayerCall[];
 }
 
 /** A pattern, or one per head, that a verb was told to use. */
@@ -21,6 +23,8 @@ export interface Target {
   readonly pattern: AnyPattern | HeadPatterns;
   /** The distinct patterns, in the order of their first head. */
   readonly definitions: readonly Definition[];
+  /** Numbers that come with it, where the command line gives no others. */
+  readonly params?: LayerCall['params'];
 }
 
 /** A pattern by its structure: one of another copy of warploom has another class. */

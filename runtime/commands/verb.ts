@@ -3,6 +3,7 @@
 
 import { Command } from 'commander';
 import { exit, UsageError } from './failure.ts';
+import { addHeadsOptions, findLayer } from './heads.ts';
 import { parameterOptions, tensorsOf, type Values, valuesOf } from './parameters.ts';
 import { findTarget, type Setting, type Target } from './target.ts';
 import type { Terminal } from './terminal.ts';
@@ -81,26 +82,29 @@ export async function patternCommand<Flags>(
   context: Context,
   done: (code: number) => void,
 ): Promise<Command> {
-  const start = () => {
+  const start = (hasLayer = false) => {
     const command = begin(verb, context).argument(
-      '<pattern>',
+      hasLayer ? '[pattern]' : '<pattern>',
       "a built-in's name, or path/to/file.ts#export; before its parameters",
     );
     verb.addOptions(command);
+    addHeadsOptions(command);
     return command;
   };
-  const command = start();
   // What comes before the first word that only the pattern can explain.
-  const { operands = [], unknown = [] } = words ? start().parseOptions([...words]) : {};
+  const first = start();
+  const { operands = [], unknown = [] } = words ? first.parseOptions([...words]) : {};
   const [spec] = operands;
-  if (spec === undefined) {
+  const layer = await findLayer(first.opts(), spec, context);
+  const command = start(layer !== undefined);
+  if (spec === undefined && !layer) {
     const asked = unknown.find((word) => word !== '-h' && word !== '--help');
     if (asked === undefined) return command.action(() => done(exit.fine));
     const hint = `warploom ${verb.name} PATTERN ${asked} ...`;
     throw new UsageError(`name the pattern before '${asked}'`, hint);
   }
 
-  const target = await findTarget(spec, context);
+  const target = layer ?? (await findTarget(spec!, context));
   const taken = new Set(command.options.map(({ long }) => long ?? ''));
   const options = parameterOptions(target.definitions, taken);
   for (const { option } of options) command.addOption(option);
@@ -112,6 +116,7 @@ export async function patternCommand<Flags>(
   }
   return command.action(async () => {
     const flags = command.opts();
-    done(await verb.act(target, valuesOf(options, flags), flags as Flags, context));
+    const params = { ...target.params, ...valuesOf(options, flags) };
+    done(await verb.act(target, params, flags as Flags, context));
   });
 }

@@ -29,16 +29,19 @@ export interface Region {
   readonly position: number;
 }
 
+/** The code for a file that ends before its data do. */
+type DamagedFile = 'F002' | 'F003' | 'F006';
+
 /** An open file, read at any place. */
 export class ByteFile {
   readonly path: string;
   /** In bytes. */
   readonly size: number;
-  readonly #damaged: 'F002' | 'F003';
+  readonly #damaged: DamagedFile;
   readonly #handle: FileHandle;
   #open = true;
 
-  private constructor(path: string, size: number, damaged: 'F002' | 'F003', handle: FileHandle) {
+  private constructor(path: string, size: number, damaged: DamagedFile, handle: FileHandle) {
     this.path = path;
     this.size = size;
     this.#damaged = damaged;
@@ -46,7 +49,7 @@ export class ByteFile {
   }
 
   /** Throws FileError F001. `damaged` is the code for a file that ends too early. */
-  static async open(path: string, damaged: 'F002' | 'F003'): Promise<ByteFile> {
+  static async open(path: string, damaged: DamagedFile): Promise<ByteFile> {
     if (endianness() !== 'LE') throw unreadable(path, 'this machine is big-endian', undefined);
     try {
       // Before opening: opening a pipe would wait for its other end.
@@ -80,6 +83,18 @@ export class ByteFile {
     if (!this.#open) return;
     this.#open = false;
     await this.#handle.close();
+  }
+}
+
+/** A whole file of text, UTF-8. Throws FileError F001, F006 for one that is being cut. */
+export async function readText(path: string): Promise<string> {
+  const file = await ByteFile.open(path, 'F006');
+  try {
+    const bytes = new Uint8Array(file.size);
+    await file.readInto(bytes, 0);
+    return new TextDecoder().decode(bytes);
+  } finally {
+    await file.close();
   }
 }
 

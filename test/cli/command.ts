@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { patterns } from '../../patterns/index.ts';
+import { fromMInference, patterns } from '../../patterns/index.ts';
 import { perform } from '../../runtime/commands/index.ts';
 import { Terminal } from '../../runtime/commands/terminal.ts';
 
@@ -41,7 +41,13 @@ export async function say(...words: readonly string[]): Promise<Ended> {
   const [out, err] = [new PassThrough(), new PassThrough()];
   const terminal = new Terminal(out, err);
   const { signal } = new AbortController();
-  const code = await perform(words, { patterns, modules: {}, terminal, signal });
+  const code = await perform(words, {
+    patterns,
+    readHeads: fromMInference,
+    modules: {},
+    terminal,
+    signal,
+  });
   const text = (stream: PassThrough): string => String(stream.read() ?? '');
   return { code, out: text(out), err: text(err) };
 }

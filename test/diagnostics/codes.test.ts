@@ -26,7 +26,7 @@ const tested = new Set(
     [...text.matchAll(claims)].map(([, row, title]) => row ?? title),
   ),
 );
-const sources = textsOf('dsl', 'codegen', 'runtime').filter(
+const sources = textsOf('dsl', 'codegen', 'patterns', 'runtime').filter(
   ({ path }) => path !== 'dsl/diagnostic.ts',
 );
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileError, PatternError, ShapeError } from '../../dsl/diagnostic.ts';
+import { fromMInference } from '../../patterns/index.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
 import { openNpy } from '../../runtime/files/npy.ts';
 import { openSafetensors, writeSafetensors } from '../../runtime/files/safetensors.ts';
@@ -396,5 +397,44 @@ describe('F005: a file that cannot be written', () => {
     const wrong = { a: 1 } as unknown as Record<string, string>;
     expect(await thrown(writeSafetensors(path, { one }, wrong))).toContain('error[F005]');
     await writeSafetensors(path, { one }, { a: '1' });
+  });
+});
+
+describe('F006: a damaged file of patterns per head', () => {
+  const good = ['vertical_and_slash', 1000, 6096, 0.9];
+  const read = async (...layers: unknown[]) => fromMInference(layers, { file: "'heads.json'" });
+
+  it('names the layer, the head and the field', async () => {
+    const bad = ['vertical_and_slash', 1000, -6096, 0.9];
+    expect(await thrown(read({ 0: good }, { 0: good, 1: bad }))).toMatchInlineSnapshot(`
+      "error[F006]: 'heads.json': layer 1, head 1, field 's' is -6096, expected a whole number from 0
+        = help: MInference writes a list of layers, each {"0": [type, v, s, score], "1": ...}"
+    `);
+    expect(await thrown(read({ 0: good }, { 0: good, 1: good }))).toContain(
+      'layer 0, head 1 is missing',
+    );
+    expect(await thrown(read({ 0: good.slice(1) }))).toMatchInlineSnapshot(`
+      "error[F006]: 'heads.json': layer 0, head 0 is [1000,6096,0.9], expected [type, v, s, score]
+        = help: MInference writes a list of layers, each {"0": [type, v, s, score], "1": ...}"
+    `);
+    expect(await thrown(read({ zero: good }))).toContain(
+      'layer 0, head "zero" is no number of a head',
+    );
+    expect(await thrown(read({ 0: 'dense' }, []))).toMatchInlineSnapshot(`
+      "error[F006]: 'heads.json': layer 0, head 0 is "dense", expected [type, v, s, score]; 1 more place is wrong
+        = help: MInference writes a list of layers, each {"0": [type, v, s, score], "1": ...}"
+    `);
+    expect(await thrown(read())).toContain('F006');
+    expect(await thrown(read({}))).toContain('layer 0 has no heads');
+    expect(await read({ 0: good, 1: good })).toHaveLength(1);
+  });
+
+  it('is about more layers or heads than the model has', async () => {
+    const layer = { 0: good, 1: good };
+    const sized = async (layers: number, heads: number) =>
+      fromMInference([layer, layer], { layers, heads });
+    expect(await thrown(sized(1, 2))).toContain('layer 1 is too many: the model has 1 layer');
+    expect(await thrown(sized(2, 1))).toContain('layer 0, head 1 is too many');
+    expect(await sized(3, 4)).toHaveLength(3);
   });
 });

@@ -3,7 +3,7 @@
 
 import { describe, expect, it, vi } from 'vitest';
 import { count, pattern } from '../../dsl/index.ts';
-import { patterns } from '../../patterns/index.ts';
+import { fromMInference, patterns } from '../../patterns/index.ts';
 import { compile } from '../../runtime/attend.ts';
 import { findTarget } from '../../runtime/commands/target.ts';
 import type { Job } from '../../runtime/cpu/job.ts';
@@ -17,7 +17,8 @@ let changing = 2;
 
 describe('R001: a pattern that cannot be found', () => {
   it('a name that no pattern has', async () => {
-    const find = (name: string) => () => findTarget(name, { patterns, modules: {} });
+    const find = (name: string) => () =>
+      findTarget(name, { patterns, readHeads: fromMInference, modules: {} });
     expect(await refused('R001', find('a-shap'))).toMatch(
       /there is no pattern 'a-shap'\n.*a-shape/,
     );

@@ -15,6 +15,7 @@ export { type Device, type DeviceOptions, openDevice } from './runtime/device.ts
 export { type DrawOptions, draw } from './runtime/draw.ts';
 export type { DType, FloatType, Layout } from './runtime/dtype.ts';
 export { type Explanation, explain } from './runtime/explain.ts';
+export { loadChosen, saveChosen } from './runtime/files/chosen.ts';
 export { openNpy, writeNpy } from './runtime/files/npy.ts';
 export { openSafetensors, writeSafetensors } from './runtime/files/safetensors.ts';
 export type { AttentionInputs } from './runtime/inputs.ts';

@@ -212,6 +212,14 @@ export interface ChosenSet {
 
 export type ChosenSetsData = Readonly<Record<string, ChosenSet>>;
 
+/** The smallest domain that holds the rows of all units. */
+export function hullOf(units: readonly BitSet[]): SetDomain {
+  const [first] = units;
+  const from = Math.min(...units.map(({ domain }) => domain.rowFrom));
+  const to = Math.max(...units.map(({ domain }) => domain.rowFrom + domain.rows));
+  return { ...first!.domain, rowFrom: from, rows: to - from };
+}
+
 /** The set of one query head. */
 export function setOfHead(
   set: ChosenSet,

@@ -78,6 +78,7 @@ export const codes = {
   F004: 'a tensor that the file does not hold',
   F005: 'a file that cannot be written',
   F006: 'a damaged file of patterns per head',
+  F007: 'a file that holds no chosen sets, or damaged ones',
   R001: 'a pattern that cannot be found',
   R002: 'a device that is not there',
   R003: 'used after dispose',

@@ -17,9 +17,9 @@ import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
 import type { BackendCall } from './backend.ts';
 import { type Device, openDevice } from './device.ts';
 import type { FloatType } from './dtype.ts';
-import { type AttentionInputs, type CheckedInputs, checkAllInputs } from './inputs.ts';
+import { type AttentionInputs, type CheckedInputs, checkAllInputs, passedSets } from './inputs.ts';
 import { CallKinds, type CheckedCall } from './kinds.ts';
-import { type AnySets, type CallOptions, chosenOf, type Part, partsOf } from './parts.ts';
+import { type AnySets, type CallOptions, type Part, partsOf } from './parts.ts';
 import type { FloatTensor } from './tensor.ts';
 
 export interface CompileOptions {
@@ -151,7 +151,7 @@ class Compiled {
   #call(inputs: AnyInputs, params: AnyParams, options: CallOptions): BackendCall {
     this.#checkUsable();
     const { kind, call } = this.#kinds.take(inputs, params, () => this.#check(inputs, params));
-    const passed = this.#parts.map((_, i) => chosenOf(inputs.chosen, this.#isPerHead, i));
+    const passed = passedSets(inputs.chosen, this.#isPerHead, this.#parts.length);
     const { choice } = this.#options;
     return { kind, parts: this.#parts, checked: call, given: call.given, passed, options, choice };
   }

@@ -299,6 +299,29 @@ function checkNames(
 }
 
 /**
+ * The sets that a call passes for each of its distinct patterns: those of one pattern, or with byHead a list.
+ * throws: ShapeError T011 for one in place of the other.
+ */
+export function passedSets(
+  chosen: unknown,
+  isPerHead: boolean,
+  patterns: number,
+): readonly (ChosenSetsData | undefined)[] {
+  if (chosen === undefined) return Array.from({ length: patterns }, () => undefined);
+  if (!isPerHead && !Array.isArray(chosen)) return [chosen as ChosenSetsData];
+  if (isPerHead && Array.isArray(chosen) && chosen.length === patterns) return chosen;
+  const got = Array.isArray(chosen) ? `a list of ${chosen.length}` : 'those of one pattern';
+  const wanted = isPerHead
+    ? `a list of ${patterns}, one per distinct pattern`
+    : 'those of one pattern';
+  throw new ShapeError([
+    diagnostic('T011', `the chosen sets are ${got}, expected ${wanted}`, {
+      help: 'pass what attend.estimate returned for the same pattern',
+    }),
+  ]);
+}
+
+/**
  * Chosen sets that a call passes instead of running the estimate: every set of the pattern, with as many
  * axes and units as it has. throws: ShapeError T011.
  */

@@ -43,17 +43,6 @@ export function partsOf(pattern: AnyPattern | HeadPatterns, heads: number): Part
   return [...byDefinition].map(([definition, list]) => ({ definition, heads: list }));
 }
 
-/** The sets that a call passes for its part `i`. */
-export function chosenOf(
-  chosen: AnySets | undefined,
-  isPerHead: boolean,
-  i: number,
-): ChosenSetsData | undefined {
-  return isPerHead
-    ? (chosen as readonly ChosenSetsData[] | undefined)?.[i]
-    : (chosen as ChosenSetsData | undefined);
-}
-
 /** The passed sets of one part, checked; else those that its estimate chooses. */
 export async function setsOf(
   { definition, heads }: Part,

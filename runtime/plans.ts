@@ -11,9 +11,9 @@ import type { LaunchShape } from '../dsl/shape.ts';
 import { Planner, unitsOfJob } from './cpu/job.ts';
 import type { RowSource } from './cpu/rows.ts';
 import type { FloatType } from './dtype.ts';
-import { type AttentionInputs, checkAllInputs } from './inputs.ts';
+import { type AttentionInputs, checkAllInputs, passedSets } from './inputs.ts';
 import { jobOf } from './launch.ts';
-import { type AnySets, type CallOptions, chosenOf, type Part, partsOf, setsOf } from './parts.ts';
+import { type AnySets, type CallOptions, type Part, partsOf, setsOf } from './parts.ts';
 import type { SegmentsInput } from './segments.ts';
 import { type Tensor, tensor } from './tensor.ts';
 
@@ -93,12 +93,13 @@ export async function planCall(
   const { chosen } = inputs;
   const isPerHead = isHeadPatterns(pattern);
   const { parts, inputs: call, shape, dtype } = checkCall(pattern, inputs, params);
+  const allPassed = passedSets(chosen, isPerHead, parts.length);
   const planned: PlannedPart[] = [];
   for (const [i, part] of parts.entries()) {
     const { definition, heads: headList } = part;
     const given = call.given[i]!;
     // Sizes alone have no keys to choose from: their sets are passed, or missing (T011).
-    const passed = chosenOf(chosen, isPerHead, i) ?? (isSizes(inputs) ? {} : undefined);
+    const passed = allPassed[i] ?? (isSizes(inputs) ? {} : undefined);
     const sets = await setsOf(part, call, given, passed, options);
     const rows = (dim: number): RowSource => ({ data: none, dtype, strides: [], dim });
     const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];

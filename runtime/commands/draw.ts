@@ -25,7 +25,7 @@ export const draw: PatternVerb<DrawFlags> = {
     'block-sparse --random 1,8,2,4096,64 --head 3 --out plan.svg',
   ],
   addOptions(command) {
-    addInputOptions(command, { length: true });
+    addInputOptions(command, { length: true, chosen: true });
     command
       .option('--head <n>', 'which query head', sizeFrom, 0)
       .option('--batch <n>', 'of which batch entry', sizeFrom, 0)

@@ -23,7 +23,7 @@ export const explain: PatternVerb<ExplainFlags> = {
     'mine.ts#mine --random 1,32,8,8192,128 --json',
   ],
   addOptions(command) {
-    addInputOptions(command, { length: true });
+    addInputOptions(command, { length: true, chosen: true });
     command
       .option('--exact', 'count the allowed pairs too, pair by pair')
       .option(

@@ -2,11 +2,13 @@
 // fit the pattern is checked where every call is (runtime/inputs.ts).
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { type Diagnostic, diagnostic, ShapeError, throwIfAny } from '../../dsl/diagnostic.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Device } from '../device.ts';
 import type { FloatType, Layout } from '../dtype.ts';
+import { loadChosen } from '../files/chosen.ts';
 import { openSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { CallSizes } from '../plans.ts';
@@ -27,11 +29,16 @@ export interface InputFlags {
   readonly seed: number;
   /** Left out, the usual one of the device. */
   readonly dtype?: FloatType;
+  /** A file of chosen sets. */
+  readonly chosen?: string;
   readonly tensor?: readonly (readonly [name: string, file: string])[];
 }
 
-/** Adds the options that say where q, k, v and captured tensors come from. */
-export function addInputOptions(command: Command, { length }: { length: boolean }): Command {
+/** Adds the options that say where q, k, v, captured tensors and, where they are taken, chosen sets come from. */
+export function addInputOptions(
+  command: Command,
+  { length, chosen = false }: { readonly length: boolean; readonly chosen?: boolean },
+): Command {
   const files = ['q', 'k', 'v', 'input'];
   const add = (option: Option) => command.addOption(option.helpGroup('Tensors:'));
   for (const name of ['q', 'k', 'v']) {
@@ -61,6 +68,10 @@ export function addInputOptions(command: Command, { length }: { length: boolean 
       namedFile,
     ),
   );
+  if (chosen) {
+    const what = 'sets that `run --chosen-out` wrote, instead of an estimate (.safetensors)';
+    add(new Option('--chosen <file>', what));
+  }
   add(
     new Option('--layout <order>', 'axes of the files: batch, head, sequence, dim')
       .choices(['bhsd', 'bshd'])
@@ -134,7 +145,7 @@ export async function loadInputs(
 ): Promise<AttentionInputs> {
   const { q, k, v, input } = flags;
   const shape = randomShape(flags);
-  const captured = await loadCaptured(flags, definitions);
+  const captured = { ...(await loadCaptured(flags, definitions)), ...(await loadSets(flags)) };
   if (shape) return { ...captured, ...randomTensors(shape, { dtype: usual, ...flags }) };
   const files = input === undefined ? { q, k, v } : inOneFile(input, ['q', 'k', 'v']);
   const missing = Object.entries(files).filter(([, file]) => file === undefined);
@@ -192,11 +203,14 @@ export async function sizesOrInputs(
   const isBare = [q, k, v, input, flags.random, flags.length].every((flag) => flag === undefined);
   const all = isBare ? { ...flags, length: usual } : flags;
   const shape = randomShape(all);
-  if (!shape || definitions.some(({ estimates }) => estimates.length > 0)) {
-    return loadInputs(all, definitions);
-  }
-  return { ...(await loadCaptured(all, definitions)), shape, dtype: all.dtype ?? 'fp32' };
+  const isEstimated = definitions.some(({ estimates }) => estimates.length > 0);
+  if (!shape || (isEstimated && flags.chosen === undefined)) return loadInputs(all, definitions);
+  const sets = await loadSets(flags);
+  return { ...(await loadCaptured(all, definitions)), ...sets, shape, dtype: all.dtype ?? 'fp32' };
 }
+
+const loadSets = async ({ chosen }: InputFlags): Promise<{ chosen?: ChosenSetsData }> =>
+  chosen === undefined ? {} : { chosen: await loadChosen(chosen) };
 
 function randomTensors(
   { batch, heads, kvHeads, qLen, kLen, headDim, valueDim }: LaunchShape,

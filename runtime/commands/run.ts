@@ -9,6 +9,7 @@ import { type AttendResult, compile } from '../attend.ts';
 import type { GpuDevice } from '../cuda/device.ts';
 import { type Device, openDevice } from '../device.ts';
 import { type Explanation, explainPlans } from '../explain.ts';
+import { saveChosen } from '../files/chosen.ts';
 import { writeSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { AnySets } from '../parts.ts';
@@ -37,6 +38,7 @@ interface RunFlags extends InputFlags {
   readonly check?: boolean;
   readonly checkRows?: number;
   readonly out?: string;
+  readonly chosenOut?: string;
   readonly json?: boolean;
 }
 
@@ -51,7 +53,7 @@ export const run: PatternVerb<RunFlags> = {
     '--heads Qwen2.5_7B_Instruct_1M.json --layer 12 --random 1,28,4,4096,128 --check',
   ],
   addOptions(command: Command) {
-    addInputOptions(command, { length: false });
+    addInputOptions(command, { length: false, chosen: true });
     command
       .option('--device <name>', deviceHelp)
       .option(
@@ -62,11 +64,12 @@ export const run: PatternVerb<RunFlags> = {
       .option('--check', 'compare with the float64 oracle; exit code 1 outside the bound')
       .option('--check-rows <n>', 'check only so many query rows of each head', rowsFrom)
       .option('--out <file>', 'write out and lse to a .safetensors file')
+      .option('--chosen-out <file>', 'write the chosen sets to a .safetensors file')
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, context) {
     const { terminal } = context;
-    if (flags.out !== undefined) checkPlace(flags.out);
+    for (const file of [flags.out, flags.chosenOut]) if (file !== undefined) checkPlace(file);
     const { threads } = flags;
     const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
     try {
@@ -85,6 +88,7 @@ export const run: PatternVerb<RunFlags> = {
           { pattern: target.name },
         );
       }
+      if (flags.chosenOut !== undefined) await saveChosen(flags.chosenOut, made.planned.chosen);
       const report: Report = {
         target,
         params,
@@ -93,6 +97,7 @@ export const run: PatternVerb<RunFlags> = {
         ...made,
         check,
         file: flags.out,
+        chosenFile: flags.chosenOut,
       };
       if (flags.json) terminal.printJson(dataOf(report));
       else terminal.print(textOf(report));
@@ -167,9 +172,12 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
   const attend = await compile(pattern as Pattern, { ...shape, dtype, device });
   const there = await uploaded(inputs, device);
   const call = { signal: context.signal };
-  let chosen: AnySets = isHeadPatterns(pattern) ? [] : {};
+  // Of a pattern without an estimate too: they are none.
+  let chosen: AnySets = isHeadPatterns(pattern) ? target.definitions.map(() => ({})) : {};
   let estimate = 0;
-  if (target.definitions.some(({ estimates }) => estimates.length > 0)) {
+  if (inputs.chosen) {
+    chosen = inputs.chosen;
+  } else if (target.definitions.some(({ estimates }) => estimates.length > 0)) {
     // Once to compile: what a call costs is what the next one takes.
     if (device.kind === 'cuda') await attend.estimate(there, params, call);
     const timed = await timeOn(device, () => attend.estimate(there, params, call));
@@ -218,9 +226,10 @@ interface Report extends Made {
   readonly device: Device;
   readonly check: Check | undefined;
   readonly file: string | undefined;
+  readonly chosenFile: string | undefined;
 }
 
-function textOf({ target, device, planned, plans, ms, check, file }: Report): string {
+function textOf({ target, device, planned, plans, ms, check, file, chosenFile }: Report): string {
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = planned.shape;
   const lines = plans ? plans.parts.map(titleOf) : [target.name];
   const dims = headDim === valueDim ? `${headDim}` : `${headDim}/${valueDim}`;
@@ -237,6 +246,7 @@ function textOf({ target, device, planned, plans, ms, check, file }: Report): st
   lines.push(timesText(device, ms, isDynamic, batch * heads));
   if (check) lines.push(checkText(check, qLen));
   if (file !== undefined) lines.push(`wrote out and lse to ${file}`);
+  if (chosenFile !== undefined) lines.push(`wrote the chosen sets to ${chosenFile}`);
   return lines.join('\n');
 }
 
@@ -311,6 +321,7 @@ function dataOf({
   ms,
   check,
   file,
+  chosenFile,
 }: Report) {
   const { batch, heads } = planned.shape;
   const units = (plans?.parts ?? []).flatMap(({ pattern, launch }) =>
@@ -340,6 +351,7 @@ function dataOf({
     ...(plans && { heads: units }),
     ms: { ...ms, perHead: (ms.device ?? ms.attention) / Math.max(1, batch * heads) },
     ...(check && { check }),
+    ...(chosenFile !== undefined && { chosenFile }),
     ...(file !== undefined && { file, tensors: { out: result.out.shape, lse: result.lse.shape } }),
   };
 }

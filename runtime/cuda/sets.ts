@@ -1,7 +1,13 @@
 // Chosen sets in the memory of a machine: as an estimate leaves them, or brought there from host memory.
 
 import type { EstimateLaunch } from '../../codegen/estimate/index.ts';
-import { BitSet, type ChosenSet, type ChosenSetsData, type SetDomain } from '../../dsl/chosen.ts';
+import {
+  BitSet,
+  type ChosenSet,
+  type ChosenSetsData,
+  hullOf,
+  type SetDomain,
+} from '../../dsl/chosen.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { axesOfChosen } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
@@ -111,14 +117,6 @@ export function setsOfLaunch(
       return [name, new DeviceSet({ axes, perGroup, domain, count: units }, where, verdict)];
     }),
   );
-}
-
-/** The smallest domain that holds the rows of all units. */
-function hullOf(units: readonly BitSet[]): SetDomain {
-  const [first] = units;
-  const from = Math.min(...units.map(({ domain }) => domain.rowFrom));
-  const to = Math.max(...units.map(({ domain }) => domain.rowFrom + domain.rows));
-  return { ...first!.domain, rowFrom: from, rows: to - from };
 }
 
 /** A set in host memory as words for the device: [units, rows, stride] over one domain. */

@@ -18,6 +18,7 @@ import {
   checkAllInputs,
   checkChosen,
   graphsPerHead,
+  passedSets,
 } from '../inputs.ts';
 import { shapeOfEntry } from '../segments.ts';
 import type { Tensor } from '../tensor.ts';
@@ -92,10 +93,10 @@ export function reference(
     const help = `rows are whole numbers from 0 to ${length - 1}`;
     throw new ShapeError([diagnostic('T002', `no query row ${outside}`, { help })]);
   }
-  const passed = perHead ? (inputs.chosen as readonly unknown[] | undefined) : [inputs.chosen];
+  const passed = passedSets(inputs.chosen, perHead !== undefined, definitions.length);
   const chosen = definitions.map((definition, i) => {
     const graphs = graphsPerHead(definition, given[i]!.params, shape);
-    const sets = passed?.[i] as ChosenSetsData | undefined;
+    const sets = passed[i];
     if (!sets) return estimateReference(graphs, call);
     checkChosen(definition.name, graphs[0]!, sets, shape);
     return sets;

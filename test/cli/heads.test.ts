@@ -1,6 +1,6 @@
 // `--heads FILE --layer N` in place of a pattern: what each head runs with, and files that do not fit.
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { folder, root, say } from './command.ts';
@@ -112,4 +112,39 @@ describe('what does not fit', () => {
     const cut = join(dir, 'cut.json');
     await refused(1, /F006.*cut\.json': it is not JSON/, '--heads', cut, '--layer', '0');
   });
+});
+
+test('chosen sets are kept in a file, and taken instead of an estimate', async () => {
+  const kept = join(dir, 'sets.safetensors');
+  const first = await run(
+    '--layer',
+    '1',
+    ...random,
+    '--chosen-out',
+    kept,
+    '--out',
+    join(dir, 'a.safetensors'),
+  );
+  expect([first.code, first.err]).toEqual([0, '']);
+  expect(first.out).toContain(`wrote the chosen sets to ${kept}`);
+  const words = ['--layer', '1', ...random, '--chosen', kept, '--check'];
+  for (const device of ['cpu', 'emulated:sm_80']) {
+    const again = await run(...words, '--device', device, '--json');
+    expect([again.code, again.err]).toEqual([0, '']);
+  }
+  expect((await run(...words, '--out', join(dir, 'b.safetensors'))).code).toBe(0);
+  const [a, b] = ['a', 'b'].map((name) => readFileSync(join(dir, `${name}.safetensors`)));
+  expect(a!.equals(b!)).toBe(true);
+  const explained = await say(
+    'explain',
+    '--heads',
+    file,
+    '--layer',
+    '1',
+    ...random,
+    '--chosen',
+    kept,
+  );
+  expect(explained.code).toBe(0);
+  expect((await run('--layer', '0', ...random, '--chosen', kept)).err).toMatch(/T011/);
 });

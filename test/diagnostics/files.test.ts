@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileError, PatternError, ShapeError } from '../../dsl/diagnostic.ts';
 import { fromMInference } from '../../patterns/index.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
+import { loadChosen } from '../../runtime/files/chosen.ts';
 import { openNpy } from '../../runtime/files/npy.ts';
 import { openSafetensors, writeSafetensors } from '../../runtime/files/safetensors.ts';
 import { tensor } from '../../runtime/tensor.ts';
@@ -436,5 +437,70 @@ describe('F006: a damaged file of patterns per head', () => {
     expect(await thrown(sized(1, 2))).toContain('layer 1 is too many: the model has 1 layer');
     expect(await thrown(sized(2, 1))).toContain('layer 0, head 1 is too many');
     expect(await sized(3, 4)).toHaveLength(3);
+  });
+});
+
+describe('F007: a file that holds no chosen sets, or damaged ones', () => {
+  const axes = [{ axis: 'k', size: 1 }];
+  const facts = {
+    name: 'columns',
+    axes,
+    perGroup: false,
+    units: 2,
+    rowFrom: 0,
+    rows: 1,
+    columns: 40,
+  };
+  const all = { version: 1, byHead: false, parts: [[facts]] };
+  const bits = tensor([[[1, 128]], [[0, 1]]], { dtype: 'i32' });
+  const dense = tensor([0, 1], { dtype: 'i32' });
+  const good = { 'columns.bits': bits, 'columns.dense': dense };
+  const load = async (tensors: object, said: unknown = all) => {
+    const path = join(folder, 'sets.safetensors');
+    const text = typeof said === 'string' ? said : JSON.stringify(said);
+    await writeSafetensors(path, tensors as typeof good, { 'warploom.chosen': text });
+    return loadChosen(path);
+  };
+
+  it('is another safetensors file', async () => {
+    const path = join(folder, 'other.safetensors');
+    await writeSafetensors(path, good);
+    expect(await thrown(loadChosen(path))).toMatchInlineSnapshot(`
+      "error[F007]: 'other.safetensors': it has no metadata 'warploom.chosen'
+        = help: saveChosen and \`warploom run --chosen-out\` write such files: write it anew"
+    `);
+    expect(Object.keys(await load(good))).toEqual(['columns']);
+  });
+
+  it('does not say what the words are', async () => {
+    expect(await thrown(load(good, 'no JSON'))).toContain('are not JSON');
+    expect(await thrown(load(good, { ...all, version: 2 }))).toContain(
+      "'warploom.chosen', version",
+    );
+    const part = [{ ...facts, rows: -1 }];
+    expect(await thrown(load(good, { ...all, parts: [part] }))).toMatchInlineSnapshot(`
+      "error[F007]: 'sets.safetensors': its metadata 'warploom.chosen', parts.0.0.rows: Too small: expected number to be >=0
+        = help: saveChosen and \`warploom run --chosen-out\` write such files: write it anew"
+    `);
+    expect(await thrown(load({}, { ...all, parts: [] }))).toContain('it has 0 patterns');
+    const two = [{ ...facts, rows: 2 }];
+    expect(await thrown(load(good, { ...all, parts: [two] }))).toContain('has rows, and one axis');
+  });
+
+  it('holds other words than it says', async () => {
+    expect(await thrown(load({ 'columns.bits': bits }))).toContain("'columns.dense' is missing");
+    expect(await thrown(load({ ...good, more: dense }))).toContain("'more' belongs to no set");
+    expect(await thrown(load({ ...good, 'columns.bits': dense }))).toMatchInlineSnapshot(`
+      "error[F007]: 'sets.safetensors': 'columns.bits' is I32 [2], expected I32 [2, 1, 2]
+        = help: saveChosen and \`warploom run --chosen-out\` write such files: write it anew"
+    `);
+    const many = tensor([[[1, 256]], [[0, 1]]], { dtype: 'i32' });
+    expect(await thrown(load({ ...good, 'columns.bits': many }))).toContain(
+      'has members from 40 on',
+    );
+    const odd = tensor([0, 2], { dtype: 'i32' });
+    expect(await thrown(load({ ...good, 'columns.dense': odd }))).toContain(
+      'other numbers than 0 and 1',
+    );
   });
 });

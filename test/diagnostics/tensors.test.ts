@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { count, f32, fixed, i32, pattern } from '../../dsl/index.ts';
+import { byHead, count, f32, fixed, i32, pattern } from '../../dsl/index.ts';
 import { compile } from '../../runtime/attend.ts';
 import { reference } from '../../runtime/reference/attention.ts';
 import { tensor } from '../../runtime/tensor.ts';
@@ -347,6 +347,15 @@ describe('T011: a chosen set that does not fit', () => {
         = help: pass what attend.estimate returned for tensors of these sizes"
     `);
     await takenByBoth(columns, { chosen });
+  });
+
+  it('a list for one pattern, and no list for a pattern per head', async () => {
+    const { chosen } = await attend(columns);
+    const perHead = byHead([columns, columns, columns, columns]) as never;
+    await refusedByBoth('T011', columns, { chosen: [chosen] });
+    await refusedByBoth('T011', perHead, { chosen });
+    await refusedByBoth('T011', perHead, { chosen: [chosen, chosen] });
+    await takenByBoth(perHead, { chosen: [chosen] });
   });
 
   it('what is passed is no set', async () => {

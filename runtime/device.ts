@@ -9,7 +9,7 @@ import { tileProducts } from './cpu/products.ts';
 import { GpuDevice, openCuda } from './cuda/device.ts';
 import { cudaDevices } from './cuda/native.ts';
 import { findNvrtc } from './cuda/nvrtc.ts';
-import { EmulatedMachine } from './emulator/machine.ts';
+import { EmulatedMachine, emulatedArchs } from './emulator/machine.ts';
 
 export interface DeviceOptions {
   /** Worker threads of the CPU device; 0 works on the calling thread. Default: one per core. */
@@ -64,7 +64,7 @@ export class CpuDevice {
 export type Device = CpuDevice | GpuDevice;
 
 /** The devices that this version has; `cuda:1` is the second GPU. */
-export const deviceKinds = ['cpu', 'cuda', 'emulated:sm_80'] as const;
+export const deviceKinds = ['cpu', 'cuda', 'emulated:sm_80', 'emulated:sm_90a'] as const;
 
 /**
  * Opens a device: the named one, else the one that WARPLOOM_DEVICE names, else the best there is: a GPU if
@@ -79,7 +79,8 @@ export async function openDevice(kind?: string, options: DeviceOptions = {}): Pr
   if (wanted === 'cpu') return openCpu(options);
   const [, ordinal] = /^cuda(?::(\d+))?$/.exec(wanted) ?? [undefined, undefined];
   if (wanted === 'cuda' || ordinal !== undefined) return openCuda(Number(ordinal ?? 0));
-  if (wanted === 'emulated:sm_80') return new GpuDevice(new EmulatedMachine('sm_80'));
+  const arch = emulatedArchs.find((one) => wanted === `emulated:${one}`);
+  if (arch !== undefined) return new GpuDevice(new EmulatedMachine(arch));
   throw new DeviceError([
     diagnostic('R002', `there is no device '${wanted}'`, {
       help: `this version has: ${deviceKinds.join(', ')}; 'cuda:1' is the second GPU`,

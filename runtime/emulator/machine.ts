@@ -7,13 +7,19 @@ import type { KernelFacts, Machine, Places, Range, ReadyList } from '../cuda/mac
 import type { HostView } from '../cuda/native.ts';
 import { type EmulatorOptions, runEmulated } from './run.ts';
 
+/** The most shared memory of a block: on a sm_80 what every chip from there on has, on a sm_90a Hopper's. */
+const sharedBytesOf = { sm_80: 99 * 1024, sm_90a: 227 * 1024 } as const;
+
+/** What can be emulated: the portable kernels, and those of Hopper. */
+export type EmulatedArch = keyof typeof sharedBytesOf;
+export const emulatedArchs = Object.keys(sharedBytesOf) as readonly EmulatedArch[];
+
 const alignment = 256;
 
 export class EmulatedMachine implements Machine {
   readonly name: string;
   readonly arch: string;
-  /** What every chip from sm_80 on has. */
-  readonly blockSharedBytes = 99 * 1024;
+  readonly blockSharedBytes: number;
   readonly multiprocessors = 4;
   readonly #options: EmulatorOptions;
   /** By address, which counts up and is never used twice. */
@@ -26,9 +32,10 @@ export class EmulatedMachine implements Machine {
   #fault: unknown;
   #disposed = false;
 
-  constructor(arch: string, options: EmulatorOptions = {}) {
+  constructor(arch: EmulatedArch, options: EmulatorOptions = {}) {
     this.arch = arch;
     this.name = `emulated:${arch}`;
+    this.blockSharedBytes = sharedBytesOf[arch];
     this.#options = options;
   }
 
@@ -139,7 +146,14 @@ export class EmulatedMachine implements Machine {
       const buffers = Object.entries(step.buffers).map(
         ([field, { buffer, offset }]) => [field, placed(buffer, offset)] as const,
       );
-      return { ...step, buffers: Object.fromEntries(buffers) };
+      const maps = Object.entries(step.maps ?? {}).map(
+        ([field, map]) => [field, { ...map, ...placed(map.buffer, map.offset) }] as const,
+      );
+      return {
+        ...step,
+        buffers: Object.fromEntries(buffers),
+        maps: Object.fromEntries(maps),
+      };
     });
     const contents = [...used].map(([start, memory]) => {
       return [`${start}`, this.#fresh.has(start) ? { bytes: memory.length } : memory] as const;

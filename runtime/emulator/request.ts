@@ -3,6 +3,7 @@
 
 import type { LaunchList } from '../../codegen/kernel.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
+import { addressInMap, emulatedMap } from './tensor-map.ts';
 
 /** The contents of a buffer, or the size of one whose contents are undefined. */
 export type Contents = Uint8Array | { readonly bytes: number };
@@ -55,26 +56,33 @@ export function requestOf(
       line('fill', number(step.buffer), step.offset, step.bytes, step.value & 0xff);
       continue;
     }
-    const { kernel, grid, args, buffers: addresses } = step;
-    const fields = Object.entries(addresses);
-    const zeros = Object.fromEntries(fields.map(([field]) => [field, 0]));
-    const params = kernel.params.pack({ ...args, ...zeros });
+    const { kernel, grid, args, buffers: addresses, maps = {} } = step;
     const { threads, sharedBytes } = kernel;
+    const { offsets } = kernel.params;
+    const zeros = Object.fromEntries(Object.keys(addresses).map((field) => [field, 0]));
+    const params = kernel.params.pack({ ...args, ...zeros });
+    // Where the runner writes the address of which place.
+    const places = Object.entries(addresses).map(([field, place]) => ({
+      at: offsets[field]!,
+      ...place,
+    }));
+    for (const [field, { buffer, offset, ...map }] of Object.entries(maps)) {
+      params.set(emulatedMap(map), offsets[field]!);
+      places.push({ at: offsets[field]! + addressInMap, buffer, offset });
+    }
     line(
       'launch',
       ...grid,
       threads,
       sharedBytes,
       params.length,
-      fields.length,
+      places.length,
       kernel.name,
       modules[module]!,
     );
     parts.push(params);
     line();
-    for (const [field, { buffer, offset }] of fields) {
-      line(kernel.params.offsets[field]!, number(buffer), offset);
-    }
+    for (const { at, buffer, offset } of places) line(at, number(buffer), offset);
     module += 1;
   }
   line('end');

@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
+import { hostProducts } from './products.ts';
 
 /** Where the host twins of codegen/device lie: `<name>.h` for each `<name>.cuh` that holds PTX. */
 export const twins = fileURLToPath(new URL('./device/', import.meta.url));
@@ -50,13 +51,18 @@ export function hostSource(kernel: Kernel): string {
       text.push(`#include "${primitive}.h"`);
       continue;
     }
-    const own = lines.join('\n').replace(dynamicShared, (_, aligned: string, type, name) => {
-      alignment = Math.max(alignment, Number(/\d+/.exec(aligned)?.[0] ?? 1));
-      return `${type}* const ${name} = (${type}*)warploomDynamicShared();`;
-    });
+    const own = hostProducts(lines.join('\n')).replace(
+      dynamicShared,
+      (_, aligned: string, type, name) => {
+        alignment = Math.max(alignment, Number(/\d+/.exec(aligned)?.[0] ?? 1));
+        return `${type}* const ${name} = (${type}*)warploomDynamicShared();`;
+      },
+    );
     invariant(
-      primitive === undefined || !/\basm\b/.test(own),
-      `codegen/device/${primitive}.cuh holds PTX and has no twin in runtime/emulator/device`,
+      !/\basm\b/.test(own),
+      primitive === undefined
+        ? `${kernel.name} holds PTX of its own`
+        : `codegen/device/${primitive}.cuh holds PTX and has no twin in runtime/emulator/device`,
     );
     text.push(`#line ${line} ${JSON.stringify(fileOf(kernel))}`, own);
   }

@@ -1,7 +1,7 @@
 // Small kernels for the tests of the emulator, written as the generators write theirs.
 
 import { devicePrimitives } from '../../codegen/device.ts';
-import type { Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
+import type { BoxMap, Kernel, LaunchList, Place, Step } from '../../codegen/kernel.ts';
 import { type Field, type FieldValues, Struct } from '../../codegen/struct.ts';
 
 /** A kernel of the given body over pointers `a`, `b`, ... and numbers. */
@@ -43,12 +43,14 @@ export const pointer = (name: string, type: string): Field => ({
   pointer: `${type}*`,
 });
 export const int = (name: string): Field => ({ name, type: 'i32' });
+export const map = (name: string): Field => ({ name, type: 'map' });
 
 /** One launch, whose address fields are buffers of the same name. */
 export function launch(
   kernel: Kernel,
   args: FieldValues = {},
   grid: readonly [number, number, number] = [1, 1, 1],
+  maps: Readonly<Record<string, Place & BoxMap>> = {},
 ): LaunchList {
   const addresses = kernel.params.fields.filter(({ type }) => type === 'address');
   const step: Step = {
@@ -57,6 +59,7 @@ export function launch(
     grid,
     args,
     buffers: Object.fromEntries(addresses.map(({ name }) => [name, { buffer: name, offset: 0 }])),
+    maps,
   };
   return { workspace: [], steps: [step] };
 }

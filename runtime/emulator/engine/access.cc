@@ -4,6 +4,7 @@
 #include "fault.h"
 #include "memory.h"
 #include "module.h"
+#include "registers.h"
 #include "shared.h"
 
 #include <cstring>
@@ -15,7 +16,7 @@ enum Kind { reading, writing };
 
 void access(const void *at, u32 size, u32 alignment, Kind kind, const void *caller) {
   if (block.stacks.holds(at))
-    return;
+    return registers.access(at, size, kind == writing, caller);
   const Site site = work.last = module.siteOf(caller);
   const bool isShared = shared.holds(at);
   if (!isShared && module.holds(at))

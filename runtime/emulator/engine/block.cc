@@ -2,7 +2,9 @@
 // runs: in order, or as the seed picks.
 #include "block.h"
 
+#include "family.h"
 #include "fault.h"
+#include "registers.h"
 #include "shared.h"
 
 #include <cstdio>
@@ -22,16 +24,17 @@ void Block::run(void (*kernelOfRun)(const void *), const void *paramsOfRun, Inde
   seed = seedOfRun;
   random.seed(seed * 0x9e3779b97f4a7c15ull + number);
   isFenced = false;
-  const int warps = (count + warpSize - 1) / warpSize;
-  clocks.reset(count);
+  clocks.reset(count, warps() + mostBarriers);
   stacks.reserve(count);
-  shared.reset(warps);
+  registers.follow(stacks.of(0), stacks.of(count), count);
+  shared.reset(warps(), productsOf(0));
+  effects.clear();
   all.assign(count, Thread());
   queue.assign(count, 0);
   queueFrom = queueCount = 0;
   copies.assign(count, {});
   groups.assign(count, 0);
-  meetings.assign(warps, {});
+  meetings.assign(warps(), {});
   words.assign(count, Words());
   alive = count;
   arrived = votes = 0;
@@ -39,13 +42,19 @@ void Block::run(void (*kernelOfRun)(const void *), const void *paramsOfRun, Inde
     all[thread].fiber.prepare(stacks.of(thread), Stacks::usable(), begin);
     wake(thread);
   }
+  for (const Family *family : Family::all())
+    family->begin();
   current = pick();
   Fiber::change(outside, all[current].fiber);
   current = -1;
+  for (const Family *family : Family::all())
+    family->end();
 }
 
 void Block::begin() {
   block.kernel(block.params);
+  for (const Family *family : Family::all())
+    family->endThread();
   block.all[block.current].state = State::ended;
   --block.alive;
   if (block.alive > 0 && block.arrived == block.alive)
@@ -69,7 +78,15 @@ int Block::pick() {
   return thread;
 }
 
+void Block::settle() {
+  if (seed && effects.any() && random() % 4 == 0)
+    effects.happen(&random);
+  while (queueCount == 0 && effects.any())
+    effects.happen(seed ? &random : nullptr);
+}
+
 void Block::wait() {
+  settle();
   if (queueCount == 0)
     deadlock();
   const int from = current;
@@ -80,6 +97,8 @@ void Block::wait() {
 
 void Block::next() {
   const int from = current;
+  if (alive > 0)
+    settle();
   if (queueCount == 0) {
     if (alive > 0)
       deadlock();
@@ -87,6 +106,31 @@ void Block::next() {
   }
   current = pick();
   Fiber::change(all[from].fiber, all[current].fiber);
+}
+
+void Block::sleep(int line, void (*explain)(int, char *, std::size_t)) {
+  Thread &me = all[current];
+  work.last = siteOfLine(line);
+  me.state = State::asleep;
+  me.line = line;
+  me.explain = explain;
+  wait();
+}
+
+void Block::pause() {
+  if (!seed || random() % 4 != 0)
+    return;
+  wake(current);
+  wait();
+}
+
+u32 Block::livingLanes() const {
+  u32 lanes = 0;
+  const int first = current / warpSize * warpSize;
+  for (int lane = 0; lane < warpSize && first + lane < threads; ++lane)
+    if (all[first + lane].state != State::ended)
+      lanes |= 1u << lane;
+  return lanes;
 }
 
 int Block::meet(bool vote, int line) {
@@ -180,9 +224,13 @@ void Block::deadlock() const {
     else {
       if (stuck < 0)
         stuck = thread;
-      char part[160];
+      char reason[160], part[240];
+      if (one.state == State::asleep)
+        one.explain(thread, reason, sizeof reason);
+      else
+        std::snprintf(reason, sizeof reason, "%s", one.waits);
       std::snprintf(part, sizeof part, "; warp %d, lanes %d to %d: %s at {%x}", thread / warpSize,
-                    thread % warpSize, (to - 1) % warpSize, one.waits, siteOfLine(one.line));
+                    thread % warpSize, (to - 1) % warpSize, reason, siteOfLine(one.line));
       if (text.size() < 2000)
         text += part;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "clocks.h"
+#include "effects.h"
 #include "fiber.h"
 #include "types.h"
 
@@ -47,8 +48,26 @@ public:
   /// Meets the lanes in `mask` at an instruction and returns what it left for the running lane.
   const Words &meet(const Collective &collective, u32 mask, const Words &words, int line);
 
+  /// Waits until another thread, or an effect, wakes this one. `explain` writes what a thread waits
+  /// for.
+  void sleep(int line, void (*explain)(int thread, char *to, std::size_t bytes));
+  void wake(int thread);
+
+  /// With a seed, now and then: lets others run first. Where a thread may be slow and nothing says
+  /// so.
+  void pause();
+
+  /// The lanes of the running thread's warp that have not ended.
+  u32 livingLanes() const;
+
   u32 now() const { return clocks.now(current); }
   int lane() const { return current % warpSize; }
+  int warps() const { return (threads + warpSize - 1) / warpSize; }
+
+  /// Who acts beside the threads, as clocks number them: products by warp, copies by mbarrier.
+  int productsOf(int warp) const { return threads + warp; }
+  int copiesOf(int barrier) const { return threads + warps() + barrier; }
+  static constexpr int mostBarriers = 128;
 
   int current = -1; // the thread that runs
   int threads = 0;
@@ -59,17 +78,19 @@ public:
   bool isFenced = false;
   Clocks clocks;
   Stacks stacks;
+  Effects effects;
   std::vector<std::vector<Copy>> copies; // of each thread, oldest first
   std::vector<u32> groups;               // of each thread: copy groups closed so far
 
 private:
-  enum class State : u8 { ready, atBarrier, inWarp, ended };
+  enum class State : u8 { ready, atBarrier, inWarp, asleep, ended };
 
   struct Thread {
     Fiber fiber;
     State state = State::ready;
     int line = 0;
     const char *waits = "";
+    void (*explain)(int thread, char *to, std::size_t bytes) = nullptr;
     u32 mask = 0;
     int votes = 0; // what the barrier returned
   };
@@ -85,7 +106,7 @@ private:
   void wait(); // gives way to another thread until this one is ready again
   void next(); // the same, for one that has ended
   int pick();
-  void wake(int thread);
+  void settle();
   void endBarrier();
   [[noreturn]] void deadlock() const;
 

@@ -67,6 +67,11 @@ void catchSignals() {
     sigaction(signal, &action, nullptr);
 }
 
+u32 gridSize[3], blockSize;
+
+/// The arguments of the launch, as strictly aligned as tensor maps.
+alignas(64) u8 arguments[4096];
+
 /// Runs blocks until none is left.
 void runBlocks(const Launch &launch, const Options &options, u32 *next) {
   const u32 count = launch.grid[0] * launch.grid[1] * launch.grid[2];
@@ -79,11 +84,9 @@ void runBlocks(const Launch &launch, const Options &options, u32 *next) {
     work.blockX = index.x;
     work.blockY = index.y;
     work.blockZ = index.z;
-    block.run(module.entry, launch.params.data(), index, number, launch.threads, options.seed);
+    block.run(module.entry, arguments, index, number, launch.threads, options.seed);
   }
 }
-
-u32 gridSize[3], blockSize;
 
 /// What no device launches (the CUDA programming guide, "Technical Specifications per Compute
 /// Capability").
@@ -114,6 +117,7 @@ void run(const Launch &launch, const Options &options, Shared *state) {
   checkLimits(launch);
   std::memcpy(gridSize, launch.grid, sizeof gridSize);
   blockSize = launch.threads;
+  std::memcpy(arguments, launch.params.data(), launch.params.size());
   shared.place(module.sharedFrom, module.sharedBytes, launch.sharedBytes, module.dynamicAlignment);
   memory.beginLaunch();
   work.kernel = launch.kernel.c_str();

@@ -32,11 +32,14 @@ void SharedMemory::place(u8 *from, u64 bytes, u64 dynamic, u64 alignment) {
   cells.resize(dynamicAddress + dynamicBytes - windowFrom);
 }
 
-void SharedMemory::reset(int warps) {
+void SharedMemory::reset(int warps, int firstOfProducts) {
   std::memset(staticFrom, 0xff, staticBytes);
   std::memset(dynamicFrom, 0xff, dynamicBytes);
   std::fill(cells.begin(), cells.end(), Cell{});
   reads.resize(static_cast<std::size_t>(warps) * cells.size());
+  chunks.assign(cells.size() / chunkBytes + 1, Chunk{});
+  products.resize(static_cast<std::size_t>(warps) * chunks.size());
+  firstProducts = firstOfProducts;
 }
 
 u32 SharedMemory::address(const void *pointer, Site site) const {
@@ -56,20 +59,59 @@ u8 *SharedMemory::host(u32 address, u32 size, const char *verb, Site site) const
     return staticFrom + (address - staticAddress);
   fault("out-of-bounds", site,
         "%s %u bytes at byte %lld of the dynamic shared memory, which has %llu bytes", verb, size,
-        static_cast<long long>(address) - dynamicAddress,
-        static_cast<unsigned long long>(dynamicBytes));
+        byteOf(address), static_cast<unsigned long long>(dynamicBytes));
+}
+
+void SharedMemory::unordered(u32 address, const Cell &cell, const char *verb, Site site) const {
+  if (cell.writer < block.threads)
+    fault("race", site,
+          "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no barrier between",
+          verb, byteOf(address), cell.writer, cell.site);
+  fault("race", site,
+        "%s byte %lld of shared memory, which the copy of {%x} wrote, without having waited for it",
+        verb, byteOf(address), cell.site);
 }
 
 void SharedMemory::checkOrder(u32 address, const Cell &cell, const char *verb, Site site) const {
   if (cell.state == pending)
     fault("pending-copy", site,
           "%s byte %lld of shared memory, which the copy by thread %d at {%x} has yet to write",
-          verb, static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
-  if (cell.state == written && cell.thread != block.current &&
-      !block.clocks.knows(block.current, cell.thread, cell.time))
-    fault("race", site,
-          "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no barrier between",
-          verb, static_cast<long long>(address) - dynamicAddress, cell.thread, cell.site);
+          verb, byteOf(address), cell.writer, cell.site);
+  if (cell.state == barrier)
+    fault("barrier", site, "%s byte %lld of shared memory, which is the mbarrier of {%x}", verb,
+          byteOf(address), cell.site);
+  if (cell.state == written && cell.writer != block.current &&
+      !block.clocks.knows(block.current, cell.writer, cell.time))
+    unordered(address, cell, verb, site);
+}
+
+void SharedMemory::checkProxy(u32 address, const Cell &cell, int thread, const char *verb,
+                              Site site) const {
+  if (cell.state == written && cell.writer < block.threads &&
+      !block.clocks.knowsFenced(thread, cell.writer, cell.time))
+    fault("fence", site,
+          "%s byte %lld of shared memory, which thread %d wrote at {%x}, with no fence.proxy.async "
+          "between",
+          verb, byteOf(address), cell.writer, cell.site);
+}
+
+void SharedMemory::checkAsyncReads(u32 address, u32 size, const char *verb, Site site) const {
+  for (std::size_t at = chunkOf(address); at <= chunkOf(address + size - 1); ++at) {
+    const Chunk &chunk = chunks[at];
+    if (chunk.reads)
+      fault("pending-read", site,
+            "%s byte %lld of shared memory, which the copy or product at {%x} may still read", verb,
+            byteOf(address), chunk.site);
+    for (u32 left = chunk.warps; left; left &= left - 1) {
+      const int warp = __builtin_ctz(left);
+      const u32 time = products[static_cast<std::size_t>(warp) * chunks.size() + at];
+      if (!block.clocks.knows(block.current, firstProducts + warp, time))
+        fault("race", site,
+              "%s byte %lld of shared memory, which the product at {%x} read for warp %d, with no "
+              "barrier between",
+              verb, byteOf(address), chunk.site, warp);
+    }
+  }
 }
 
 void SharedMemory::read(u32 address, u32 size, Site site) {
@@ -80,7 +122,7 @@ void SharedMemory::read(u32 address, u32 size, Site site) {
     Cell &cell = cellAt(at);
     if (cell.state == empty)
       fault("uninitialised", site, "reads byte %lld of shared memory, which nothing wrote",
-            static_cast<long long>(at) - dynamicAddress);
+            byteOf(at));
     checkOrder(at, cell, "reads", site);
     Reads &seen = readsOf(warp, at);
     if (!(cell.readers >> warp & 1))
@@ -93,12 +135,18 @@ void SharedMemory::read(u32 address, u32 size, Site site) {
   }
 }
 
-void SharedMemory::change(u32 address, u32 size, State state, Site site, bool isAtomic) {
-  const char *verb = state == pending ? "begins a copy to" : "writes";
+void SharedMemory::change(u32 address, u32 size, State state, Site site, bool isAtomic,
+                          Proxy proxy) {
+  const char *verb = state == pending   ? "begins a copy to"
+                     : state == barrier ? "makes a barrier of"
+                                        : "writes";
+  checkAsyncReads(address, size, verb, site);
   for (u32 at = address; at < address + size; ++at) {
     Cell &cell = cellAt(at);
     if (!(isAtomic && cell.isAtomic))
       checkOrder(at, cell, verb, site);
+    if (proxy == async)
+      checkProxy(at, cell, block.current, verb, site);
     for (u32 left = cell.readers; left; left &= left - 1) {
       const int warp = __builtin_ctz(left);
       const Reads &seen = readsOf(warp, at);
@@ -109,7 +157,7 @@ void SharedMemory::change(u32 address, u32 size, State state, Site site, bool is
           fault("race", site,
                 "%s byte %lld of shared memory, which thread %d read at {%x}, with no barrier "
                 "between",
-                verb, static_cast<long long>(at) - dynamicAddress, reader, cell.readSite);
+                verb, byteOf(at), reader, cell.readSite);
       }
     }
     cell = {block.now(), site, 0, 0, static_cast<u16>(block.current), state, isAtomic};
@@ -120,13 +168,57 @@ void SharedMemory::update(u32 address, u32 size, Site site) {
   for (u32 at = address; at < address + size; ++at)
     if (cellAt(at).state == empty)
       fault("uninitialised", site, "updates byte %lld of shared memory, which nothing wrote",
-            static_cast<long long>(at) - dynamicAddress);
+            byteOf(at));
   change(address, size, written, site, true);
 }
+
+void SharedMemory::makeBarrier(u32 address, Site site) { change(address, 8, barrier, site); }
 
 void SharedMemory::arrive(u32 address, u32 size, Site site) {
   for (u32 at = address; at < address + size; ++at)
     cellAt(at) = {block.now(), site, 0, 0, static_cast<u16>(block.current), written, false};
+}
+
+void SharedMemory::expectAsync(u32 address, u32 size, Site site) {
+  change(address, size, pending, site, false, async);
+}
+
+void SharedMemory::arriveAsync(u32 address, u32 size, Site site, int writer, u32 time) {
+  for (u32 at = address; at < address + size; ++at)
+    cellAt(at) = {time, site, 0, 0, static_cast<u16>(writer), written, false};
+}
+
+void SharedMemory::beginReads(u32 address, u32 size, int first, int lanes, Site site, Seen &seen) {
+  for (u32 at = address; at < address + size; ++at) {
+    const Cell &cell = cellAt(at);
+    if (cell.state == written && cell.writer == seen.writer && cell.time == seen.time)
+      continue;
+    if (cell.state == empty)
+      fault("uninitialised", site, "reads byte %lld of shared memory, which nothing wrote",
+            byteOf(at));
+    for (int lane = first; lane < first + lanes; ++lane) {
+      const RunsAs thread(lane);
+      checkOrder(at, cell, "reads", site);
+      checkProxy(at, cell, lane, "reads", site);
+    }
+    seen = {cell.writer, cell.time};
+  }
+  for (std::size_t at = chunkOf(address); at <= chunkOf(address + size - 1); ++at) {
+    ++chunks[at].reads;
+    chunks[at].site = site;
+  }
+}
+
+void SharedMemory::endReads(u32 address, u32 size) {
+  for (std::size_t at = chunkOf(address); at <= chunkOf(address + size - 1); ++at)
+    --chunks[at].reads;
+}
+
+void SharedMemory::noteProducts(u32 address, u32 size, int warp, u32 time) {
+  for (std::size_t at = chunkOf(address); at <= chunkOf(address + size - 1); ++at) {
+    chunks[at].warps |= 1u << warp;
+    productsOf(warp, at) = time;
+  }
 }
 
 } // namespace warploom

@@ -92,6 +92,7 @@ async function compileTests() {
       calls: join(root, 'test', 'bench', 'calls.bench.ts'),
       attention: join(root, 'test', 'bench', 'attention.bench.ts'),
       compare: join(root, 'test', 'bench', 'compare.bench.ts'),
+      index: join(root, 'test', 'bench', 'index.bench.ts'),
       works: join(root, 'test', 'bench', 'works.bench.ts'),
     },
     outdir: join(staging, 'tests'),
@@ -126,11 +127,13 @@ const launcher = `#!/bin/sh
 #   ./warploom bench:attention --json ours.json [--only causal] [--quick]
 #   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
 #   ./warploom bench:compare ours.json rivals.json
+#   ./warploom bench:index --json index.json [--only vertical]             online indices, kernel by kernel
 here=$(cd "$(dirname "$0")" && pwd)
 case "$1" in
   test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
   bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
   bench:attention) shift; exec "$here/node" "$here/tests/attention.mjs" "$@" ;;
+  bench:index) shift; exec "$here/node" "$here/tests/index.mjs" "$@" ;;
   bench:compare) shift; exec "$here/node" "$here/tests/compare.mjs" "$@" ;;
   test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
   *) exec "$here/node" "$here/dist/cli.js" "$@" ;;

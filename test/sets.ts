@@ -2,8 +2,11 @@
 // the threshold weighs, within a tolerance of the row's largest weight. For tests of devices.
 
 import type { BitSet, ChosenSetsData } from '../dsl/chosen.ts';
-import type { ChosenNode } from '../dsl/estimate/node.ts';
+import { type ChosenNode, type EstimateNode, inputsOf } from '../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../dsl/estimate/trace.ts';
+import type { LaunchShape } from '../dsl/shape.ts';
+import { errorBound } from '../runtime/bound.ts';
+import type { FloatType } from '../runtime/dtype.ts';
 import {
   choose,
   forcedOf,
@@ -99,21 +102,46 @@ function denseDisagreement(leaf: Leaf, weighed: Weighed, isDense: boolean, eps: 
   return isExplained ? [] : [`dense is ${isDense}, with at most ${most} of ${leaf.capacity}`];
 }
 
-/** The selection that a `where` comes to for one head; undefined where that is no set at all. */
-function selected(node: ChosenNode, oracle: Oracle, head: number): Leaf | undefined {
+/** The selections that a `where` may come to for one head, `undefined` for no set at all: two for a close verdict. */
+function selected(
+  node: ChosenNode,
+  oracle: Oracle,
+  head: number,
+  boundOf: BoundOfSet,
+): (Leaf | undefined)[] {
   if (node.op === 'dilate') throw new Error('compare the set before it is dilated');
-  if (node.op !== 'where') return node;
+  if (node.op !== 'where') return [node];
   const { of, limit } = node.verdict;
-  const side = oracle.divergence(of.left, of.right, head) < limit ? node.yes : node.no;
-  return side === 'none' ? undefined : selected(side, oracle, head);
+  const distance = oracle.divergence(of.left, of.right, head);
+  const isClose = Math.abs(distance - limit) <= boundOf(of);
+  const sides = isClose ? [node.yes, node.no] : [distance < limit ? node.yes : node.no];
+  return sides.flatMap((side) =>
+    side === 'none' ? [undefined] : selected(side, oracle, head, boundOf),
+  );
 }
 
-/** All disagreements of a device's sets with the oracle; no set is dilated, no verdict is a close one. */
+/** How far weights, relative to the largest of a row, may be from the oracle's. */
+export type BoundOfSet = (node: EstimateNode) => number;
+
+/** Of kernels, which round pools to the dtype of the tensors and compute the rest in fp32. */
+export function boundOfKernels(
+  dtype: FloatType,
+  { kLen, headDim }: Pick<LaunchShape, 'kLen' | 'headDim'>,
+  logit: number,
+): BoundOfSet {
+  const exact = errorBound('fp32', kLen, headDim, { value: 1, logit }).lse;
+  const rounded = Math.max(exact, errorBound(dtype, kLen, headDim, { value: 1 }).out);
+  const hasPools = (node: EstimateNode): boolean =>
+    node.op === 'pool' || inputsOf(node).some(hasPools);
+  return (node) => (hasPools(node) ? rounded : exact);
+}
+
+/** All disagreements of a device's sets with the oracle; no set is dilated. */
 export function disagreementsOfSets(
   graphs: readonly EstimateGraph[],
   inputs: OracleInputs,
   actual: ChosenSetsData,
-  eps: number,
+  boundOf: BoundOfSet,
 ): string[] {
   const { batch: batches, kvHeads } = inputs.shape;
   const problems: string[] = [];
@@ -123,15 +151,14 @@ export function disagreementsOfSets(
       for (const [name, set] of Object.entries(actual)) {
         for (const head of set.perGroup ? oracle.heads.slice(0, 1) : oracle.heads) {
           const unit = set.perGroup ? batch * kvHeads + kvHead : batch * inputs.shape.heads + head;
-          const leaf = selected(graphs[head]![name]!, oracle, head);
           const one = { set: set.units[unit]!, dense: set.dense[unit]! };
-          if (!leaf) {
-            if (one.set.bits.some((word) => word !== 0)) problems.push(`'${name}' is not empty`);
-            continue;
-          }
-          for (const problem of disagreements(leaf, oracle.weigh(leaf.of, head), one, eps)) {
+          const found = selected(graphs[head]![name]!, oracle, head, boundOf).map((leaf) => {
+            if (leaf) return disagreements(leaf, oracle.weigh(leaf.of, head), one, boundOf(leaf));
+            return one.set.bits.some((word) => word !== 0) ? ['it is not empty'] : [];
+          });
+          if (found.some((own) => own.length === 0)) continue;
+          for (const problem of found[0]!)
             problems.push(`'${name}' of head ${head} of batch ${batch}: ${problem}`);
-          }
         }
       }
     }

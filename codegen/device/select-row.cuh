@@ -1,6 +1,5 @@
-// Picking the members of one row by a block of threads: the bits of a threshold by radix selection, four
-// digits of 8 bits, so that no row is ever sorted; then the members as a bitmap. Ties go to the lower
-// column. Amounts are integers, so that no order of adding them changes the outcome.
+// One row as the rules of selection see it, by a block of threads: its weights, the members that are forced,
+// and its bits.
 
 /** Members that are chosen whatever their weight: columns [0, first) and [from, to). */
 struct Forced {
@@ -35,110 +34,61 @@ WARPLOOM_DEVICE float float_of_ordered(u32 bits) {
   return __int_as_float((int)(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits));
 }
 
-struct SelectShared {
-  u32 low[256], high[256];  // the sum of the amounts of each digit
-  u32 ties[32];             // of each warp
-  u64 missing, equal;
-  u32 digit;
-  u32 members;
+/** What a rule is given of one row: the weights of the columns [0, to), 16-byte aligned, and where its bits go. */
+template <typename Weight> struct SeenRow {
+  const float* values;
+  Weight weight;  // of a value
+  int to;
+  Forced forced;
+  u32* bits;
+  int words;
 };
 
-/**
- * The key at which the amounts, from the largest key down, reach `missing`. `missing` is what keys equal
- * to it still have to give, and `equal` what they hold together.
- */
-struct Threshold {
-  u32 key;
-  u64 missing, equal;
-};
-
-/** The first warp looks for the digit at which the amounts reach `missing`; they do somewhere. */
-WARPLOOM_DEVICE void find_digit(SelectShared& shared, u64 missing) {
-  const int lane = threadIdx.x;
-  u64 own = 0;
-  for (int i = 0; i < 8; ++i) own += (u64)shared.high[255 - 8 * lane - i] << 32 | shared.low[255 - 8 * lane - i];
-  u64 before = own;
-  for (int step = 1; step < 32; step *= 2) {
-    const u64 other = __shfl_up_sync(FULL_WARP, before, step);
-    if (lane >= step) before += other;
+/** Calls `use(column, weight)` for all columns that the row sees, in any order. */
+template <typename Row, typename Use> WARPLOOM_DEVICE void for_seen(const Row& row, Use use) {
+  const int whole = row.to & ~3;
+#pragma unroll 4
+  for (int column = 4 * threadIdx.x; column < whole; column += 4 * blockDim.x) {
+    const float4 four = *(const float4*)(row.values + column);
+    use(column, row.weight(four.x));
+    use(column + 1, row.weight(four.y));
+    use(column + 2, row.weight(four.z));
+    use(column + 3, row.weight(four.w));
   }
-  before -= own;
-  if (before >= missing || before + own < missing) return;
-  missing -= before;
-  for (int digit = 255 - 8 * lane;; --digit) {
-    const u64 sum = (u64)shared.high[digit] << 32 | shared.low[digit];
-    if (sum >= missing) {
-      shared.digit = digit;
-      shared.missing = missing;
-      shared.equal = sum;
-      return;
-    }
-    missing -= sum;
-  }
+  for (int column = whole + threadIdx.x; column < row.to; column += blockDim.x) use(column, row.weight(row.values[column]));
 }
 
-/** `candidate(column, key, amount)` says whether a column takes part. The sum of all amounts is `need` or more, and `need` is positive. */
-template <typename Candidate>
-WARPLOOM_DEVICE Threshold radix_threshold(SelectShared& shared, int from, int to, u64 need, Candidate candidate) {
-  Threshold found = {0, need, 0};
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    for (int i = threadIdx.x; i < 256; i += blockDim.x) shared.low[i] = shared.high[i] = 0;
-    __syncthreads();
-    for (int column = from + threadIdx.x; column < to; column += blockDim.x) {
-      u32 key;
-      u64 amount;
-      if (!candidate(column, key, amount)) continue;
-      if (shift < 24 && (key ^ found.key) >> (shift + 8) != 0) continue;
-      const u32 digit = key >> shift & 255u;
-      // 64 bits from two 32-bit additions: the carry is known from the value before.
-      const u32 low = (u32)amount;
-      const u32 high = (u32)(amount >> 32) + (atomicAdd(&shared.low[digit], low) > ~low ? 1u : 0u);
-      if (high != 0) atomicAdd(&shared.high[digit], high);
-    }
-    __syncthreads();
-    if (threadIdx.x < 32) find_digit(shared, found.missing);
-    __syncthreads();
-    found = {found.key | shared.digit << shift, shared.missing, shared.equal};
-  }
-  return found;
-}
-
-#define NOT_CHOSEN 0
-#define CHOSEN 1
-#define TIED 2
-
 /**
- * Writes a row of bits, `words` of them: `choice(column)` says what becomes of each column; of the tied
- * ones the first `ties` are chosen, or all of them unless `split`. Returns the number of members.
+ * Writes the bits of a row: forced members, and those seen of which `choice(column, weight)` says so. Returns how
+ * many this thread has written.
  */
-template <typename Choice>
-WARPLOOM_DEVICE u32 write_members(SelectShared& shared, u32* row, int words, bool split, u64 ties, Choice choice) {
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
-  u64 seen = 0;
+template <typename Row, typename Choice> WARPLOOM_DEVICE u32 write_chosen(const Row& row, Choice choice) {
+  const int lane = threadIdx.x & 31;
   u32 members = 0;
-  if (threadIdx.x == 0) shared.members = 0;
-  for (int base = 0; base < words * 32; base += blockDim.x) {
-    const int column = base + (int)threadIdx.x;
-    const int what = column < words * 32 ? choice(column) : NOT_CHOSEN;
-    bool is_member = what != NOT_CHOSEN;
-    if (split) {
-      const u32 tied = __ballot_sync(FULL_WARP, what == TIED);
-      if (lane == 0) shared.ties[warp] = __popc(tied);
-      __syncthreads();
-      u64 before = seen;
-      for (int other = 0; other < warps; ++other) {
-        if (other < warp) before += shared.ties[other];
-        seen += shared.ties[other];
-      }
-      __syncthreads();
-      if (what == TIED) is_member = before + __popc(tied & ((1u << lane) - 1u)) < ties;
+  // Whole warps stay together: eight lanes make a word.
+#pragma unroll 2
+  for (int first = 4 * (int)(threadIdx.x & ~31u); first < row.words * 32; first += 4 * blockDim.x) {
+    const int column = first + 4 * lane;
+    float four[4];
+    if (column + 3 < row.to) {
+      const float4 values = *(const float4*)(row.values + column);
+      four[0] = values.x, four[1] = values.y, four[2] = values.z, four[3] = values.w;
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) four[i] = column + i < row.to ? row.values[column + i] : 0.0f;
     }
-    const u32 word = __ballot_sync(FULL_WARP, is_member);
-    if (lane == 0 && column < words * 32) row[column >> 5] = word;
+    u32 word = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const bool is_seen = column + i < row.to;
+      if (is_forced(row.forced, column + i) || (is_seen && choice(column + i, row.weight(four[i])))) word |= 1u << i;
+    }
     members += __popc(word);
+    word <<= 4 * (lane & 7);
+    word |= __shfl_xor_sync(FULL_WARP, word, 1);
+    word |= __shfl_xor_sync(FULL_WARP, word, 2);
+    word |= __shfl_xor_sync(FULL_WARP, word, 4);
+    if ((lane & 7) == 0 && column < row.words * 32) row.bits[column >> 5] = word;
   }
-  __syncthreads();
-  if (lane == 0) atomicAdd(&shared.members, members);
-  __syncthreads();
-  return shared.members;
+  return members;
 }

@@ -8,8 +8,9 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
 import { at, errorBuffer, Launches } from './launches.ts';
 import { passesOf } from './passes.ts';
+import type { PassContext } from './places.ts';
 import type { EstimateLaunchRequest } from './request.ts';
-import { type PassContext, runPass } from './run.ts';
+import { runPass } from './run.ts';
 import { bytesOf, choose, dilate, fillDense, unitsOf } from './sets.ts';
 import { bitmapsOf, setsOf, type Tree } from './trees.ts';
 

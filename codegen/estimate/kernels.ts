@@ -25,8 +25,7 @@ export interface PassKernels {
   readonly right: Kernel | undefined;
   readonly scores: Kernel;
   readonly statistics: Kernel | undefined;
-  /** One for each reading. */
-  readonly readings: readonly ReadingKernels[];
+  readonly readings: ReadonlyMap<ReadingPlan, ReadingKernels>;
 }
 
 /** What the selections of a reading see. */
@@ -71,6 +70,6 @@ export function kernelsOf(
     right: pool(factors.columns),
     scores: scoreKernel(scores, shape, dtype),
     statistics: how === 'raw' ? undefined : statisticsKernel(grid, how, untilQuery, threads),
-    readings: readings.map((reading) => readingKernels(pass, reading)),
+    readings: new Map(readings.map((reading) => [reading, readingKernels(pass, reading)])),
   };
 }

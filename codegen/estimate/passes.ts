@@ -2,6 +2,7 @@
 
 import { type Grid, gridOf, type Line, line, regrouped } from '../../dsl/estimate/axes.ts';
 import { textOf, type Want, wantOf } from '../../dsl/estimate/demand.ts';
+import type { ScoreNode } from '../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { bitmapsOf, type Selection, type SetPlan } from './trees.ts';
 
@@ -27,6 +28,12 @@ export interface PassPlan {
   /** Whether maxima leave out the columns after the row: where only distances from 0 are summed. */
   readonly untilQuery: boolean;
   readonly readings: readonly ReadingPlan[];
+  /**
+   * How it is computed. 'probe': the softmax of a few last queries on all keys, of which only sums are read;
+   * 'energies': the exponentials of queries with pools of keys, of which one sum over blocks of queries is
+   * read; 'stored': anything, with scores in memory.
+   */
+  readonly family: 'probe' | 'energies' | 'stored';
 }
 
 interface Wish {
@@ -68,9 +75,40 @@ function readingOf({ want, selections, kept }: Wish, shape: LaunchShape): Readin
   return { ...common, rows, columns, isDirect };
 }
 
+/** The most queries of a probe: each 64 read the keys again. */
+const mostProbeQueries = 256;
+
+/** Decided by the steps and their sizes, not by lengths. */
+function familyOf(scores: ScoreNode, how: Want['how'], wants: readonly Want[]): PassPlan['family'] {
+  let dot = scores;
+  while (dot.op === 'causal') dot = dot.of;
+  if (dot.op !== 'dot') return 'stored';
+  if (how === 'softmax' && isProbe(dot, wants)) return 'probe';
+  return how === 'exp' && isEnergies(dot, wants) ? 'energies' : 'stored';
+}
+
+type Dot = Extract<ScoreNode, { op: 'dot' }>;
+
+function isEnergies({ left, right }: Dot, wants: readonly Want[]): boolean {
+  const isTokens = left.op === 'input' && left.of === 'q';
+  const isPools = right.op === 'pool' && right.of.op === 'input' && right.of.of === 'k';
+  return isTokens && isPools && wants.length === 1 && wants[0]!.block !== undefined;
+}
+
+function isProbe({ left, right }: Dot, wants: readonly Want[]): boolean {
+  const isFew = left.op === 'last' && left.of.op === 'input' && left.size <= mostProbeQueries;
+  const isAll = right.op === 'input' && right.of === 'k';
+  return (
+    isFew &&
+    left.of.of === 'q' &&
+    isAll &&
+    wants.every((want) => want.keep !== 'rows' && !want.group)
+  );
+}
+
 /** The passes that give all that the sets read. */
 export function passesOf(sets: readonly SetPlan[], shape: LaunchShape): PassPlan[] {
-  const passes = new Map<string, PassPlan & { readings: ReadingPlan[] }>();
+  const passes = new Map<string, Omit<PassPlan, 'family'> & { readings: ReadingPlan[] }>();
   for (const wish of wishesOf(sets).values()) {
     const { scores, how, keep } = wish.want;
     const untilQuery = how === 'exp' && keep === 'distances';
@@ -80,5 +118,17 @@ export function passesOf(sets: readonly SetPlan[], shape: LaunchShape): PassPlan
     pass.readings.push(readingOf(wish, shape));
     passes.set(key, pass);
   }
-  return [...passes.values()];
+  return [...passes.values()].map((pass) => {
+    const wants = pass.readings.map(({ want }) => want);
+    return { ...pass, family: familyOf(pass.scores, pass.how, wants) };
+  });
+}
+
+/** The reading whose sums are the same, before they are pooled: of equal ones, one that stays. */
+export function sourceOf(reading: ReadingPlan, { readings }: PassPlan): ReadingPlan {
+  const { keep, group } = reading.want;
+  const equal = readings.filter(
+    ({ rows, want }) => !rows && want.keep === keep && want.group === group,
+  );
+  return equal.find(({ kept, want }) => kept && want.pool === undefined) ?? equal[0]!;
 }

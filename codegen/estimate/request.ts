@@ -14,6 +14,8 @@ export interface EstimateLaunchRequest {
   readonly strides: { readonly q: Strides; readonly k: Strides };
   /** The query heads whose sets are needed; the sets of the others stay empty. All, when left out. */
   readonly only?: readonly number[] | undefined;
+  /** Of the device: over so many blocks the keys are spread. 132, when left out. */
+  readonly multiprocessors?: number | undefined;
   /** Bytes of scores held at once; for tests. */
   readonly scoreBytes?: number | undefined;
 }

@@ -1,5 +1,5 @@
 // The kernel of the scores of a wave, and the kernel of what makes them weights. Device side:
-// device/estimate-scores.cuh, device/estimate-weights.cuh.
+// device/estimate-tile.cuh, device/estimate-products.cuh, device/estimate-scores.cuh, device/estimate-weights.cuh.
 
 import { type Grid, gridOf } from '../../dsl/estimate/axes.ts';
 import type { Want } from '../../dsl/estimate/demand.ts';
@@ -8,10 +8,15 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field } from '../struct.ts';
 import { address, gridFields, gridText, headFields, kernelOf, mostThreadsOfRow } from './text.ts';
+import { firstTileBytes, lineBytes, linesOf } from './tiles.ts';
 import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
 
 /** Rows and columns of the tile of one block of threads. */
-export const scoreTile = 64;
+export const scoreTile = 128;
+
+/** Bytes of shared memory for the lines of vectors of `width` elements that a block holds at once. */
+const scoreShared = (width: number): number =>
+  firstTileBytes + 2 * scoreTile * lineBytes * Math.min(3, linesOf(width));
 
 /** The rows of a wave that a launch is for, and where row `row_from` of its first unit lies. */
 export const scoreFields = (pointer: string): Field[] => [
@@ -33,7 +38,17 @@ export function scoreKernel(node: ScoreNode, shape: LaunchShape, dtype: HalfType
       `Scores of ${rows.label} and ${columns.label}, vectors of ${width}: [units, rows, stride] in fp32,`,
       `a score for each column that its row sees${grid.causal ? ', up to the diagonal' : ''}. Tiles of ${scoreTile} x ${scoreTile}.`,
     ],
-    primitives: ['numbers', 'estimate-lines', 'estimate-vectors', 'estimate-scores'],
+    primitives: [
+      'shared',
+      'async-copy',
+      'matrix',
+      'estimate-lines',
+      'estimate-rows',
+      'estimate-tile',
+      'estimate-products',
+      'estimate-scores',
+      'estimate-error',
+    ],
     fields: [
       ...tensors.filter((tensor) => read.includes(tensor)).flatMap(tensorFields),
       ...vectorsFields('left', rows),
@@ -45,8 +60,10 @@ export function scoreKernel(node: ScoreNode, shape: LaunchShape, dtype: HalfType
       address('error', 'u64*', 'the first row with a score that is not finite'),
     ],
     threads: 256,
+    blocks: 1,
+    sharedBytes: scoreShared(width),
     body: [
-      '__shared__ ScoreShared shared;',
+      'extern __shared__ u8 shared[];',
       'const Head head = head_of(p.unit_from + blockIdx.z, p.heads, p.kv_heads);',
       ...gridText(grid),
       'const int first_column = line_from(grid.columns);',
@@ -54,29 +71,34 @@ export function scoreKernel(node: ScoreNode, shape: LaunchShape, dtype: HalfType
       'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows);',
       'const int column_end = min(column + SCORE_TILE, line_to(grid.columns));',
       'if (column >= visible_end(grid, row_end - 1)) return;',
-      ...vectorsText('left', rows, shape, dtype),
-      ...vectorsText('right', columns, shape, dtype),
-      'float sums[4][4];',
-      `score_tile<${width}>(shared, left, row, row_end, right, column, column_end, sums);`,
-      'for (int i = 0; i < 4; ++i) {',
-      '  const int own_row = row + threadIdx.x / 16 * 4 + i;',
+      ...vectorsText('left', rows, shape),
+      ...vectorsText('right', columns, shape),
+      'float sums[16][4];',
+      `score_tile<${dtype === 'bf16'}, ${width}>(first_tile(shared), left, row, row_end, right, column, column_end, sums);`,
+      '#pragma unroll',
+      'for (int half = 0; half < 2; ++half) {',
+      '  const int own_row = row + threadIdx.x / 128 * 64 + tile_row(half);',
       '  if (own_row >= row_end) break;',
-      '  const int end = visible_end(grid, own_row);',
+      '  const int end = min(column_end, visible_end(grid, own_row));',
       '  float* target = p.scores + ((i64)blockIdx.z * p.rows + own_row - p.row_from) * p.stride - first_column;',
-      '  for (int j = 0; j < 4; ++j) {',
-      '    const int own_column = column + threadIdx.x % 16 * 4 + j;',
-      '    if (own_column >= end) break;',
-      `    const float score = sums[i][j] * ${floatText(scale)};`,
-      '    if (!(fabsf(score) <= 3.402823466e38f)) report_not_finite(p.error, head, own_row);',
-      '    target[own_column] = score;',
+      '  bool is_finite = true;',
+      '#pragma unroll',
+      '  for (int j = 0; j < 16; ++j) {',
+      '    const int own_column = column + tile_column(j, 0);',
+      `    const float2 pair = {sums[j][2 * half] * ${floatText(scale)}, sums[j][2 * half + 1] * ${floatText(scale)}};`,
+      '    if (own_column < end) is_finite = is_finite && fabsf(pair.x) <= LARGEST_FLOAT;',
+      '    if (own_column + 1 < end) is_finite = is_finite && fabsf(pair.y) <= LARGEST_FLOAT;',
+      // The stride is even, and what lies after the end is nobody's.
+      '    if (own_column < end) *(float2*)&target[own_column] = pair;',
       '  }',
+      '  if (!is_finite) report_not_finite(p.error, head, own_row);',
       '}',
     ],
   });
 }
 
 /** A float32 literal that means exactly this number. */
-const floatText = (x: number): string => `${Math.fround(x).toExponential(9)}f`;
+export const floatText = (x: number): string => `${Math.fround(x).toExponential(9)}f`;
 
 /**
  * The largest score of each row, and for softmax the reciprocal of the sum of exponentials.

@@ -71,12 +71,18 @@ const rowText = ({ grid, rows, columns }: SelectSpec): string[] => [
       ]),
 ];
 
+/** Threads of a row from which on its weights are read as few times as possible. */
+const isLong = (threads: number): boolean => threads === mostThreadsOfRow;
+
 /** grid: [rows, units]; `threads` share a row. */
 export function selectKernel(spec: SelectSpec, threads: number): Kernel {
   const { leaf, how } = spec;
+  const isLongest = leaf.op === 'topk' && isLong(threads);
   const rule = {
-    topk: 'choose_largest(shared, seen, p.count)',
-    above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(shared, floats, seen, p.share)`,
+    topk: isLongest
+      ? 'choose_largest_of_long(counts, shared, seen, p.count)'
+      : 'choose_largest(shared, seen, p.count)',
+    above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share)`,
     cover: 'choose_mass(shared, floats, integers, seen, p.mass)',
   }[leaf.op];
   const about = {
@@ -85,7 +91,7 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
     cover: 'The fewest of each row that hold a mass',
   }[leaf.op];
   return kernelOf({
-    name: `estimate_${leaf.op}_${how}`,
+    name: `estimate_${leaf.op}_${how}${isLongest ? '_long' : ''}`,
     about: [
       `${about}, forced members included:`,
       'weights [units, rows, stride] to bits [units, set_rows, words].',
@@ -95,7 +101,9 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       'estimate-reduce',
       'estimate-weights',
       'select-row',
+      'select-radix',
       'select-rules',
+      ...(isLongest ? ['select-long'] : []),
     ],
     fields: [
       ...gridFields,
@@ -123,26 +131,26 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
     threads,
     mostThreads: mostThreadsOfRow,
     body: [
-      '__shared__ SelectShared shared;',
+      ...(leaf.op === 'above' ? [] : ['__shared__ RadixShared shared;']),
+      ...(isLongest ? ['__shared__ LongShared counts;'] : []),
       ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
       ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
       'const int row = p.row_from + blockIdx.x;',
       ...rowText(spec),
-      'const int from = line_from(columns);',
       'const i64 at = (i64)blockIdx.y * p.rows + blockIdx.x;',
-      'const float* weights = p.weights + at * p.stride - from;',
       ...(how === 'raw'
-        ? ['const auto weight = [&](int column) { return weights[column]; };']
+        ? ['const auto weight = [](float value) { return value; };']
         : [
             'const RowStatistics statistics = p.statistics[at];',
-            `const auto weight = [&](int column) { return weight_of<HOW_${how.toUpperCase()}>(weights[column], statistics); };`,
+            `const auto weight = [&](float score) { return weight_of<HOW_${how.toUpperCase()}>(score, statistics); };`,
           ]),
       'const int unit = p.unit + blockIdx.y;',
       'u32* bits = p.bits + ((i64)unit * p.set_rows + row - p.set_from) * p.words;',
-      'const SeenRow<decltype(weight)> seen = {weight, from, to, forced, bits, p.words};',
+      'const SeenRow<decltype(weight)> seen = {p.weights + at * p.stride, weight, to, forced, bits, p.words};',
       ...(hasCapacity(leaf)
         ? [
-            `const u32 members = ${rule};`,
+            '__shared__ WarpValues<u32> counts;',
+            `const u32 members = block_sum(counts, ${rule});`,
             'if (threadIdx.x == 0 && members > (u32)p.capacity) atomicOr(p.dense + unit, 1u);',
           ]
         : [`${rule};`]),

@@ -7,7 +7,7 @@ import { choiceKernel, dilateKernel, verdictKernel, wordThreads } from './bitmap
 import { selectSpec } from './kernels.ts';
 import { at, type Launches, type Place } from './launches.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
-import { keptPlace, type PassContext } from './run.ts';
+import { keptPlace, type PassContext } from './places.ts';
 import { runsOfEqual } from './runs.ts';
 import { fillKernel, numbersOf } from './select.ts';
 import { gridArguments } from './text.ts';

@@ -18,30 +18,43 @@ export interface KernelParts {
   readonly threads: number;
   /** The most threads that the text allows, where the number depends on lengths; `threads`, when left out. */
   readonly mostThreads?: number;
+  /** Blocks that have to fit a multiprocessor: how many registers a thread may take follows from it. */
+  readonly blocks?: number;
+  /** Dynamic shared memory, none when left out. */
+  readonly sharedBytes?: number;
   /** The statements of the entry point; `p` is the argument. */
   readonly body: readonly string[];
 }
 
 export function kernelOf(parts: KernelParts): Kernel {
-  const { name, about, primitives, fields, threads, mostThreads = threads, body } = parts;
+  const {
+    name,
+    about,
+    primitives,
+    fields,
+    threads,
+    mostThreads = threads,
+    sharedBytes = 0,
+  } = parts;
   const params = new Struct('Arguments', fields);
+  const bounds = parts.blocks === undefined ? mostThreads : `${mostThreads}, ${parts.blocks}`;
   const source = [
     devicePrimitives(...primitives),
     '// ---- kernel ----',
     ...about.map((line) => `// ${line}`),
     params.text,
     '',
-    `extern "C" __global__ void __launch_bounds__(${mostThreads}) ${name}(const __grid_constant__ Arguments p) {`,
-    ...body.map((line) => (line === '' || line.startsWith('#') ? line : `  ${line}`)),
+    `extern "C" __global__ void __launch_bounds__(${bounds}) ${name}(const __grid_constant__ Arguments p) {`,
+    ...parts.body.map((line) => (line === '' || line.startsWith('#') ? line : `  ${line}`)),
     '}',
     '',
   ].join('\n');
-  return { name, source, threads, sharedBytes: 0, params };
+  return { name, source, threads, sharedBytes, params };
 }
 
 /** Threads that share a row of so many columns: few where there are many short rows, all where it is long. */
 export const threadsOfRow = (columns: number): number =>
-  columns <= 2 ** 11 ? 64 : columns <= 2 ** 14 ? 256 : mostThreadsOfRow;
+  columns <= 2 ** 11 ? 32 : columns <= 2 ** 14 ? 256 : mostThreadsOfRow;
 
 export const mostThreadsOfRow = 1024;
 

@@ -1,5 +1,5 @@
 // The vectors whose products are scores: which ones a graph asks for, how a kernel reads them, and the
-// kernel that makes pools. Device side: device/estimate-vectors.cuh.
+// kernel that makes pools. Device side: device/estimate-rows.cuh, device/estimate-pools.cuh.
 
 import { gridOf, type Line } from '../../dsl/estimate/axes.ts';
 import type { ScoreNode, VectorNode } from '../../dsl/estimate/node.ts';
@@ -89,10 +89,10 @@ export const tensorArguments = (
 });
 
 /** An expression for the tokens of the head `head` (a `Head`). */
-const tokensText = (tensor: 'q' | 'k', dtype: HalfType): string => {
+export const tokensText = (tensor: 'q' | 'k'): string => {
   const head = tensor === 'q' ? 'head.head' : 'head.kv_head';
   const start = `p.${tensor} + head.batch * p.${tensor}_batch + ${head} * p.${tensor}_head`;
-  return `TokenVectors<${dtype === 'bf16'}>{${start}, p.${tensor}_row, p.${tensor}_offset}`;
+  return `TokenRows{${start}, p.${tensor}_row, p.${tensor}_offset}`;
 };
 
 /** How a kernel of scores reads one side, as the statement that declares `<name>`. */
@@ -100,17 +100,16 @@ export function vectorsText(
   name: 'left' | 'right',
   { tensor, form, line: own }: Side,
   shape: LaunchShape,
-  dtype: HalfType,
 ): string[] {
   if (form === 'pool') {
     const unit = tensor === 'q' ? 'blockIdx.z' : '(head.group - p.group_from)';
     return [
-      `const PooledVectors<${shape.headDim}> ${name} = {p.${name} + (i64)${unit} * p.${name}_members * ${shape.headDim}, p.${name}_from};`,
+      `const PooledRows<${shape.headDim}> ${name} = {p.${name} + (i64)${unit} * p.${name}_members * ${shape.headDim}, p.${name}_from};`,
     ];
   }
-  const tokens = tokensText(tensor, dtype);
+  const tokens = tokensText(tensor);
   if (form === 'tokens') return [`const auto ${name} = ${tokens};`];
-  const kind = `CellVectors<${dtype === 'bf16'}, ${own.size}, ${shape.headDim}, ${tensor === 'q'}>`;
+  const kind = `CellRows<${own.size}, ${shape.headDim}, ${tensor === 'q'}>`;
   const positions = `{1, p.${name}_start, p.${name}_end}`;
   return [`const ${kind} ${name} = {${tokens}, ${positions}};`];
 }
@@ -122,7 +121,7 @@ export function vectorsFields(name: 'left' | 'right', { form, tensor }: Side): F
   return [
     address(
       name,
-      'const float*',
+      'const u16*',
       `[${tensor === 'q' ? 'query heads' : 'KV heads'}, members, dim] of the wave`,
     ),
     { name: `${name}_members`, type: 'i32' },
@@ -130,9 +129,12 @@ export function vectorsFields(name: 'left' | 'right', { form, tensor }: Side): F
   ];
 }
 
+/** Threads of the kernel of pools. */
+const poolThreads = 256;
+
 /**
  * Makes pools of one tensor.
- * grid: [members, units], a unit being a query head for q and a KV head for k; threads: along the vector.
+ * grid: [members, units], a unit being a query head for q and a KV head for k.
  */
 export function poolKernel(side: Side, shape: LaunchShape, dtype: HalfType): Kernel {
   const { tensor, how } = side;
@@ -142,43 +144,37 @@ export function poolKernel(side: Side, shape: LaunchShape, dtype: HalfType): Ker
   return kernelOf({
     name: `estimate_${side.label}`,
     about: [
-      `The ${isMean ? 'means' : 'maxima'} of blocks of ${size} rows of ${tensor}: [batch, heads, rows, ${dim}] in ${dtype}`,
-      `to [units, members, ${dim}] in fp32. A part of a block counts as what is there.`,
+      `The ${isMean ? 'means' : 'maxima'} of blocks of ${size} rows of ${tensor}: [batch, heads, rows, ${dim}] to [units, members, ${dim}],`,
+      `in ${dtype} like the tensor. A part of a block counts as what is there.`,
     ],
-    primitives: ['numbers', 'estimate-lines', 'estimate-vectors'],
+    primitives: ['numbers', 'estimate-lines', 'estimate-rows', 'estimate-pools'],
     fields: [
       ...tensorFields(tensor),
       ...headFields,
       ...lineFields('row'),
       { name: 'from', type: 'i32', comment: 'the first member' },
-      address('pools', 'float*'),
+      address('pools', 'u16*'),
     ],
-    threads: 128,
+    threads: poolThreads,
+    blocks: 4,
     body: [
+      `__shared__ PoolShared<${dim}> shared;`,
       ...(tensor === 'q'
         ? ['const Head head = head_of(p.unit_from + blockIdx.y, p.heads, p.kv_heads);']
         : [
             'const int group = p.unit_from / (p.heads / p.kv_heads) + blockIdx.y;',
             'const Head head = {group / p.kv_heads, 0, group % p.kv_heads, group};',
           ]),
-      `const auto tokens = ${tokensText(tensor, dtype)};`,
+      `const auto tokens = ${tokensText(tensor)};`,
       lineText('blocks', 'row', size),
       'const int block = p.from + blockIdx.x;',
       'const int first = first_position(blocks, block), last = last_position(blocks, block);',
-      `float* pool = p.pools + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * ${dim};`,
-      `for (int d = threadIdx.x; d < ${dim}; d += blockDim.x) {`,
-      `  float value = ${isMean ? '0.0f' : 'NEGATIVE_INFINITY'};`,
-      '  for (int position = first; position <= last; ++position) {',
-      '    const float x = tokens.at(position, d);',
-      // Not fmaxf: a NaN has to stay one.
-      `    value = ${isMean ? 'value + x' : 'x > value || x != x ? x : value'};`,
-      '  }',
-      `  pool[d] = value${isMean ? ' / (float)(last - first + 1)' : ''};`,
-      '}',
+      `u16* pool = p.pools + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * ${dim};`,
+      `pool_rows<${dtype === 'bf16'}, ${isMean}>(shared, tokens, first, last, pool);`,
     ],
   });
 }
 
 /** Bytes of the pools of one unit, for so many members. */
 export const poolBytes = (members: number, shape: LaunchShape): number =>
-  4 * members * shape.headDim;
+  2 * members * shape.headDim;

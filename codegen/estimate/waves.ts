@@ -58,6 +58,59 @@ function unitsOf(shape: LaunchShape, needed: ReadonlySet<number>, isGrouped: boo
   );
 }
 
+/** Whole KV heads whose sums per column stay below the limit: where no scores are held. */
+export function wavesOfSums(
+  { grid, readings }: PassPlan,
+  shape: LaunchShape,
+  needed: ReadonlySet<number>,
+  limit: number = scoreBytes,
+): WavePlan {
+  const group = shape.heads / shape.kvHeads;
+  const bytes = 4 * Math.max(1, grid.columns.to) * readings.length;
+  const waves = cut(unitsOf(shape, needed, true), Math.floor(limit / bytes), group);
+  return { waves, chunks: [], stride: 0, units: 0, rows: 0 };
+}
+
+/**
+ * Whole KV heads in one wave, and chunks of rows whose sums stay below the limit: where each row of sums has so many
+ * rows of scores, and no scores are held.
+ */
+export function wavesOfRows(
+  { grid, readings }: PassPlan,
+  shape: LaunchShape,
+  needed: ReadonlySet<number>,
+  limit: number = scoreBytes,
+): WavePlan {
+  const { rows, columns } = grid;
+  const size = (readings[0]!.rows?.size ?? rows.size) / rows.size;
+  const stride = roundUp(Math.max(1, columns.to - columns.from), 32);
+  const units = unitsOf(shape, needed, true);
+  const step = Math.max(1, Math.floor(limit / (4 * stride * Math.max(1, units.length)))) * size;
+  const chunks = chunksOf(rows, size, step);
+  return { waves: cut(units, 2 ** 15, 1), chunks, stride: 0, units: 0, rows: 0 };
+}
+
+/** Rows in chunks of `step`, a multiple of `align`, that begin and end at multiples of `align`. */
+function chunksOf(rows: Chunk, align: number, step: number): Chunk[] {
+  const chunks: Chunk[] = [];
+  for (let from = rows.from; from < rows.to; ) {
+    const to = Math.min(rows.to, Math.floor(from / align) * align + step);
+    chunks.push({ from, to });
+    from = to;
+  }
+  return chunks;
+}
+
+/** Runs of units in waves of at most `most`, or of `together` where these are more. */
+function cut(units: readonly number[], most: number, together: number): Wave[] {
+  const perWave = Math.max(1, Math.floor(most / together)) * together;
+  return runsOf(units).flatMap(({ from, to }) =>
+    Array.from({ length: Math.ceil((to - from) / perWave) }, (_, i): Wave => {
+      return { from: from + i * perWave, to: Math.min(to, from + (i + 1) * perWave) };
+    }),
+  );
+}
+
 export function wavesOf(
   { grid, readings }: PassPlan,
   shape: LaunchShape,
@@ -73,21 +126,11 @@ export function wavesOf(
   }, 1);
   const fitting = Math.floor(limit / (4 * stride * together));
   const step = Math.max(align, Math.floor(fitting / align) * align);
-  const chunks: Chunk[] = [];
-  for (let from = rows.from; from < rows.to; ) {
-    const to = Math.min(rows.to, Math.floor(from / align) * align + step);
-    chunks.push({ from, to });
-    from = to;
-  }
+  const chunks = chunksOf(rows, align, step);
   const most = chunks.reduce((all, { from, to }) => Math.max(all, to - from), 0);
   // The second and third size of a grid end at 65535.
   const units = Math.min(2 ** 15, Math.floor(limit / (4 * stride * Math.max(1, most))));
-  const perWave = Math.max(1, Math.floor(units / together)) * together;
-  const waves = runsOf(unitsOf(shape, needed, isGrouped)).flatMap(({ from, to }) =>
-    Array.from({ length: Math.ceil((to - from) / perWave) }, (_, i): Wave => {
-      return { from: from + i * perWave, to: Math.min(to, from + (i + 1) * perWave) };
-    }),
-  );
+  const waves = cut(unitsOf(shape, needed, isGrouped), units, together);
   const widest = waves.reduce((all, { from, to }) => Math.max(all, to - from), 0);
   return { waves, chunks, stride, units: widest, rows: most };
 }

@@ -236,6 +236,7 @@ export class Calls {
       dtype: dtype as 'fp16' | 'bf16',
       strides: { q: [q.batch, q.head, q.row], k: [k.batch, k.head, k.row] },
       only: heads.length === shape.heads ? undefined : heads,
+      multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(launch.list);
     return {

@@ -97,6 +97,9 @@ function recordOf(step: Step, functionOf: (kernel: Kernel) => CudaFunction): Lau
   };
 }
 
+/** A function is made ready for so much shared memory: the same text with more of it is another one. */
+const functionKey = ({ source, sharedBytes }: Kernel): string => `${sharedBytes} ${source}`;
+
 /** What kernels for a chip are compiled for. What only one family of chips has is asked for by name. */
 export const archOf = ({ major, minor }: Pick<CudaProperties, 'major' | 'minor'>): string =>
   major === 9 && minor === 0 ? 'sm_90a' : `sm_${major}${minor}`;
@@ -109,7 +112,7 @@ export class Gpu implements Machine {
   readonly chip: ChipName;
   readonly reusesMemory = true;
   readonly device: CudaDevice;
-  /** By source: equal kernels are loaded once. */
+  /** Equal kernels are loaded once. */
   readonly #functions = new Map<string, Promise<CudaFunction>>();
   #disposed: Promise<void> | undefined;
 
@@ -159,9 +162,9 @@ export class Gpu implements Machine {
     const functions = new Map<string, CudaFunction>();
     const kernels = list.steps.flatMap((step) => (step.op === 'launch' ? [step.kernel] : []));
     await Promise.all(
-      kernels.map(async (kernel) => functions.set(kernel.source, await this.#load(kernel))),
+      kernels.map(async (kernel) => functions.set(functionKey(kernel), await this.#load(kernel))),
     );
-    return new EncodedList(list, ({ source }) => functions.get(source)!);
+    return new EncodedList(list, (kernel) => functions.get(functionKey(kernel))!);
   }
 
   run(ready: ReadyList, places: Places): void {
@@ -179,14 +182,15 @@ export class Gpu implements Machine {
   }
 
   #load(kernel: Kernel): Promise<CudaFunction> {
-    const { source, name, sharedBytes } = kernel;
-    let loading = this.#functions.get(source);
+    const { name, sharedBytes } = kernel;
+    const key = functionKey(kernel);
+    let loading = this.#functions.get(key);
     if (!loading) {
       loading = compileKernel(kernel, this.arch).then(async ({ cubin }) =>
         this.device.function(await this.device.load(cubin), name, sharedBytes),
       );
-      this.#functions.set(source, loading);
-      loading.catch(() => this.#functions.delete(source));
+      this.#functions.set(key, loading);
+      loading.catch(() => this.#functions.delete(key));
     }
     return loading;
   }

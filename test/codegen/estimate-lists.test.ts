@@ -78,7 +78,7 @@ it.each(names)('%s holds bounded workspace at 128K and 256K keys', (name) => {
   for (const length of [2 ** 17, 2 ** 18]) {
     const { list } = launchFor(name, { qLen: length, kLen: length });
     const bytes = Object.fromEntries(list.workspace.map((buffer) => [buffer.name, buffer.bytes]));
-    expect(bytes.scores).toBeLessThanOrEqual(scoreBytes);
+    expect(bytes.scores ?? 0).toBeLessThanOrEqual(scoreBytes);
     const others = list.workspace.filter(({ name: own }) => own !== 'scores');
     const all = others.reduce((sum, buffer) => sum + buffer.bytes, 0);
     expect(all, JSON.stringify(bytes)).toBeLessThanOrEqual(2 * scoreBytes);

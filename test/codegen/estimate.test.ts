@@ -2,11 +2,11 @@
 // and sums, and what goes wrong.
 
 import { describe, expect, it } from 'vitest';
+import type { HalfType } from '../../codegen/estimate/vectors.ts';
 import { antidiagonal, divergence, where } from '../../dsl/estimate/trace.ts';
 import type { Inputs } from '../../dsl/estimate/values.ts';
-import { errorBound } from '../../runtime/bound.ts';
 import { tensor } from '../../runtime/tensor.ts';
-import { disagreementsOfSets } from '../sets.ts';
+import { boundOfKernels, disagreementsOfSets } from '../sets.ts';
 import {
   bare,
   builtIn,
@@ -22,9 +22,9 @@ import {
 async function problemsOf(call: Call, options: Options = {}): Promise<string[]> {
   const { sets, error } = await emulate(bare(call), options);
   expect(error).toBeUndefined();
-  const { headDim, kLen } = call.shape;
-  const { lse } = errorBound('fp32', kLen, headDim, { value: 1, logit: 16 * Math.sqrt(headDim) });
-  return disagreementsOfSets(bare(call).graphs, call, sets, lse);
+  const { shape, q } = call;
+  const boundOf = boundOfKernels(q.dtype as HalfType, shape, 16 * Math.sqrt(shape.headDim));
+  return disagreementsOfSets(bare(call).graphs, call, sets, boundOf);
 }
 
 const sizes: [string, CallSizes, Options][] = [
@@ -125,6 +125,29 @@ describe('every rule and sum agrees with the oracle', () => {
   });
 });
 
+describe('energies of many queries with many pools', () => {
+  const long = { batch: 1, qLen: 100, kLen: 700 };
+  it.each<[string, CallSizes]>([
+    ['six heads', { ...long, heads: 6, kvHeads: 1, headDim: 32 }],
+    ['a large head dimension', { ...long, heads: 2, kvHeads: 2, headDim: 136, dtype: 'fp16' }],
+  ])('agree with the oracle for %s', async (_, own) => {
+    const params = {
+      block: 4,
+      tile: 32,
+      share: [0.3, 0.3, 0.3, 0.3, 0.3, 0.3].slice(0, own.heads),
+    };
+    expect(await problemsOf(builtIn('flash-prefill', params, own))).toEqual([]);
+  });
+
+  it('are one for each query head where no group shares them', async () => {
+    const program = ({ q, k }: Inputs) => ({
+      blocks: q.dot(k.pool(8)).exp().sumPerBlock(16).topk(7),
+      others: q.dot(k.pool(8, 'max')).causal().exp().sumPerBlock(64).cover(0.6, { capacity: 30 }),
+    });
+    expect(await problemsOf(callOf(trace(program), { kLen: 300 }))).toEqual([]);
+  });
+});
+
 it('ties go to the lower index', async () => {
   const call = builtIn('block-sparse', { block: 16, blocksPerRow: 3 }, { qLen: 130 });
   const q = tensor(new Float32Array(call.q.data.length), { shape: call.q.shape, dtype: 'bf16' });
@@ -172,6 +195,24 @@ describe('a score that is not finite', () => {
     numbers[((heads + 2) * qLen + 47) * headDim + 5] = Number.NaN;
     const q = tensor(numbers, { shape: call.q.shape, dtype: 'bf16' });
     expect((await emulate({ ...call, q })).error).toEqual({ batch: 1, head: 2, row: 4 });
+  });
+
+  it('is reported by whatever reads it first', async () => {
+    const numbers = async (sizes: CallSizes) => {
+      const call = builtIn('flash-prefill', { block: 16, tile: 8, share: 0.5 }, sizes);
+      const values = Float32Array.from(await call.q.read());
+      return { call, values, width: call.shape.headDim };
+    };
+    const { call, values, width } = await numbers({ batch: 1 });
+    // Head 3, rows 61 and 60: positions 91 and 90.
+    for (const row of [61, 60]) values[(3 * 100 + row) * width] = Number.NaN;
+    const q = tensor(values, { shape: call.q.shape, dtype: 'bf16' });
+    expect((await emulate({ ...call, q })).error).toEqual({ batch: 0, head: 3, row: 90 });
+    const probe = builtIn('vertical-slash', { ...few, verticals: 40, slashes: 110 }, { batch: 1 });
+    // The last 16 queries are the probe, and head 3 is of KV head 1.
+    values[(2 * 100 + 99) * width] = Number.NEGATIVE_INFINITY;
+    const other = tensor(values, { shape: call.q.shape, dtype: 'bf16' });
+    expect((await emulate({ ...probe, q: other })).error).toEqual({ batch: 0, head: 2, row: 129 });
   });
 
   it('counts only where a row sees it', async () => {

@@ -1,0 +1,280 @@
+// The weights of a few last queries on all keys, for all query heads of a KV head at once: 64 queries of a head
+// are the work of a warpgroup, and the tiles of keys that pass by are read once for all of them. Two passes
+// leave no weight in memory: the sums of the softmax of every query, and, the scores computed again, the
+// sums of the weights per key and per distance.
+
+#define PROBE 64  // queries of a head, and keys of a tile
+
+template <int DIM> constexpr int probe_lines = (DIM + LINE_ELEMENTS - 1) / LINE_ELEMENTS;
+template <int DIM> constexpr u32 probe_tile_bytes = probe_lines<DIM> * PROBE * LINE_BYTES;
+
+/** The queries of a launch: positions [row, row_end), at most PROBE of them, and the last key that each sees. */
+struct ProbeQueries {
+  int row, row_end, key_end;
+  bool causal;
+  __device__ __forceinline__ int last_key(int query) const {
+    if (row + query >= row_end) return -1;
+    return causal ? row + query : key_end - 1;
+  }
+  /** All queries see the keys up to this one. */
+  __device__ __forceinline__ int all_see() const {
+    if (row_end - row < PROBE) return -1;
+    return causal ? row : key_end - 1;
+  }
+};
+
+/** Where a block of threads keeps its tiles: those of its query heads, then a ring of tiles of keys. */
+template <bool BF16, int DIM, int STAGES> struct ProbeTiles {
+  u32 queries, keys;
+
+  __device__ __forceinline__ ProbeTiles(u32 shared)
+      : queries(shared), keys(shared + blockDim.x / 128 * probe_tile_bytes<DIM>) {}
+
+  /** Starts to copy the queries of the heads from `first` on, one for each warpgroup; heads behind the group stay zeros. */
+  template <typename RowsOf>
+  __device__ __forceinline__ void copy_queries(const ProbeQueries& probe, int heads, RowsOf rows_of) const {
+    for (int head = 0; head < (int)blockDim.x / 128; ++head)
+      copy_tile<PROBE, probe_lines<DIM>, DIM>(queries + head * probe_tile_bytes<DIM>, rows_of(head), 0, [&](int i) {
+        return head < heads && probe.row + i < probe.row_end ? probe.row + i : -1;
+      });
+  }
+
+  /** Tile number `i` of `count`; `member_of(tile, row)` says which key a row holds. One barrier a tile. */
+  template <typename Keys, typename MemberOf, typename Use>
+  __device__ __forceinline__ void for_tiles(const Keys& rows, int count, MemberOf member_of, Use use) const {
+    const auto copy = [&](int i) {
+      if (i < count)
+        copy_tile<PROBE, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM>, rows, 0,
+                                                [&](int row) { return member_of(i, row); });
+      copy_commit();
+    };
+#pragma unroll 1
+    for (int i = 0; i < STAGES - 1; ++i) copy(i);
+#pragma unroll 1
+    for (int i = 0; i < count; ++i) {
+      copy_wait<STAGES - 2>();
+      tile_written();
+      __syncthreads();
+      copy(i + STAGES - 1);
+      use(i, keys + i % STAGES * probe_tile_bytes<DIM>);
+    }
+  }
+
+  __device__ __forceinline__ u32 own_queries() const { return queries + threadIdx.x / 128 * probe_tile_bytes<DIM>; }
+};
+
+/** The maximum of some scores in units of log2, and the sum of 2^(score - maximum). */
+struct PartialSum {
+  float maximum, sum;
+};
+WARPLOOM_DEVICE PartialSum join_sums(PartialSum a, PartialSum b) {
+  const float maximum = fmaxf(a.maximum, b.maximum), reference = maximum == NEGATIVE_INFINITY ? 0.0f : maximum;
+  return {maximum, a.sum * exp2_fast(a.maximum - reference) + b.sum * exp2_fast(b.maximum - reference)};
+}
+
+/** log2 of the sum of all parts of a query, `stride` from one to the next; infinite where nothing is seen. */
+WARPLOOM_DEVICE float sum_of_parts(const PartialSum* parts, int count, int stride) {
+  PartialSum all = {NEGATIVE_INFINITY, 0.0f};
+#pragma unroll 4
+  for (int i = 0; i < count; ++i) all = join_sums(all, parts[(i64)i * stride]);
+  return all.sum > 0.0f ? all.maximum + log2f(all.sum) : POSITIVE_INFINITY;
+}
+
+/**
+ * First pass: the partial sums of the queries of this thread's warpgroup over the tiles [tile, tile_end) of keys,
+ * scores being products times `scale` (log2 e included); lanes of a quad hold the same: queries tile_row(0) and (1).
+ * `is_finite` becomes false where a score that is seen is not finite. All threads of the block have to call.
+ */
+template <bool BF16, int DIM, int STAGES, typename Keys>
+WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, STAGES>& tiles, const Keys& keys,
+                                        const ProbeQueries& probe, int tile, int tile_end, float scale,
+                                        PartialSum (&rows)[2], bool (&is_finite)[2]) {
+  const int last[2] = {probe.last_key(tile_row(0)), probe.last_key(tile_row(1))};
+  float not_a_number[2] = {0.0f, 0.0f};  // 0 times every score
+  rows[0] = rows[1] = {NEGATIVE_INFINITY, 0.0f};
+  // From the far end, so that the second pass finds in the cache what was read last.
+  const auto key_of = [&](int i) { return (tile_end - 1 - i) * PROBE; };
+  const auto member_of = [&](int i, int row) { return key_of(i) + row < probe.key_end ? key_of(i) + row : -1; };
+  tiles.for_tiles(keys, tile_end - tile, member_of, [&](int i, u32 slot) {
+    float scores[8][4];
+    multiply_tiles<BF16, PROBE, PROBE, steps_of<probe_lines<DIM>, DIM>>(scores, tiles.own_queries(), 0, slot, false);
+    const int key = key_of(i);
+    if (key + PROBE - 1 > probe.all_see()) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const bool is_seen = key + tile_column(j, e & 1) <= last[e >> 1];
+          if (is_seen) not_a_number[e >> 1] = fmaf(scores[j][e], 0.0f, not_a_number[e >> 1]);
+          else scores[j][e] = NEGATIVE_INFINITY;
+        }
+    } else {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) not_a_number[e >> 1] = fmaf(scores[j][e], 0.0f, not_a_number[e >> 1]);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float largest = NEGATIVE_INFINITY;
+#pragma unroll
+      for (int j = 0; j < 8; ++j) largest = fmaxf(largest, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
+      const float maximum = fmaxf(rows[half].maximum, largest * scale);
+      const float reference = maximum == NEGATIVE_INFINITY ? 0.0f : maximum;
+      float sum = rows[half].sum * exp2_fast(rows[half].maximum - reference);
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+        sum += exp2_fast(fmaf(scores[j][2 * half], scale, -reference)) +
+               exp2_fast(fmaf(scores[j][2 * half + 1], scale, -reference));
+      rows[half] = {maximum, sum};
+    }
+  });
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    is_finite[half] = not_a_number[half] == 0.0f;
+#pragma unroll
+    for (int step = 1; step <= 2; step *= 2)
+      rows[half] = join_sums(rows[half], {__shfl_xor_sync(FULL_WARP, rows[half].maximum, step),
+                                          __shfl_xor_sync(FULL_WARP, rows[half].sum, step)});
+  }
+}
+
+/** One of three steps that bring the parts of a diagonal, held by different lanes, into one of them. */
+struct DiagonalStep {
+  float near_before, far_before;
+  /**
+   * The sum of the near part of the step before and of the far part that lane + `from` holds of the same diagonal:
+   * the first `wrap` rows of lanes hold it since now, the others since before.
+   */
+  __device__ __forceinline__ float join(float near, float far, int from, int wrap) {
+    const int lane = threadIdx.x & 31;
+    const float sum =
+        near_before + __shfl_sync(FULL_WARP, lane / 4 < wrap ? far : far_before, (lane + from) & 31);
+    near_before = near;
+    far_before = far;
+    return sum;
+  }
+};
+
+/** Steps between a diagonal's first weights and its sum. */
+#define DIAGONAL_LAG 10
+
+/**
+ * Sums along the diagonals of 8 keys a step (a lane's row g of the tile) and 64 queries (columns 8 j + 2 t + e).
+ * Keys grow by 8 from step to step, so a diagonal that is at column block j is at j + 1 in the next: `chain` hands
+ * the sums on from block to block, without leaving the thread. What leaves the last block is one of 8 parts of
+ * a diagonal, and three shuffles join them: over e, over t = 0, 1 and 2, 3, and over both of these. A part that
+ * lies in the next 8 diagonals is there only a step later, so each shuffle lags by a step.
+ */
+struct Diagonals {
+  float chain[8][2];
+  DiagonalStep pairs, quads, all;
+
+  __device__ __forceinline__ void begin() {
+#pragma unroll
+    for (int j = 0; j < 8; ++j) chain[j][0] = chain[j][1] = 0.0f;
+    pairs = quads = all = {0.0f, 0.0f};
+  }
+  /** Takes the weights of a step; `weights(j, e)`. */
+  template <typename Weights> __device__ __forceinline__ void add(Weights weights) {
+#pragma unroll
+    for (int j = 7; j >= 0; --j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) chain[j][e] = (j > 0 ? chain[j - 1][e] : 0.0f) + weights(j, e);
+  }
+  /** After `add` number i: lanes t = 0 get the sum whose key - query is 8 (i - DIAGONAL_LAG) + g, from the first key. */
+  __device__ __forceinline__ float leave() {
+    const float pair = pairs.join(chain[7][0], chain[7][1], 4, 1);
+    const float quad = quads.join(pair, pair, 9, 2);
+    return all.join(quad, quad, 18, 4);
+  }
+};
+
+/** Where the sums of one query head go. */
+struct ProbeTargets {
+  float* columns;    // per key
+  float* distances;  // per distance, up to distance_end
+  float* leads;      // [8, 64]: diagonals that began in the part before, of each part
+  int distance_end;
+  bool adds;  // to what is there
+};
+
+WARPLOOM_DEVICE void put_sum(float* target, float sum, bool adds) { *target = adds ? *target + sum : sum; }
+
+/**
+ * Second pass: sums of weights over the queries, per key (COLUMNS) and per distance (DISTANCES), of the keys
+ * [key, key + 8 part): eight parts of `part` keys each (a multiple of 8, 64 or more), of which every tile holds 8
+ * keys each. A warp has two parts. `lse` are the log2 of the sums of the queries' softmax. Diagonals
+ * that began before a part are left in its lead, and have to be added to the sums that the part before left.
+ */
+template <bool COLUMNS, bool DISTANCES, bool BF16, int DIM, int STAGES, typename Keys>
+WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, STAGES>& tiles, const Keys& keys, const ProbeQueries& probe,
+                                int key, int part, float scale, const float* lse, const ProbeTargets& to, bool is_head) {
+  const int lane = threadIdx.x & 31, g = lane / 4, t = lane & 3, own_part = (threadIdx.x & 127) / 32 * 2;
+  const int steps = part / 8, first[2] = {key + own_part * part, key + (own_part + 1) * part};
+  float* leads[2] = {to.leads + own_part * PROBE, to.leads + (own_part + 1) * PROBE};
+  Diagonals diagonals[2];
+  diagonals[0].begin();
+  diagonals[1].begin();
+  const auto leave = [&](int i) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float sum = diagonals[half].leave();
+      const int offset = 8 * (i - DIAGONAL_LAG) + g, distance = probe.row - first[half] - offset;
+      if (t != 0 || !is_head) continue;
+      if (offset >= 0 || first[half] == 0) {
+        if (distance >= 0 && distance < to.distance_end) put_sum(to.distances + distance, sum, to.adds);
+      } else if (offset >= -PROBE) {
+        leads[half][offset + PROBE] = sum;
+      }
+    }
+  };
+  const auto member_of = [&](int i, int row) {
+    const int member = key + row / 8 * part + 8 * i + row % 8;
+    return member < probe.key_end ? member : -1;
+  };
+  tiles.for_tiles(keys, steps, member_of, [&](int i, u32 slot) {
+    float weights[8][4];
+    multiply_tiles<BF16, PROBE, PROBE, steps_of<probe_lines<DIM>, DIM>>(weights, slot, 0, tiles.own_queries(), false);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float2 sums = *(const float2*)&lse[tile_column(j, 0)];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) weights[j][e] = exp2_fast(fmaf(weights[j][e], scale, -(e & 1 ? sums.y : sums.x)));
+    }
+    // Of a query that is not there the sum is infinite, and the weights are zeros already.
+    const int own[2] = {first[0] + 8 * i + g, first[1] + 8 * i + g};
+    const int seen = probe.causal ? probe.row : probe.key_end - 1;
+    if (first[1] + 8 * i + 7 > seen) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if (own[e >> 1] > (probe.causal ? probe.row + tile_column(j, e & 1) : seen)) weights[j][e] = 0.0f;
+    }
+    if (COLUMNS) {
+      float sums[2] = {0.0f, 0.0f};
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums[e >> 1] += weights[j][e];
+      // Lanes with an even t end up with the sum of the first part, the others with that of the second.
+      float sum = (t & 1 ? sums[1] : sums[0]) + __shfl_xor_sync(FULL_WARP, t & 1 ? sums[0] : sums[1], 1);
+      sum += __shfl_xor_sync(FULL_WARP, sum, 2);
+      const int column = t & 1 ? own[1] : own[0];
+      if (t < 2 && is_head && column < probe.key_end) put_sum(to.columns + column, sum, to.adds);
+    }
+    if (DISTANCES) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        diagonals[half].add([&](int j, int e) { return weights[j][2 * half + e]; });
+      leave(i);
+    }
+  });
+  if (DISTANCES)
+    for (int i = steps; i < steps + DIAGONAL_LAG; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) diagonals[half].add([](int, int) { return 0.0f; });
+      leave(i);
+    }
+}

@@ -1,0 +1,38 @@
+// Tiles of vectors in shared memory as matrix products read them: a row has lines of 64 elements (128 bytes),
+// all rows of a line together, and the eight 16-byte chunks of a line change places with the row, so that
+// neither copies nor fragments meet in a bank. A tile is aligned to 1024 bytes.
+
+#define LINE_ELEMENTS 64
+#define LINE_BYTES 128
+
+template <int ROWS> WARPLOOM_DEVICE u32 chunk_address(u32 tile, int row, int chunk) {
+  return tile + (chunk >> 3) * (ROWS * LINE_BYTES) + row * LINE_BYTES + ((chunk & 7) ^ (row & 7)) * 16;
+}
+
+/**
+ * Starts to copy LINES lines from line `line` on into a tile; `member_of(row)` says whose vector a row of the
+ * tile holds, a negative number that it holds zeros. Vectors have WIDTH elements, a multiple of 8, and
+ * zeros up to a multiple of 16. All threads of the block share the work.
+ */
+template <int ROWS, int LINES, int WIDTH, typename Rows, typename MemberOf>
+WARPLOOM_DEVICE void copy_tile(u32 tile, const Rows& rows, int line, MemberOf member_of) {
+  constexpr int chunks = LINES * 8 < (WIDTH + 15) / 16 * 2 ? LINES * 8 : (WIDTH + 15) / 16 * 2;
+  for (int i = threadIdx.x; i < ROWS * chunks; i += blockDim.x) {
+    const int row = i / chunks, chunk = i % chunks;
+    const int member = member_of(row), element = line * LINE_ELEMENTS + chunk * 8;
+    const u16* source = member >= 0 && element < WIDTH ? rows.find(member, element) : nullptr;
+    copy_async_16(chunk_address<ROWS>(tile, row, chunk), source, source != nullptr);
+  }
+}
+
+/** Steps of 16 elements in LINES lines of a vector of WIDTH elements. */
+template <int LINES, int WIDTH> constexpr int steps_of =
+    LINES * 4 < (WIDTH + 15) / 16 ? LINES * 4 : (WIDTH + 15) / 16;
+
+/** The first address of dynamic shared memory that a tile may have. */
+WARPLOOM_DEVICE u32 first_tile(const void* shared) { return (shared_address(shared) + 1023u) & ~1023u; }
+
+// What a thread holds of the products of 64 rows and COLUMNS columns, four warps together: elements
+// sums[j][2 h + e] of row tile_row(h) and column tile_column(j, e).
+WARPLOOM_DEVICE int tile_row(int half) { return (threadIdx.x & 127) / 32 * 16 + half * 8 + (threadIdx.x & 31) / 4; }
+WARPLOOM_DEVICE int tile_column(int block, int element) { return block * 8 + (threadIdx.x & 3) * 2 + element; }

@@ -1,0 +1,97 @@
+// The launches of a probe: 64 queries of each head at a time, the last ones first.
+
+import { at, errorBuffer, type Place } from './launches.ts';
+import type { ReadingPlan } from './passes.ts';
+import { groupsOf, type Pass, sumPlace } from './places.ts';
+import {
+  headsOfBlock,
+  partsOfBlock,
+  probeLeadsKernel,
+  probeQueries,
+  probeRowsKernel,
+  probeSumsKernel,
+} from './probe.ts';
+import { tensorArguments } from './vectors.ts';
+import { roundUp, type Wave } from './waves.ts';
+
+/** Of a GPU that is not known. */
+const someMultiprocessors = 132;
+
+/** Keys of a part: a tile holds 8 of each, and a diagonal spans at most two. */
+const partAlignment = 8;
+const leastPart = 64;
+
+export function runProbe(wave: Wave, all: Pass): void {
+  const { pass, shape, strides, dtype, launches, multiprocessors = someMultiprocessors } = all;
+  const { rows, columns, causal } = pass.grid;
+  const spec = { shape, dtype, causal };
+  const groups = groupsOf(wave, all);
+  const groupCount = groups.to - groups.from;
+  const unitCount = wave.to - wave.from;
+  const headBlocks = Math.ceil(shape.heads / shape.kvHeads / headsOfBlock(shape));
+  // As many blocks as run at once.
+  const most = Math.max(1, Math.floor(multiprocessors / (groupCount * headBlocks)));
+  const tileCount = Math.ceil(columns.end / probeQueries);
+  const tiles = Math.ceil(tileCount / most);
+  const splits = Math.ceil(tileCount / tiles);
+  const part = Math.max(
+    leastPart,
+    roundUp(Math.ceil(columns.end / (partsOfBlock * most)), partAlignment),
+  );
+  const blocks = Math.ceil(columns.end / (partsOfBlock * part));
+  const partial = at(launches.need('row sums', 8 * splits * unitCount * probeQueries));
+  const target = (keep: ReadingPlan['want']['keep']) => {
+    const reading = pass.readings.find(({ want }) => want.keep === keep);
+    return reading && sumPlace(reading, 1, wave, all);
+  };
+  const [keys, distances] = [target('keys'), target('distances')];
+  const leads = at(
+    launches.need('leads', distances ? 4 * unitCount * blocks * partsOfBlock * probeQueries : 0),
+  );
+  const sums = probeSumsKernel(spec, { keys: !!keys, distances: !!distances });
+  const count = Math.ceil((rows.end - rows.start) / probeQueries);
+  for (let i = count - 1; i >= 0; i -= 1) {
+    const row = rows.start + i * probeQueries;
+    const args = {
+      ...tensorArguments('q', strides.q, shape),
+      ...tensorArguments('k', strides.k, shape),
+      group_from: groups.from,
+      heads: shape.heads,
+      kv_heads: shape.kvHeads,
+      row,
+      row_end: Math.min(rows.end, row + probeQueries),
+      key_end: columns.end,
+    };
+    const tensors = { q: at('q'), k: at('k'), partial };
+    launches.launch(
+      probeRowsKernel(spec),
+      [splits, groupCount, headBlocks],
+      { ...args, tiles },
+      { ...tensors, error: at(errorBuffer) },
+    );
+    const places: Record<string, Place> = {};
+    const strideArgs: Record<string, number> = {};
+    if (keys) {
+      places.columns = keys.sums;
+      strideArgs.column_stride = keys.stride;
+    }
+    if (distances) {
+      Object.assign(places, { distances: distances.sums, leads });
+      strideArgs.distance_stride = distances.stride;
+    }
+    launches.launch(
+      sums,
+      [blocks, groupCount, headBlocks],
+      { ...args, ...strideArgs, splits, part, adds: Number(i < count - 1) },
+      { ...tensors, ...places },
+    );
+    if (distances) {
+      launches.launch(
+        probeLeadsKernel(),
+        [blocks * partsOfBlock - 1, unitCount, 1],
+        { distance_stride: distances.stride, row, part, key_end: columns.end },
+        { leads, distances: distances.sums },
+      );
+    }
+  }
+}

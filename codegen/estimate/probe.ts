@@ -1,0 +1,224 @@
+// The kernels that sum the softmax weights of a few last queries per key and per distance: of one query head
+// 64 queries a launch, of a KV head all query heads. Device side: device/estimate-probe.cuh.
+
+import type { LaunchShape } from '../../dsl/shape.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Field } from '../struct.ts';
+import { floatText } from './scores.ts';
+import { address, kernelOf } from './text.ts';
+import { firstTileBytes, lineBytes, linesOf } from './tiles.ts';
+import { type HalfType, tensorFields } from './vectors.ts';
+
+/** Queries of a head in one launch, and keys of a tile. */
+export const probeQueries = 64;
+
+/** Keys that a warp sums in order; a block has eight such parts. */
+export const partsOfBlock = 8;
+
+/** Bytes of shared memory that blocks take at most: what the smallest of our chips have. */
+const mostShared = 99 * 1024;
+
+/** Tiles of keys that are on their way or in use. */
+const stages = 2;
+
+const tileBytes = (headDim: number): number => probeQueries * lineBytes * linesOf(headDim);
+
+/** Of each query of a block its sum, in fp32. */
+const sumBytes = 4 * probeQueries;
+
+/** Query heads of a block: a warpgroup each, as many as fit. */
+export function headsOfBlock({ headDim, heads, kvHeads }: LaunchShape): number {
+  const room = mostShared - firstTileBytes - stages * tileBytes(headDim);
+  const most = Math.floor(room / (tileBytes(headDim) + sumBytes));
+  return Math.max(1, Math.min(4, heads / kvHeads, most));
+}
+
+export interface ProbeSpec {
+  readonly shape: LaunchShape;
+  readonly dtype: HalfType;
+  readonly causal: boolean;
+}
+
+const probeFields: readonly Field[] = [
+  ...tensorFields('q'),
+  ...tensorFields('k'),
+  { name: 'group_from', type: 'i32', comment: 'the first KV head, batch * kv_heads + KV head' },
+  { name: 'heads', type: 'i32' },
+  { name: 'kv_heads', type: 'i32' },
+  { name: 'row', type: 'i32', comment: 'the position of the first query' },
+  { name: 'row_end', type: 'i32' },
+  { name: 'key_end', type: 'i32' },
+];
+
+const partialFields = (pointer: string): Field[] => [
+  address(
+    'partial',
+    pointer,
+    '[KV heads, splits, query heads, 64]: row sums over a part of the keys',
+  ),
+];
+
+const primitives = [
+  'shared',
+  'async-copy',
+  'matrix',
+  'numbers',
+  'estimate-lines',
+  'estimate-rows',
+  'estimate-tile',
+  'estimate-products',
+  'estimate-error',
+  'estimate-probe',
+] as const;
+
+/** Statements: the heads of the block, their queries on the way to shared memory, and the keys. */
+const beginText = ({ shape, dtype, causal }: ProbeSpec): string[] => [
+  'extern __shared__ u8 shared[];',
+  'const int group = p.group_from + blockIdx.y, group_heads = p.heads / p.kv_heads;',
+  'const int batch = group / p.kv_heads, kv_head = group % p.kv_heads;',
+  'const int first_head = blockIdx.z * (blockDim.x / 128), warpgroup = threadIdx.x / 128;',
+  'const int own_head = kv_head * group_heads + first_head + warpgroup;',
+  'const bool is_head = first_head + warpgroup < group_heads;',
+  `const ProbeQueries probe = {p.row, p.row_end, p.key_end, ${causal}};`,
+  `const ProbeTiles<${dtype === 'bf16'}, ${shape.headDim}, ${stages}> tiles(first_tile(shared));`,
+  'const TokenRows keys = {p.k + batch * p.k_batch + kv_head * p.k_head, p.k_row, p.k_offset};',
+  'tiles.copy_queries(probe, group_heads - first_head, [&](int i) {',
+  '  return TokenRows{p.q + batch * p.q_batch + (kv_head * group_heads + first_head + i) * p.q_head, p.q_row, p.q_offset};',
+  '});',
+];
+
+const shared = (shape: LaunchShape): number => {
+  const heads = headsOfBlock(shape);
+  return firstTileBytes + (heads + stages) * tileBytes(shape.headDim) + heads * sumBytes;
+};
+
+const common = (spec: ProbeSpec) => ({
+  primitives,
+  threads: 128 * headsOfBlock(spec.shape),
+  mostThreads: 512,
+  sharedBytes: shared(spec.shape),
+});
+
+/** Scores in units of log2. */
+const scaleText = ({ headDim }: LaunchShape): string => floatText(Math.LOG2E / Math.sqrt(headDim));
+
+/** grid: [splits of the keys, KV heads, blocks of query heads]. */
+export function probeRowsKernel(spec: ProbeSpec): Kernel {
+  const { shape } = spec;
+  return kernelOf({
+    ...common(spec),
+    name: 'estimate_probe_rows',
+    about: [
+      'Of each of the last queries the maximum and the sum of its exponentials over a part of the keys:',
+      `q and k [batch, heads, rows, ${shape.headDim}] to [KV heads, splits, query heads, 64].`,
+    ],
+    fields: [
+      ...probeFields,
+      { name: 'tiles', type: 'i32', comment: 'tiles of 64 keys in a split' },
+      ...partialFields('PartialSum*'),
+      address('error', 'u64*', 'the first row with a score that is not finite'),
+    ],
+    body: [
+      ...beginText(spec),
+      'const int tile = blockIdx.x * p.tiles, tile_end = min(tile + p.tiles, (p.key_end + PROBE - 1) / PROBE);',
+      'PartialSum rows[2];',
+      'bool is_finite[2];',
+      `probe_sums_of_rows(tiles, keys, probe, tile, tile_end, ${scaleText(shape)}, rows, is_finite);`,
+      'if (!is_head) return;',
+      'PartialSum* partial = p.partial +',
+      '    (((i64)blockIdx.y * gridDim.x + blockIdx.x) * group_heads + first_head + warpgroup) * PROBE;',
+      '#pragma unroll',
+      'for (int half = 0; half < 2; ++half) {',
+      '  const int query = tile_row(half);',
+      '  if ((threadIdx.x & 3) == 0) partial[query] = rows[half];',
+      '  if (!is_finite[half]) report_not_finite(p.error, {batch, own_head, kv_head, group}, p.row + query);',
+      '}',
+    ],
+  });
+}
+
+/** grid: [blocks of eight parts of the keys, KV heads, blocks of query heads]. */
+export function probeSumsKernel(
+  spec: ProbeSpec,
+  keep: { readonly keys: boolean; readonly distances: boolean },
+): Kernel {
+  const { shape } = spec;
+  const what = [keep.keys ? 'keys' : '', keep.distances ? 'distances' : ''].filter(Boolean);
+  return kernelOf({
+    ...common(spec),
+    name: ['estimate_probe_sums', ...what].join('_'),
+    about: [
+      `Sums of the softmax weights of the last queries per ${what.map((one) => one.slice(0, -1)).join(' and per ')}:`,
+      `q and k [batch, heads, rows, ${shape.headDim}] to [query heads, stride] each.`,
+    ],
+    fields: [
+      ...probeFields,
+      ...partialFields('const PartialSum*'),
+      { name: 'splits', type: 'i32', comment: 'of the partial sums' },
+      { name: 'part', type: 'i32', comment: 'keys of a part, a multiple of 8 from 64 on' },
+      { name: 'adds', type: 'i32', comment: 'whether to add to what is there' },
+      ...(keep.keys
+        ? [
+            address('columns', 'float*', '[query heads, column_stride]: sums per key'),
+            { name: 'column_stride', type: 'i32' } as const,
+          ]
+        : []),
+      ...(keep.distances
+        ? [
+            address('distances', 'float*', '[query heads, distance_stride]'),
+            { name: 'distance_stride', type: 'i32' } as const,
+            address('leads', 'float*', '[query heads, parts, 64]: diagonals from the part before'),
+          ]
+        : []),
+    ],
+    body: [
+      ...beginText(spec),
+      `float* lse = (float*)(shared + (first_tile(shared) - shared_address(shared)) + (blockDim.x / 128 + ${stages}) * probe_tile_bytes<${shape.headDim}>);`,
+      'for (int i = threadIdx.x; i < (int)blockDim.x / 128 * PROBE; i += blockDim.x) {',
+      '  const bool is_there = first_head + i / PROBE < group_heads;',
+      '  const PartialSum* partial = p.partial + ((i64)blockIdx.y * p.splits * group_heads + first_head) * PROBE + i;',
+      '  lse[i] = is_there ? sum_of_parts(partial, p.splits, group_heads * PROBE) : POSITIVE_INFINITY;',
+      '}',
+      '__syncthreads();',
+      'const i64 unit = (i64)blockIdx.y * group_heads + first_head + warpgroup;',
+      'const ProbeTargets targets = {',
+      keep.keys ? '    p.columns + unit * p.column_stride,' : '    nullptr,',
+      ...(keep.distances
+        ? [
+            '    p.distances + unit * p.distance_stride,',
+            `    p.leads + (unit * gridDim.x + blockIdx.x) * ${partsOfBlock} * PROBE,`,
+          ]
+        : ['    nullptr,', '    nullptr,']),
+      '    p.key_end, p.adds != 0};',
+      `probe_sums<${keep.keys}, ${keep.distances}>(tiles, keys, probe, blockIdx.x * ${partsOfBlock} * p.part, p.part, ${scaleText(shape)},`,
+      '    lse + warpgroup * PROBE, targets, is_head);',
+    ],
+  });
+}
+
+/** Adds the diagonals that began in the part before. grid: [parts but the first, query heads]. */
+export function probeLeadsKernel(): Kernel {
+  return kernelOf({
+    name: 'estimate_probe_leads',
+    about: [
+      'Adds what the diagonals that go on in the next part of the keys have there:',
+      'leads [query heads, parts, 64] to sums [query heads, distance_stride].',
+    ],
+    primitives: [],
+    fields: [
+      address('leads', 'const float*'),
+      address('distances', 'float*'),
+      { name: 'distance_stride', type: 'i32' },
+      { name: 'row', type: 'i32', comment: 'the position of the first query' },
+      { name: 'part', type: 'i32', comment: 'keys of a part' },
+      { name: 'key_end', type: 'i32' },
+    ],
+    threads: probeQueries,
+    body: [
+      'const int part = blockIdx.x + 1, lead = threadIdx.x;',
+      `const int distance = p.row - part * p.part + ${probeQueries} - lead;`,
+      'if (distance < 0 || distance >= p.key_end) return;',
+      `p.distances[(i64)blockIdx.y * p.distance_stride + distance] += p.leads[((i64)blockIdx.y * (gridDim.x + 1) + part) * ${probeQueries} + lead];`,
+    ],
+  });
+}

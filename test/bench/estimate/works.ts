@@ -1,0 +1,65 @@
+// The estimates that are timed: the works of the built-in methods at the lengths that count.
+
+import { traceSets } from '../../../dsl/definition.ts';
+import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
+import { defaultOf, isTensorInput } from '../../../dsl/given.ts';
+import type { LaunchShape } from '../../../dsl/shape.ts';
+import { patterns } from '../../../index.ts';
+
+export interface IndexWork {
+  readonly name: string;
+  readonly pattern: string;
+  /** Parameters that are not the defaults. */
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly shape: LaunchShape;
+}
+
+const K = 1024;
+
+function work(
+  pattern: string,
+  length: number,
+  numbers: Readonly<Record<string, number>>,
+  sizes: Partial<LaunchShape> = {},
+): IndexWork {
+  const shape = {
+    ...{ batch: 1, heads: 32, kvHeads: 8, qLen: length, kLen: length, headDim: 128, valueDim: 128 },
+    ...sizes,
+  };
+  const lengthText =
+    length >= K * K ? `${length / K / K}M` : length >= K ? `${length / K}K` : length;
+  const text = Object.entries(numbers).map(([name, value]) => `${name} ${value}`);
+  return { name: [pattern, lengthText, ...text].join(' '), pattern, numbers, shape };
+}
+
+const verticalSlash = { verticals: 1000, slashes: 6096 };
+/** Of q, only the last rows are read: the others need no memory. */
+const lastRows = { qLen: 128 };
+
+export const works: readonly IndexWork[] = [
+  work('vertical-slash', 128 * K, verticalSlash, lastRows),
+  work('vertical-slash', K * K, verticalSlash, lastRows),
+  work('block-sparse', 128 * K, { block: 64, blocksPerRow: 100 }),
+  work('flash-prefill', 128 * K, { share: 0.1 }),
+  work('x-attention', 128 * K, { block: 128, stride: 16 }),
+  work('flex-prefill', 128 * K, {}),
+];
+
+/** The same methods at sizes for the emulator. */
+export const tinyWorks: readonly IndexWork[] = works.map(({ pattern, numbers }) =>
+  work(
+    pattern,
+    300,
+    { ...numbers, block: 32 },
+    { heads: 4, kvHeads: 2, headDim: 16, valueDim: 16 },
+  ),
+);
+
+/** The graph of a work, the same for all heads. */
+export function graphOf({ pattern, numbers }: IndexWork): EstimateGraph {
+  const { definition } = patterns.get(pattern)!;
+  const all: Record<string, number> = {};
+  for (const [name, entry] of Object.entries(definition.given))
+    if (!isTensorInput(entry)) all[name] = numbers[name] ?? defaultOf(entry)!;
+  return traceSets(definition, all);
+}

@@ -1,0 +1,56 @@
+// Online indices in milliseconds, kernel by kernel: `npm run bench -- index [--device cuda] [--only vertical]
+// [--rounds 7] [--round-ms 20] [--json index.json]`. In the bundle: `./warploom bench:index`. Medians of rounds, by
+// the device's events. `--tiny` runs every work at a size for the emulator, to see that it runs.
+
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { openDevice } from '../../index.ts';
+import { Inputs } from './attention/inputs.ts';
+import { median } from './attention/report.ts';
+import { type IndexReport, indexText } from './estimate/report.ts';
+import { type IndexResult, timeWork } from './estimate/stages.ts';
+import { tinyWorks, works } from './estimate/works.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    device: { type: 'string', default: 'cuda' },
+    only: { type: 'string', multiple: true, default: [] },
+    tiny: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '7' },
+    'round-ms': { type: 'string', default: '20' },
+    json: { type: 'string' },
+  },
+});
+const all = options.tiny ? tinyWorks : works;
+const chosen = all.filter(
+  ({ name }) => options.only.length === 0 || options.only.some((part) => name.includes(part)),
+);
+if (chosen.length === 0)
+  throw new Error(`no such work; there are: ${all.map(({ name }) => name).join('; ')}`);
+const device = await openDevice(options.device);
+if (device.kind === 'cpu') throw new Error('this bench is for the kernels: --device cuda');
+const results: IndexResult[] = [];
+const reportOf = (): IndexReport => ({
+  device: device.description,
+  date: new Date().toISOString(),
+  results,
+});
+const inputs = new Inputs(device);
+for (const work of chosen) {
+  try {
+    const rounds = { rounds: Number(options.rounds), roundMs: Number(options['round-ms']) };
+    results.push(await timeWork(device, work, inputs, rounds));
+  } catch (error) {
+    const failure = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+    results.push({ work: work.name, stages: [], workspaceBytes: 0, failure });
+  }
+  await inputs.release();
+  const { stages, failure } = results.at(-1)!;
+  console.error(work.name, failure ?? `${median(stages[0]!.ms)!.toFixed(3)} ms`);
+  // What was found stays, whatever comes after it.
+  if (options.json !== undefined)
+    writeFileSync(options.json, `${JSON.stringify(reportOf(), null, 1)}\n`);
+}
+console.log(indexText(reportOf()));
+if (results.some(({ failure }) => failure !== null)) process.exitCode = 1;
+await device.dispose();

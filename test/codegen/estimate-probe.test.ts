@@ -1,0 +1,79 @@
+// The sums of the probe's kernels, executed on the CPU, against float64: over many splits and parts of the
+// keys, groups of heads and numbers of queries.
+
+import { expect, it } from 'vitest';
+import { estimateLaunch } from '../../codegen/estimate/index.ts';
+import type { HalfType, Strides } from '../../codegen/estimate/vectors.ts';
+import type { Inputs } from '../../dsl/estimate/values.ts';
+import { runEmulated } from '../../runtime/emulator/run.ts';
+import { Oracle } from '../../runtime/reference/estimate.ts';
+import { type CallSizes, callOf, trace } from './estimate-calls.ts';
+
+/** Sums are compared from here on, relative to their size. */
+const least = 1e-6;
+const bound = 1e-4;
+
+const sumsOf =
+  (probe: number, causal: boolean) =>
+  ({ q, k }: Inputs) => {
+    const scores = q.last(probe).dot(k);
+    const weight = (causal ? scores.causal() : scores).softmax();
+    return { keys: weight.sumPerKey().topk(5), distances: weight.sumPerDistance().topk(5) };
+  };
+
+const cases: [string, number, boolean, number, CallSizes][] = [
+  ['four heads, several splits', 64, true, 24, { batch: 1, heads: 8, kvHeads: 2, headDim: 64 }],
+  ['three heads of two blocks', 64, true, 12, { batch: 1, heads: 6, kvHeads: 2, headDim: 200 }],
+  ['few queries', 5, true, 12, { batch: 1, heads: 2, kvHeads: 1, headDim: 72, dtype: 'fp16' }],
+  ['queries in two launches', 100, true, 12, { heads: 2, kvHeads: 2, headDim: 32 }],
+  ['queries in three launches', 192, false, 3, { batch: 1, heads: 5, kvHeads: 1, headDim: 16 }],
+  ['no future left out', 40, false, 8, { batch: 1, heads: 2, kvHeads: 1, headDim: 24 }],
+  ['parts without keys', 64, true, 500, { batch: 1, heads: 2, kvHeads: 1, headDim: 8, kLen: 700 }],
+];
+
+it.each(cases)('%s: sums are those of float64', async (_, probe, causal, processors, sizes) => {
+  const call = callOf(trace(sumsOf(probe, causal)), { qLen: 300, kLen: 1801, ...sizes });
+  const { q, k, shape, graphs } = call;
+  const [first, second] = [q, k].map(({ strides }) => strides.slice(0, 3) as unknown as Strides);
+  const launch = estimateLaunch({
+    graphs,
+    shape,
+    dtype: q.dtype as HalfType,
+    strides: { q: first!, k: second! },
+    multiprocessors: processors,
+  });
+  const bytes = ({ data }: typeof q) =>
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const sums = launch.list.workspace.filter(({ name }) => /^sums \d/.test(name));
+  const known = Object.fromEntries(
+    [...launch.results, ...sums].map(({ name, bytes: size }) => [name, { bytes: size }]),
+  );
+  const list = {
+    ...launch.list,
+    workspace: launch.list.workspace.filter((one) => !sums.includes(one)),
+  };
+  const after: Record<string, Uint8Array> = await runEmulated(list, {
+    q: bytes(q),
+    k: bytes(k),
+    ...known,
+  });
+  const names = ['sums 0', 'sums 1'] as const;
+  for (let batch = 0; batch < shape.batch; batch++) {
+    for (let head = 0; head < shape.heads; head++) {
+      const oracle = new Oracle(call, batch, Math.floor(head / (shape.heads / shape.kvHeads)));
+      for (const [i, set] of (['keys', 'distances'] as const).entries()) {
+        const leaf = graphs[head]![set]!;
+        if (leaf.op !== 'topk') throw new Error('a leaf');
+        const [row] = oracle.weigh(leaf.of, head).rows;
+        const all = new Float32Array(after[names[i]!]!.slice().buffer);
+        const stride = all.length / (shape.batch * shape.heads);
+        const own = all.subarray((batch * shape.heads + head) * stride);
+        const wrong = [...row!.values].flatMap((value, at) => {
+          const off = Math.abs(own[at]! - value) / Math.max(value, least);
+          return off <= bound ? [] : [`${set} ${at} of head ${head}: ${own[at]} for ${value}`];
+        });
+        expect(wrong).toEqual([]);
+      }
+    }
+  }
+});

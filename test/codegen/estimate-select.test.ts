@@ -1,0 +1,140 @@
+// The kernels of selection on hostile weights, executed on the CPU, against sorting in float64: short rows by a
+// warp, long ones by a whole block.
+
+import { describe, expect, it } from 'vitest';
+import { type SelectSpec, selectKernel } from '../../codegen/estimate/select.ts';
+import { mostThreadsOfRow } from '../../codegen/estimate/text.ts';
+import { line } from '../../dsl/estimate/axes.ts';
+import { runEmulated } from '../../runtime/emulator/run.ts';
+import { membersOf } from '../../runtime/reference/choose.ts';
+
+type Leaf = SelectSpec['leaf'];
+
+/** Weights by column, from a seed that says which number a column has. */
+const hostile: Record<string, (column: number, noise: number) => number> = {
+  'all zero': () => 0,
+  'all equal': () => 1,
+  'three values': (_, noise) => Math.floor(3 * noise),
+  'rising slowly': (column) => column * 1e-9,
+  'neighbouring numbers': (_, noise) => 1 + Math.floor(4096 * noise) * 2 ** -23,
+  'many sizes': (_, noise) => Math.exp(-100 * noise),
+  denormals: (column, noise) => (column % 10 === 0 ? Math.floor(50 * noise) * 1e-43 : 0),
+  'both signs': (_, noise) => noise - 0.5,
+  infinities: (column, noise) => (column % 7 === 0 ? Number.POSITIVE_INFINITY : noise),
+};
+
+function noiseOf(column: number): number {
+  let z = Math.imul(column + 1, 0x9e3779b1);
+  z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
+  return ((z ^ (z >>> 13)) >>> 0) / 2 ** 32;
+}
+
+/** The members that the kernel chooses of each row. */
+async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number) {
+  const columns = rows[0]!.length;
+  const words = Math.ceil(columns / 32);
+  const stride = words * 32;
+  const weights = new Float32Array(rows.length * stride).fill(Number.NaN);
+  for (const [i, row] of rows.entries()) weights.set(row, i * stride);
+  const own = line(1, 0, columns);
+  const grid = {
+    rows: line(1, 0, 1),
+    columns: own,
+    blockRows: own,
+    blockColumns: own,
+    causal: false,
+  };
+  const kernel = selectKernel({ leaf, grid, rows: undefined, columns: own, how: 'raw' }, threads);
+  const { first, last } = leaf.always;
+  const args = {
+    ...{ row_start: 0, row_end: 1, column_start: 0, column_end: columns, stride, row_from: 0 },
+    ...{
+      rows: 1,
+      always_first: first,
+      always_last: last,
+      words,
+      set_from: 0,
+      set_rows: 1,
+      unit: 0,
+    },
+    ...(leaf.op === 'topk' ? { count: leaf.count } : { capacity: columns }),
+    ...(leaf.op === 'above' ? { share: leaf.share } : {}),
+    ...(leaf.op === 'cover' ? { mass: leaf.mass } : {}),
+  };
+  const place = (buffer: string) => ({ buffer, offset: 0 });
+  const hasDense = leaf.op === 'topk' ? {} : { dense: place('dense') };
+  const { bits } = await runEmulated(
+    {
+      workspace: [],
+      steps: [
+        { op: 'fill', ...place('dense'), bytes: 4 * rows.length, value: 0 },
+        {
+          ...{ op: 'launch', kernel, args, grid: [1, rows.length, 1] },
+          buffers: { weights: place('weights'), bits: place('bits'), ...hasDense },
+        },
+      ],
+    },
+    {
+      weights: new Uint8Array(weights.buffer),
+      bits: { bytes: 4 * words * rows.length },
+      dense: { bytes: 4 * rows.length },
+    },
+  );
+  const all = new Uint32Array(bits.slice().buffer);
+  return rows.map((_, i) =>
+    Array.from({ length: columns }, (_unused, c) => c).filter(
+      (c) => (all[i * words + (c >> 5)]! >>> (c & 31)) & 1,
+    ),
+  );
+}
+
+const expected = (leaf: Leaf, row: Float32Array): number[] =>
+  membersOf(leaf, {
+    row: 0,
+    values: Float64Array.from(row),
+    visible: Array.from(row, () => true),
+    blocks: undefined,
+  }).sort((a, b) => a - b);
+
+const of = {} as Leaf['of'];
+const always = { first: 3, last: 2 };
+const sizes: [number, number][] = [
+  [32, 70],
+  [32, 1027],
+  [256, 3000],
+  [mostThreadsOfRow, 3],
+  [mostThreadsOfRow, 9001],
+];
+
+describe.each(sizes)('%d threads choose from %d weights', (threads, columns) => {
+  const rows = Object.values(hostile).map((value) =>
+    Float32Array.from({ length: columns }, (_, c) => value(c, noiseOf(c))),
+  );
+  const third = Math.floor(columns / 3);
+
+  it.each([0, 5, 6, third, columns - 1, columns, 2 * columns])('the largest %d', async (count) => {
+    const leaf: Leaf = { op: 'topk', of: of as never, count, always };
+    const chosen = await choose(leaf, rows, threads);
+    for (const [i, name] of Object.keys(hostile).entries())
+      expect(chosen[i], name).toEqual(expected(leaf, rows[i]!));
+  });
+
+  it('those above a share of the largest', async () => {
+    const leaf: Leaf = {
+      ...{ op: 'above', of: of as never, share: 0.5, reference: 'max', always },
+      capacity: columns,
+    };
+    const chosen = await choose(leaf, rows, threads);
+    for (const [i, name] of Object.keys(hostile).entries())
+      expect(chosen[i], name).toEqual(expected(leaf, rows[i]!));
+  });
+});
+
+it('a weight that is no number ends in some set', async () => {
+  const row = Float32Array.from({ length: 9001 }, (_, c) => (c % 5 === 0 ? Number.NaN : c));
+  for (const [threads] of sizes) {
+    const leaf: Leaf = { op: 'topk', of: of as never, count: 1000, always };
+    const [members] = await choose(leaf, [row], threads);
+    expect(members!.length).toBe(1000);
+  }
+});

@@ -2,11 +2,17 @@
 // explanations and pictures start from.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { rowsThatMatter } from '../dsl/analysis/relevance.ts';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
-import type { Definition } from '../dsl/definition.ts';
+import { type Definition, lifted } from '../dsl/definition.ts';
 import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
+import { domainOf } from '../dsl/estimate/domain.ts';
+import type { NeededRows } from '../dsl/estimate/needed.ts';
+import type { EstimateGraph } from '../dsl/estimate/trace.ts';
+import type { BoundParameters } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
+import type { LaunchShape } from '../dsl/shape.ts';
 import { estimateSets } from './cpu/estimate/index.ts';
 import { type CheckedGiven, type CheckedInputs, checkChosen, graphsPerHead } from './inputs.ts';
 
@@ -63,10 +69,26 @@ export async function setsOf(
     k,
     shape,
     only: heads.length === shape.heads ? undefined : heads,
+    rows: rowsNeeded(definition, graphs[0]!, params, shape, heads),
     onProgress: onProgress && ((share) => onProgress(share, 'estimate')),
     yieldNow: async () => {
       await nextTurn();
       signal?.throwIfAborted();
     },
   });
+}
+
+/** The rows of the sets of a call that can change its mask. */
+export function rowsNeeded(
+  definition: Definition,
+  graph: EstimateGraph,
+  params: BoundParameters,
+  shape: LaunchShape,
+  heads: readonly number[],
+): NeededRows {
+  const { mask } = lifted(definition);
+  const domains = Object.fromEntries(
+    Object.entries(graph).map(([name, node]) => [name, domainOf(node, shape)]),
+  );
+  return rowsThatMatter({ mask, domains, shape, params, heads });
 }

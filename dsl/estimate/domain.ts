@@ -3,8 +3,8 @@
 import type { SetDomain } from '../chosen.ts';
 import { invariant } from '../diagnostic.ts';
 import type { LaunchShape } from '../shape.ts';
-import { gridOf, regrouped } from './axes.ts';
-import { wantOf } from './demand.ts';
+import { type Grid, gridOf, type Line, regrouped } from './axes.ts';
+import { type Want, wantOf } from './demand.ts';
 import { type ChosenNode, isSum } from './node.ts';
 
 /** The members that a set may have. */
@@ -30,7 +30,11 @@ export function domainOf(node: ChosenNode, shape: LaunchShape): SetDomain {
     const size = want.pool ?? (want.keep === 'keys' ? grid.blockColumns.size : 1);
     return { rowFrom: 0, rows: 1, columns: Math.ceil(shape.kLen / size), arity: 1 };
   }
-  const rows = want.block === undefined ? grid.blockRows : regrouped(grid.rows, want.block);
+  const rows = rowsOfWant(want, grid);
   const columns = Math.ceil(shape.kLen / grid.blockColumns.size);
   return { rowFrom: rows.from, rows: rows.to - rows.from, columns, arity: 2 };
 }
+
+/** The rows that a wanted value has, where it is not one sum over all of them. */
+export const rowsOfWant = ({ block }: Pick<Want, 'block'>, grid: Grid): Line =>
+  block === undefined ? grid.blockRows : regrouped(grid.rows, block);

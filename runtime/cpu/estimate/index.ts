@@ -4,6 +4,7 @@
 
 import { BitSet, type ChosenSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
 import { domainOf } from '../../../dsl/estimate/domain.ts';
+import { type NeededRows, neededSets } from '../../../dsl/estimate/needed.ts';
 import { axesOfChosen, isPerGroup } from '../../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
@@ -26,6 +27,8 @@ export interface EstimateRequest {
   readonly shape: LaunchShape;
   /** The query heads whose sets are needed; the sets of the others stay empty. All, when left out. */
   readonly only?: readonly number[] | undefined;
+  /** The rows of each set that matter; the others stay empty, and are not computed. All, when left out. */
+  readonly rows?: NeededRows | undefined;
   /** Told from time to time how much is done, 0..1. */
   readonly onProgress?: ((fraction: number) => void) | undefined;
   /** Waited for every few milliseconds; the default lets the event loop run. A rejection ends the work. */
@@ -55,12 +58,12 @@ export async function estimateSets(request: EstimateRequest): Promise<ChosenSets
   const needed = new Set(request.only ?? graphs.keys());
   const groups = Array.from({ length: shape.kvHeads }, (_, kvHead) => {
     const heads = headsOfGroup(shape, kvHead);
-    return { kvHead, heads, passes: passesOf(heads, graphs, needed) };
+    return { kvHead, heads, passes: passesOf(heads, graphs, needed, request.rows, shape) };
   });
   const pace = new Pace(request.yieldNow, request.onProgress);
   for (const { passes } of groups) {
     for (const plan of passes)
-      pace.expect(shape.batch * workOf(plan.scores, plan.heads.length, shape));
+      pace.expect(shape.batch * workOf(plan.scores, plan.heads.length, shape, plan.limit?.scores));
   }
   const targets = Object.entries(first).map(([name, node]): Target => {
     const perGroup = isPerGroup(node);
@@ -87,7 +90,9 @@ async function runPlan(
   { q, k, shape, products = tileProducts(), chunkRows }: EstimateRequest,
 ): Promise<void> {
   const open = (readings: Iterable<Reading>): Reader[] =>
-    [...readings].map(({ want, leaves }) => readerOf(want, [...leaves.values()], shape));
+    [...readings].map(({ want, leaves }) =>
+      readerOf(want, [...leaves.values()], shape, plan.limit?.range),
+    );
   const shared = open(plan.ofGroup.values());
   const members = plan.heads.map((head) => {
     const own = open(plan.ofHead.get(head)?.values() ?? []);
@@ -97,7 +102,8 @@ async function runPlan(
       own,
     };
   });
-  await run({ scores: plan.scores, how: plan.how, members, products, pace, chunkRows });
+  const { scores, how, limit } = plan;
+  await run({ scores, how, rows: limit?.scores, members, products, pace, chunkRows });
   for (const { inputs, own } of members) {
     for (const reader of own) reader.close(all.get(inputs.head)!);
   }
@@ -114,13 +120,14 @@ function addUnits(
   { name, perGroup, units, dense }: Target,
   heads: readonly number[],
   all: ReadonlyMap<number, Results>,
-  { graphs, shape }: EstimateRequest,
+  { graphs, shape, rows }: EstimateRequest,
   needed: ReadonlySet<number>,
 ): void {
-  const asked = heads.filter((head) => needed.has(head));
+  const isAsked = (graph: EstimateGraph) => Object.hasOwn(neededSets(graph, rows), name);
+  const asked = heads.filter((head) => needed.has(head) && isAsked(graphs[head]!));
   for (const head of perGroup ? [asked[0] ?? heads[0]!] : heads) {
     const node = graphs[head]![name]!;
-    const outcome = needed.has(head)
+    const outcome = asked.includes(head)
       ? combine(node, all.get(head)!, shape)
       : { set: new BitSet(domainOf(node, shape)), dense: false };
     units.push(outcome.set);

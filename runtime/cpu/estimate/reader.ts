@@ -1,15 +1,11 @@
 // Who reads one wanted value: the sink that gathers it, and the selections made from it. One reader a
 // head, or one a KV head where heads are summed. No scores.
 
-import {
-  type Forced,
-  forcedOfRow,
-  forcedOfSums,
-  gridOf,
-  regrouped,
-} from '../../../dsl/estimate/axes.ts';
+import type { RowRange } from '../../../dsl/analysis/relevance.ts';
+import { type Forced, forcedOfRow, forcedOfSums, gridOf } from '../../../dsl/estimate/axes.ts';
 import { type Leaf, textOf, type Want } from '../../../dsl/estimate/demand.ts';
-import { domainOf } from '../../../dsl/estimate/domain.ts';
+import { domainOf, rowsOfWant } from '../../../dsl/estimate/domain.ts';
+import { within } from '../../../dsl/estimate/needed.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
 import type { Results } from './combine.ts';
 import { Selection } from './select.ts';
@@ -28,19 +24,30 @@ export interface Reader {
   close(results: Results): void;
 }
 
-/** `leaves` are the selections that read the value; more than one may. */
-export function readerOf(want: Want, leaves: readonly Leaf[], shape: LaunchShape): Reader {
+/** `leaves` are the selections that read the value; more than one may. `range` limits the rows that are read. */
+export function readerOf(
+  want: Want,
+  leaves: readonly Leaf[],
+  shape: LaunchShape,
+  range?: RowRange,
+): Reader {
   const selections = leaves.map((leaf) => new Selection(leaf, domainOf(leaf, shape)));
   return want.keep === 'rows'
-    ? rowReader(want, selections, shape)
+    ? rowReader(want, selections, shape, range)
     : sumReader(want, selections, shape);
 }
 
-function rowReader(want: Want, selections: readonly Selection[], shape: LaunchShape): Reader {
+function rowReader(
+  want: Want,
+  selections: readonly Selection[],
+  shape: LaunchShape,
+  range: RowRange | undefined,
+): Reader {
   const grid = gridOf(want.scores, shape);
   const open = want.how === 'exp';
   const columns = grid.blockColumns;
-  const rows = want.block === undefined ? grid.blockRows : regrouped(grid.rows, want.block);
+  const all = rowsOfWant(want, grid);
+  const rows = range ? within(all, range) : all;
   const forcedBy = (selection: Selection, row: number): Forced =>
     forcedOfRow(rows, columns, row, selection.leaf.always);
   const emit: Emit = (row, weights, from, to) => {

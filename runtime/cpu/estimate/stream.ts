@@ -2,7 +2,7 @@
 // into weights and handed to the sinks. What happens to the rows then is not known here.
 
 import { diagnostic, PlanError } from '../../../dsl/diagnostic.ts';
-import { type Grid, gridOf, visibleEnd } from '../../../dsl/estimate/axes.ts';
+import { type Grid, gridOf, type Line, visibleEnd } from '../../../dsl/estimate/axes.ts';
 import type { ScoreNode } from '../../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
 import type { TileProducts } from '../products.ts';
@@ -20,6 +20,8 @@ export interface Member {
 export interface Pass {
   readonly scores: ScoreNode;
   readonly how: 'raw' | 'softmax' | 'exp';
+  /** The rows to compute; all, when left out. */
+  readonly rows?: Line | undefined;
   /** Heads of one KV head. */
   readonly members: readonly Member[];
   readonly products: TileProducts;
@@ -34,12 +36,19 @@ const chunkEntries = 2 ** 18;
 const tileWork = 2 ** 23;
 
 /** Scores of a pass over some heads in all, as progress counts them. */
-export function workOf(scores: ScoreNode, heads: number, shape: LaunchShape): number {
-  const grid = gridOf(scores, shape);
+export function workOf(
+  scores: ScoreNode,
+  heads: number,
+  shape: LaunchShape,
+  rows?: Line | undefined,
+): number {
+  const grid = limited(gridOf(scores, shape), rows);
   let work = 0;
   for (const [from, to] of chunksOf(grid)) work += workOfChunk(grid, from, to);
   return work * heads;
 }
+
+const limited = (grid: Grid, rows: Line | undefined): Grid => (rows ? { ...grid, rows } : grid);
 
 const workOfChunk = (grid: Grid, from: number, to: number): number =>
   (to - from) * (visibleEnd(grid.rows, grid.columns, grid.causal, to - 1) - grid.columns.from + 1);
@@ -85,7 +94,7 @@ export async function run(pass: Pass): Promise<void> {
   const { members, scores, how, products, pace } = pass;
   const first = members[0];
   if (!first) return;
-  const grid = gridOf(scores, first.inputs.shape);
+  const grid = limited(gridOf(scores, first.inputs.shape), pass.rows);
   const { rows, columns } = grid;
   let keys: Vectors | undefined;
   const sides = members.map(({ inputs }) => {

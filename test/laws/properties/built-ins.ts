@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { BitSet } from '../../../dsl/chosen.ts';
+import { BitSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
+import type { NeededRows } from '../../../dsl/estimate/needed.ts';
 import type { ChosenNode } from '../../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { AnyPattern } from '../../../dsl/pattern.ts';
@@ -13,6 +14,7 @@ import { estimateSets } from '../../../runtime/cpu/estimate/index.ts';
 import { readChosen } from '../../../runtime/cuda/sets.ts';
 import type { Device } from '../../../runtime/device.ts';
 import { checkInputs, graphsPerHead } from '../../../runtime/inputs.ts';
+import { rowsNeeded } from '../../../runtime/parts.ts';
 import { planCall } from '../../../runtime/plans.ts';
 import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
 import {
@@ -118,6 +120,30 @@ function dilated(set: BitSet, size: number, columns: number): number[] {
   return [...result].filter((at) => at < columns).sort((a, b) => a - b);
 }
 
+/** Sets with the members of others in the rows that a device need not compute. */
+function completed(
+  chosen: ChosenSetsData,
+  others: ChosenSetsData,
+  rows: NeededRows,
+): ChosenSetsData {
+  return Object.fromEntries(
+    Object.entries(chosen).map(([name, set]) => {
+      const { from, to } = rows[name]!;
+      const units = set.units.map((unit, i) => {
+        const { rowFrom, rows: count } = unit.domain;
+        if (from === rowFrom && to === rowFrom + count) return unit;
+        const result = new BitSet(unit.domain);
+        for (let row = rowFrom; row < rowFrom + count; row += 1) {
+          const source = row >= from && row < to ? unit : others[name]!.units[i]!;
+          for (const column of source.members(row)) result.add(row, column);
+        }
+        return result;
+      });
+      return [name, { ...set, units }];
+    }),
+  );
+}
+
 /** Law 6: selections agree but for rounding, and attention agrees given equal sets. */
 export async function checkBuiltIn(device: Device, one: BuiltInCall): Promise<void> {
   const { call } = one;
@@ -137,14 +163,16 @@ export async function checkBuiltIn(device: Device, one: BuiltInCall): Promise<vo
     const bareGraphs = graphs.map((graph) => graphsOnce.get(graph)!);
     const sets = await estimateSets({ graphs: bareGraphs, q, k, shape });
     const boundOf = boundOfKernels(dtype, shape, 8 * call.scale ** 2 * Math.sqrt(headDim));
-    const plain = Object.entries(result.chosen).filter(([set]) => bare[0]!.by[set] === 1);
+    const rows = rowsNeeded(definition, graphs[0]!, bound, shape, [...graphs.keys()]);
+    const chosen = completed(result.chosen, sets, rows);
+    const plain = Object.entries(chosen).filter(([set]) => bare[0]!.by[set] === 1);
     for (const own of [sets, Object.fromEntries(plain)])
       assert.deepEqual(disagreementsOfSets(bareGraphs, { q, k, shape }, own, boundOf), []);
     for (const [set, { units, perGroup }] of Object.entries(sets)) {
       for (const [unit, own] of units.entries()) {
         const head = perGroup ? (unit % kvHeads) * (heads / kvHeads) : unit % heads;
         const size = bare[head]!.by[set]!;
-        const used = result.chosen[set]!.units[unit]!;
+        const used = chosen[set]!.units[unit]!;
         if (size > 1)
           assert.deepEqual([...used.members()], dilated(own, size, used.domain.columns));
       }

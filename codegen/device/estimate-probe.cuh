@@ -3,10 +3,11 @@
 // leave no weight in memory: the sums of the softmax of every query, and, the scores computed again, the
 // sums of the weights per key and per distance.
 
-#define PROBE 64  // queries of a head, and keys of a tile
+#define PROBE 64  // queries of a head
 
 template <int DIM> constexpr int probe_lines = (DIM + LINE_ELEMENTS - 1) / LINE_ELEMENTS;
-template <int DIM> constexpr u32 probe_tile_bytes = probe_lines<DIM> * PROBE * LINE_BYTES;
+/** Of a tile of so many rows. */
+template <int DIM, int ROWS> constexpr u32 probe_tile_bytes = probe_lines<DIM> * ROWS * LINE_BYTES;
 
 /** The queries of a launch: positions [row, row_end), at most PROBE of them, and the last key that each sees. */
 struct ProbeQueries {
@@ -23,18 +24,18 @@ struct ProbeQueries {
   }
 };
 
-/** Where a block of threads keeps its tiles: those of its query heads, then a ring of tiles of keys. */
-template <bool BF16, int DIM, int STAGES> struct ProbeTiles {
+/** Where a block of threads keeps its tiles: those of its query heads, then a ring of STAGES tiles of KEYS keys. */
+template <bool BF16, int DIM, int KEYS, int STAGES> struct ProbeTiles {
   u32 queries, keys;
 
   __device__ __forceinline__ ProbeTiles(u32 shared)
-      : queries(shared), keys(shared + blockDim.x / 128 * probe_tile_bytes<DIM>) {}
+      : queries(shared), keys(shared + blockDim.x / 128 * probe_tile_bytes<DIM, PROBE>) {}
 
   /** Starts to copy the queries of the heads from `first` on, one for each warpgroup; heads behind the group stay zeros. */
   template <typename RowsOf>
   __device__ __forceinline__ void copy_queries(const ProbeQueries& probe, int heads, RowsOf rows_of) const {
     for (int head = 0; head < (int)blockDim.x / 128; ++head)
-      copy_tile<PROBE, probe_lines<DIM>, DIM>(queries + head * probe_tile_bytes<DIM>, rows_of(head), 0, [&](int i) {
+      copy_tile<PROBE, probe_lines<DIM>, DIM>(queries + head * probe_tile_bytes<DIM, PROBE>, rows_of(head), 0, [&](int i) {
         return head < heads && probe.row + i < probe.row_end ? probe.row + i : -1;
       });
   }
@@ -44,8 +45,8 @@ template <bool BF16, int DIM, int STAGES> struct ProbeTiles {
   __device__ __forceinline__ void for_tiles(const Keys& rows, int count, MemberOf member_of, Use use) const {
     const auto copy = [&](int i) {
       if (i < count)
-        copy_tile<PROBE, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM>, rows, 0,
-                                                [&](int row) { return member_of(i, row); });
+        copy_tile<KEYS, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM, KEYS>, rows, 0,
+                                               [&](int row) { return member_of(i, row); });
       copy_commit();
     };
 #pragma unroll 1
@@ -56,11 +57,11 @@ template <bool BF16, int DIM, int STAGES> struct ProbeTiles {
       tile_written();
       __syncthreads();
       copy(i + STAGES - 1);
-      use(i, keys + i % STAGES * probe_tile_bytes<DIM>);
+      use(i, keys + i % STAGES * probe_tile_bytes<DIM, KEYS>);
     }
   }
 
-  __device__ __forceinline__ u32 own_queries() const { return queries + threadIdx.x / 128 * probe_tile_bytes<DIM>; }
+  __device__ __forceinline__ u32 own_queries() const { return queries + threadIdx.x / 128 * probe_tile_bytes<DIM, PROBE>; }
 };
 
 /** The maximum of some scores in units of log2, and the sum of 2^(score - maximum). */
@@ -85,23 +86,23 @@ WARPLOOM_DEVICE float sum_of_parts(const PartialSum* parts, int count, int strid
  * scores being products times `scale` (log2 e included); lanes of a quad hold the same: queries tile_row(0) and (1).
  * `is_finite` becomes false where a score that is seen is not finite. All threads of the block have to call.
  */
-template <bool BF16, int DIM, int STAGES, typename Keys>
-WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, STAGES>& tiles, const Keys& keys,
+template <bool BF16, int DIM, int KEYS, int STAGES, typename Keys>
+WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, KEYS, STAGES>& tiles, const Keys& keys,
                                         const ProbeQueries& probe, int tile, int tile_end, float scale,
                                         PartialSum (&rows)[2], bool (&is_finite)[2]) {
   const int last[2] = {probe.last_key(tile_row(0)), probe.last_key(tile_row(1))};
   float not_a_number[2] = {0.0f, 0.0f};  // 0 times every score
   rows[0] = rows[1] = {NEGATIVE_INFINITY, 0.0f};
   // From the far end, so that the second pass finds in the cache what was read last.
-  const auto key_of = [&](int i) { return (tile_end - 1 - i) * PROBE; };
+  const auto key_of = [&](int i) { return (tile_end - 1 - i) * KEYS; };
   const auto member_of = [&](int i, int row) { return key_of(i) + row < probe.key_end ? key_of(i) + row : -1; };
   tiles.for_tiles(keys, tile_end - tile, member_of, [&](int i, u32 slot) {
-    float scores[8][4];
-    multiply_tiles<BF16, PROBE, PROBE, steps_of<probe_lines<DIM>, DIM>>(scores, tiles.own_queries(), 0, slot, false);
+    float scores[KEYS / 8][4];
+    multiply_tiles<BF16, PROBE, KEYS, steps_of<probe_lines<DIM>, DIM>>(scores, tiles.own_queries(), 0, slot, false);
     const int key = key_of(i);
-    if (key + PROBE - 1 > probe.all_see()) {
+    if (key + KEYS - 1 > probe.all_see()) {
 #pragma unroll
-      for (int j = 0; j < 8; ++j)
+      for (int j = 0; j < KEYS / 8; ++j)
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const bool is_seen = key + tile_column(j, e & 1) <= last[e >> 1];
@@ -110,7 +111,7 @@ WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, STAGES>& til
         }
     } else {
 #pragma unroll
-      for (int j = 0; j < 8; ++j)
+      for (int j = 0; j < KEYS / 8; ++j)
 #pragma unroll
         for (int e = 0; e < 4; ++e) not_a_number[e >> 1] = fmaf(scores[j][e], 0.0f, not_a_number[e >> 1]);
     }
@@ -118,12 +119,12 @@ WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, STAGES>& til
     for (int half = 0; half < 2; ++half) {
       float largest = NEGATIVE_INFINITY;
 #pragma unroll
-      for (int j = 0; j < 8; ++j) largest = fmaxf(largest, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
+      for (int j = 0; j < KEYS / 8; ++j) largest = fmaxf(largest, fmaxf(scores[j][2 * half], scores[j][2 * half + 1]));
       const float maximum = fmaxf(rows[half].maximum, largest * scale);
       const float reference = maximum == NEGATIVE_INFINITY ? 0.0f : maximum;
       float sum = rows[half].sum * exp2_fast(rows[half].maximum - reference);
 #pragma unroll
-      for (int j = 0; j < 8; ++j)
+      for (int j = 0; j < KEYS / 8; ++j)
         sum += exp2_fast(fmaf(scores[j][2 * half], scale, -reference)) +
                exp2_fast(fmaf(scores[j][2 * half + 1], scale, -reference));
       rows[half] = {maximum, sum};
@@ -208,7 +209,7 @@ WARPLOOM_DEVICE void put_sum(float* target, float sum, bool adds) { *target = ad
  * that began before a part are left in its lead, and have to be added to the sums that the part before left.
  */
 template <bool COLUMNS, bool DISTANCES, bool BF16, int DIM, int STAGES, typename Keys>
-WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, STAGES>& tiles, const Keys& keys, const ProbeQueries& probe,
+WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, PROBE, STAGES>& tiles, const Keys& keys, const ProbeQueries& probe,
                                 int key, int part, float scale, const float* lse, const ProbeTargets& to, bool is_head) {
   const int lane = threadIdx.x & 31, g = lane / 4, t = lane & 3, own_part = (threadIdx.x & 127) / 32 * 2;
   const int steps = part / 8, first[2] = {key + own_part * part, key + (own_part + 1) * part};

@@ -1,12 +1,8 @@
 // Products of tiles by mma.sync: four warps together, 16 rows each.
 
-/** Makes copies that have arrived visible to the products; a barrier of the block has to follow. */
 WARPLOOM_DEVICE void tile_written() {}
 
-/**
- * sums = left right^T: 64 rows of a tile of LEFT rows from `row` on, BLOCKS x 8 rows of a tile of RIGHT rows
- * from row 0 on, STEPS steps of 16 elements; with `adds`, added to what is there. Whole warpgroups call.
- */
+// As device/estimate-tile.cuh says.
 template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS>
 WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds) {
   const int lane = threadIdx.x & 31;

@@ -36,3 +36,14 @@ WARPLOOM_DEVICE u32 first_tile(const void* shared) { return (shared_address(shar
 // sums[j][2 h + e] of row tile_row(h) and column tile_column(j, e).
 WARPLOOM_DEVICE int tile_row(int half) { return (threadIdx.x & 127) / 32 * 16 + half * 8 + (threadIdx.x & 31) / 4; }
 WARPLOOM_DEVICE int tile_column(int block, int element) { return block * 8 + (threadIdx.x & 3) * 2 + element; }
+
+/** Makes copies that have arrived visible to the products; a barrier of the block has to follow. */
+WARPLOOM_DEVICE void tile_written();
+
+/**
+ * sums = left right^T: 64 rows of a tile of LEFT rows from `row` on, BLOCKS x 8 rows of a tile of RIGHT rows
+ * from row 0 on, STEPS steps of 16 elements; with `adds`, added to what is there. Whole warpgroups call. Each
+ * back-end has its own: device/estimate-products.cuh, codegen/estimate/products.ts.
+ */
+template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS>
+WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds);

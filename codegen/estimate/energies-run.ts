@@ -10,10 +10,10 @@ import { tensorArguments } from './vectors.ts';
 import type { Wave } from './waves.ts';
 
 export function runEnergies(wave: Wave, all: Pass): void {
-  const { pass, plan, shape, strides, dtype, factors, launches } = all;
+  const { pass, plan, shape, strides, dtype, backend, factors, launches } = all;
   const [reading] = pass.readings;
   const { block, group } = reading!.want;
-  const kernel = energiesKernel(pass, { block: block!, group }, shape, dtype);
+  const kernel = energiesKernel(pass, { block: block!, group }, shape, dtype, backend);
   const members = factors.columns.line;
   pool('right', members, wave, all);
   const groups = groupsOf(wave, all);

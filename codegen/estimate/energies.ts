@@ -5,6 +5,7 @@ import { gridOf } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
 import type { PassPlan } from './passes.ts';
+import { type ProductBackend, productParts } from './products.ts';
 import { floatText } from './scores.ts';
 import { address, gridFields, gridText, kernelOf } from './text.ts';
 import { firstTileBytes, lineBytes, linesOf } from './tiles.ts';
@@ -22,6 +23,7 @@ export function energiesKernel(
   { block, group }: { readonly block: number; readonly group: boolean },
   shape: LaunchShape,
   dtype: HalfType,
+  backend: ProductBackend,
 ): Kernel {
   const grid = gridOf(scores, shape);
   const { columns, scale } = factorsOf(scores, shape);
@@ -37,16 +39,15 @@ export function energiesKernel(
     primitives: [
       'shared',
       'async-copy',
-      'matrix',
       'numbers',
       'estimate-lines',
       'estimate-reduce',
       'estimate-rows',
       'estimate-tile',
-      'estimate-products',
       'estimate-error',
       'estimate-energies',
     ],
+    products: productParts(backend, dtype, [rows]),
     fields: [
       ...tensorFields('q'),
       ...gridFields,

@@ -4,6 +4,7 @@ import { line } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
+import type { ProductBackend } from './products.ts';
 import { scoreKernel, statisticsKernel } from './scores.ts';
 import { type SelectSpec, selectKernel } from './select.ts';
 import { distanceKernel, poolSumsKernel, type SumSpec, shiftKernel, sumKernel } from './sums.ts';
@@ -61,6 +62,7 @@ export function kernelsOf(
   factors: Factors,
   shape: LaunchShape,
   dtype: HalfType,
+  backend: ProductBackend,
 ): PassKernels {
   const { scores, grid, how, untilQuery, readings } = pass;
   const pool = (side: Side) => (side.form === 'pool' ? poolKernel(side, shape, dtype) : undefined);
@@ -68,7 +70,7 @@ export function kernelsOf(
   return {
     left: pool(factors.rows),
     right: pool(factors.columns),
-    scores: scoreKernel(scores, shape, dtype),
+    scores: scoreKernel(scores, shape, dtype, backend),
     statistics: how === 'raw' ? undefined : statisticsKernel(grid, how, untilQuery, threads),
     readings: new Map(readings.map((reading) => [reading, readingKernels(pass, reading)])),
   };

@@ -6,6 +6,7 @@ import type { FieldValues } from '../struct.ts';
 import type { PassKernels } from './kernels.ts';
 import { at, type Launches, type Place } from './launches.ts';
 import { type PassPlan, type ReadingPlan, sourceOf } from './passes.ts';
+import type { ProductBackend } from './products.ts';
 import type { EstimateLaunchRequest } from './request.ts';
 import type { Factors } from './vectors.ts';
 import { type Chunk, roundUp, type Wave, type WavePlan } from './waves.ts';
@@ -18,6 +19,7 @@ export interface PassContext extends EstimateLaunchRequest {
 
 /** One pass with all that its launches share. */
 export interface Pass extends PassContext {
+  readonly backend: ProductBackend;
   readonly pass: PassPlan;
   readonly plan: WavePlan;
   readonly factors: Factors;

@@ -5,6 +5,7 @@ import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, sumPlace } from './places.ts';
 import {
   headsOfBlock,
+  keysOfTile,
   partsOfBlock,
   probeLeadsKernel,
   probeQueries,
@@ -22,16 +23,24 @@ const partAlignment = 8;
 const leastPart = 64;
 
 export function runProbe(wave: Wave, all: Pass): void {
-  const { pass, shape, strides, dtype, launches, multiprocessors = someMultiprocessors } = all;
+  const {
+    pass,
+    shape,
+    strides,
+    dtype,
+    backend,
+    launches,
+    multiprocessors = someMultiprocessors,
+  } = all;
   const { rows, columns, causal } = pass.grid;
-  const spec = { shape, dtype, causal };
+  const spec = { shape, dtype, causal, backend };
   const groups = groupsOf(wave, all);
   const groupCount = groups.to - groups.from;
   const unitCount = wave.to - wave.from;
-  const headBlocks = Math.ceil(shape.heads / shape.kvHeads / headsOfBlock(shape));
+  const headBlocks = Math.ceil(shape.heads / shape.kvHeads / headsOfBlock(spec));
   // As many blocks as run at once.
   const most = Math.max(1, Math.floor(multiprocessors / (groupCount * headBlocks)));
-  const tileCount = Math.ceil(columns.end / probeQueries);
+  const tileCount = Math.ceil(columns.end / keysOfTile(spec));
   const tiles = Math.ceil(tileCount / most);
   const splits = Math.ceil(tileCount / tiles);
   const part = Math.max(

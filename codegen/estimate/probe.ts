@@ -4,39 +4,63 @@
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field } from '../struct.ts';
+import { type ProductBackend, productParts } from './products.ts';
 import { floatText } from './scores.ts';
 import { address, kernelOf } from './text.ts';
 import { firstTileBytes, lineBytes, linesOf } from './tiles.ts';
 import { type HalfType, tensorFields } from './vectors.ts';
 
-/** Queries of a head in one launch, and keys of a tile. */
+/** Queries of a head in one launch. */
 export const probeQueries = 64;
 
 /** Keys that a warp sums in order; a block has eight such parts. */
 export const partsOfBlock = 8;
 
-/** Bytes of shared memory that blocks take at most: what the smallest of our chips have. */
-const mostShared = 99 * 1024;
+/** Tiles of keys, and how many are on their way or in use. */
+interface Ring {
+  readonly keys: number;
+  readonly stages: number;
+}
 
-/** Tiles of keys that are on their way or in use. */
-const stages = 2;
+/** Bytes of shared memory that a block takes at most, and the rings of the two passes. */
+const backends = {
+  portable: { mostShared: 99 * 1024, rows: { keys: 64, stages: 2 }, sums: { keys: 64, stages: 2 } },
+  hopper: { mostShared: 227 * 1024, rows: { keys: 96, stages: 4 }, sums: { keys: 64, stages: 4 } },
+} as const;
 
-const tileBytes = (headDim: number): number => probeQueries * lineBytes * linesOf(headDim);
+/** Of long vectors, fewer keys at once. */
+function ringOf({ backend, shape }: ProbeSpec, pass: 'rows' | 'sums'): Ring {
+  const ring = backends[backend][pass];
+  return linesOf(shape.headDim) <= 2 ? ring : { keys: 64, stages: Math.min(3, ring.stages) };
+}
+
+const tileBytes = (headDim: number, rows: number): number => rows * lineBytes * linesOf(headDim);
+
+const ringBytes = (spec: ProbeSpec, pass: 'rows' | 'sums'): number => {
+  const { keys, stages } = ringOf(spec, pass);
+  return stages * tileBytes(spec.shape.headDim, keys);
+};
 
 /** Of each query of a block its sum, in fp32. */
 const sumBytes = 4 * probeQueries;
 
 /** Query heads of a block: a warpgroup each, as many as fit. */
-export function headsOfBlock({ headDim, heads, kvHeads }: LaunchShape): number {
-  const room = mostShared - firstTileBytes - stages * tileBytes(headDim);
-  const most = Math.floor(room / (tileBytes(headDim) + sumBytes));
+export function headsOfBlock(spec: ProbeSpec): number {
+  const { headDim, heads, kvHeads } = spec.shape;
+  const ring = Math.max(ringBytes(spec, 'rows'), ringBytes(spec, 'sums'));
+  const room = backends[spec.backend].mostShared - firstTileBytes - ring;
+  const most = Math.floor(room / (tileBytes(headDim, probeQueries) + sumBytes));
   return Math.max(1, Math.min(4, heads / kvHeads, most));
 }
+
+/** Keys of a tile of the first pass. */
+export const keysOfTile = (spec: ProbeSpec): number => ringOf(spec, 'rows').keys;
 
 export interface ProbeSpec {
   readonly shape: LaunchShape;
   readonly dtype: HalfType;
   readonly causal: boolean;
+  readonly backend: ProductBackend;
 }
 
 const probeFields: readonly Field[] = [
@@ -61,18 +85,16 @@ const partialFields = (pointer: string): Field[] => [
 const primitives = [
   'shared',
   'async-copy',
-  'matrix',
   'numbers',
   'estimate-lines',
   'estimate-rows',
   'estimate-tile',
-  'estimate-products',
   'estimate-error',
   'estimate-probe',
 ] as const;
 
 /** Statements: the heads of the block, their queries on the way to shared memory, and the keys. */
-const beginText = ({ shape, dtype, causal }: ProbeSpec): string[] => [
+const beginText = ({ shape, dtype, causal }: ProbeSpec, { keys, stages }: Ring): string[] => [
   'extern __shared__ u8 shared[];',
   'const int group = p.group_from + blockIdx.y, group_heads = p.heads / p.kv_heads;',
   'const int batch = group / p.kv_heads, kv_head = group % p.kv_heads;',
@@ -80,24 +102,26 @@ const beginText = ({ shape, dtype, causal }: ProbeSpec): string[] => [
   'const int own_head = kv_head * group_heads + first_head + warpgroup;',
   'const bool is_head = first_head + warpgroup < group_heads;',
   `const ProbeQueries probe = {p.row, p.row_end, p.key_end, ${causal}};`,
-  `const ProbeTiles<${dtype === 'bf16'}, ${shape.headDim}, ${stages}> tiles(first_tile(shared));`,
+  `const ProbeTiles<${dtype === 'bf16'}, ${shape.headDim}, ${keys}, ${stages}> tiles(first_tile(shared));`,
   'const TokenRows keys = {p.k + batch * p.k_batch + kv_head * p.k_head, p.k_row, p.k_offset};',
   'tiles.copy_queries(probe, group_heads - first_head, [&](int i) {',
   '  return TokenRows{p.q + batch * p.q_batch + (kv_head * group_heads + first_head + i) * p.q_head, p.q_row, p.q_offset};',
   '});',
 ];
 
-const shared = (shape: LaunchShape): number => {
-  const heads = headsOfBlock(shape);
-  return firstTileBytes + (heads + stages) * tileBytes(shape.headDim) + heads * sumBytes;
+const common = (spec: ProbeSpec, pass: 'rows' | 'sums') => {
+  const heads = headsOfBlock(spec);
+  const queries = heads * (tileBytes(spec.shape.headDim, probeQueries) + sumBytes);
+  return {
+    primitives,
+    products: productParts(spec.backend, spec.dtype, [
+      pass === 'rows' ? ringOf(spec, pass).keys : probeQueries,
+    ]),
+    threads: 128 * heads,
+    mostThreads: 512,
+    sharedBytes: firstTileBytes + queries + ringBytes(spec, pass),
+  };
 };
-
-const common = (spec: ProbeSpec) => ({
-  primitives,
-  threads: 128 * headsOfBlock(spec.shape),
-  mostThreads: 512,
-  sharedBytes: shared(spec.shape),
-});
 
 /** Scores in units of log2. */
 const scaleText = ({ headDim }: LaunchShape): string => floatText(Math.LOG2E / Math.sqrt(headDim));
@@ -105,8 +129,9 @@ const scaleText = ({ headDim }: LaunchShape): string => floatText(Math.LOG2E / M
 /** grid: [splits of the keys, KV heads, blocks of query heads]. */
 export function probeRowsKernel(spec: ProbeSpec): Kernel {
   const { shape } = spec;
+  const ring = ringOf(spec, 'rows');
   return kernelOf({
-    ...common(spec),
+    ...common(spec, 'rows'),
     name: 'estimate_probe_rows',
     about: [
       'Of each of the last queries the maximum and the sum of its exponentials over a part of the keys:',
@@ -114,13 +139,13 @@ export function probeRowsKernel(spec: ProbeSpec): Kernel {
     ],
     fields: [
       ...probeFields,
-      { name: 'tiles', type: 'i32', comment: 'tiles of 64 keys in a split' },
+      { name: 'tiles', type: 'i32', comment: 'tiles of keys in a split' },
       ...partialFields('PartialSum*'),
       address('error', 'u64*', 'the first row with a score that is not finite'),
     ],
     body: [
-      ...beginText(spec),
-      'const int tile = blockIdx.x * p.tiles, tile_end = min(tile + p.tiles, (p.key_end + PROBE - 1) / PROBE);',
+      ...beginText(spec, ring),
+      `const int tile = blockIdx.x * p.tiles, tile_end = min(tile + p.tiles, (p.key_end + ${ring.keys - 1}) / ${ring.keys});`,
       'PartialSum rows[2];',
       'bool is_finite[2];',
       `probe_sums_of_rows(tiles, keys, probe, tile, tile_end, ${scaleText(shape)}, rows, is_finite);`,
@@ -143,9 +168,10 @@ export function probeSumsKernel(
   keep: { readonly keys: boolean; readonly distances: boolean },
 ): Kernel {
   const { shape } = spec;
+  const ring = ringOf(spec, 'sums');
   const what = [keep.keys ? 'keys' : '', keep.distances ? 'distances' : ''].filter(Boolean);
   return kernelOf({
-    ...common(spec),
+    ...common(spec, 'sums'),
     name: ['estimate_probe_sums', ...what].join('_'),
     about: [
       `Sums of the softmax weights of the last queries per ${what.map((one) => one.slice(0, -1)).join(' and per ')}:`,
@@ -172,8 +198,8 @@ export function probeSumsKernel(
         : []),
     ],
     body: [
-      ...beginText(spec),
-      `float* lse = (float*)(shared + (first_tile(shared) - shared_address(shared)) + (blockDim.x / 128 + ${stages}) * probe_tile_bytes<${shape.headDim}>);`,
+      ...beginText(spec, ring),
+      `float* lse = (float*)(shared + (first_tile(shared) - shared_address(shared)) + (blockDim.x / 128 + ${ring.stages}) * probe_tile_bytes<${shape.headDim}, PROBE>);`,
       'for (int i = threadIdx.x; i < (int)blockDim.x / 128 * PROBE; i += blockDim.x) {',
       '  const bool is_there = first_head + i / PROBE < group_heads;',
       '  const PartialSum* partial = p.partial + ((i64)blockIdx.y * p.splits * group_heads + first_head) * PROBE + i;',

@@ -2,6 +2,7 @@
 
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import type { ProductBackend } from './products.ts';
 import type { HalfType, Strides } from './vectors.ts';
 
 export interface EstimateLaunchRequest {
@@ -14,6 +15,8 @@ export interface EstimateLaunchRequest {
   readonly strides: { readonly q: Strides; readonly k: Strides };
   /** The query heads whose sets are needed; the sets of the others stay empty. All, when left out. */
   readonly only?: readonly number[] | undefined;
+  /** What the kernels multiply by; 'portable', when left out. */
+  readonly backend?: ProductBackend | undefined;
   /** Of the device: over so many blocks the keys are spread. 132, when left out. */
   readonly multiprocessors?: number | undefined;
   /** Bytes of scores held at once; for tests. */

@@ -16,14 +16,15 @@ const planOf = { probe: wavesOfSums, energies: wavesOfRows, stored: wavesOf };
 const runFamily = { probe: runProbe, energies: runEnergies, stored: runStored };
 
 export function runPass(pass: PassPlan, context: PassContext): void {
-  const { shape, needed, scoreBytes, dtype } = context;
+  const { shape, needed, scoreBytes, dtype, backend = 'portable' } = context;
   const factors = factorsOf(pass.scores, shape);
   const all: Pass = {
     ...context,
     pass,
     plan: planOf[pass.family](pass, shape, needed, scoreBytes),
     factors,
-    kernels: kernelsOf(pass, factors, shape, dtype),
+    kernels: kernelsOf(pass, factors, shape, dtype, backend),
+    backend,
   };
   const { rows, columns } = pass.grid;
   const isEmpty = rows.from === rows.to || columns.from === columns.to;

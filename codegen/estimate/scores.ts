@@ -7,6 +7,7 @@ import type { ScoreNode } from '../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field } from '../struct.ts';
+import { type ProductBackend, productParts } from './products.ts';
 import { address, gridFields, gridText, headFields, kernelOf, mostThreadsOfRow } from './text.ts';
 import { firstTileBytes, lineBytes, linesOf } from './tiles.ts';
 import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
@@ -27,7 +28,12 @@ export const scoreFields = (pointer: string): Field[] => [
 ];
 
 /** grid: [column tiles, row tiles, query heads]. */
-export function scoreKernel(node: ScoreNode, shape: LaunchShape, dtype: HalfType): Kernel {
+export function scoreKernel(
+  node: ScoreNode,
+  shape: LaunchShape,
+  dtype: HalfType,
+  backend: ProductBackend,
+): Kernel {
   const grid = gridOf(node, shape);
   const { rows, columns, width, scale } = factorsOf(node, shape);
   const tensors = [...new Set([rows, columns].map(({ tensor }) => tensor))];
@@ -41,14 +47,13 @@ export function scoreKernel(node: ScoreNode, shape: LaunchShape, dtype: HalfType
     primitives: [
       'shared',
       'async-copy',
-      'matrix',
       'estimate-lines',
       'estimate-rows',
       'estimate-tile',
-      'estimate-products',
       'estimate-scores',
       'estimate-error',
     ],
+    products: productParts(backend, dtype, [scoreTile]),
     fields: [
       ...tensors.filter((tensor) => read.includes(tensor)).flatMap(tensorFields),
       ...vectorsFields('left', rows),

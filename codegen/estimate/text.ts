@@ -6,6 +6,7 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { devicePrimitives } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
 import { type Field, type FieldValues, Struct } from '../struct.ts';
+import type { ProductParts } from './products.ts';
 
 export interface KernelParts {
   /** Its entry point: `estimate_scores_q_k`. */
@@ -14,6 +15,8 @@ export interface KernelParts {
   readonly about: readonly string[];
   /** Files of codegen/device, in the order in which they use each other. */
   readonly primitives: readonly string[];
+  /** What it multiplies tiles by. */
+  readonly products?: ProductParts;
   readonly fields: readonly Field[];
   readonly threads: number;
   /** The most threads that the text allows, where the number depends on lengths; `threads`, when left out. */
@@ -27,20 +30,14 @@ export interface KernelParts {
 }
 
 export function kernelOf(parts: KernelParts): Kernel {
-  const {
-    name,
-    about,
-    primitives,
-    fields,
-    threads,
-    mostThreads = threads,
-    sharedBytes = 0,
-  } = parts;
+  const { name, about, primitives, products, fields, threads } = parts;
+  const { mostThreads = threads, sharedBytes = 0 } = parts;
   const params = new Struct('Arguments', fields);
   const bounds = parts.blocks === undefined ? mostThreads : `${mostThreads}, ${parts.blocks}`;
   const source = [
-    devicePrimitives(...primitives),
+    devicePrimitives(...primitives, ...(products?.primitives ?? [])),
     '// ---- kernel ----',
+    ...(products?.functions ? [products.functions, ''] : []),
     ...about.map((line) => `// ${line}`),
     params.text,
     '',

@@ -4,6 +4,7 @@
 import type { RowStrides } from '../../codegen/attention/call.ts';
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
+import { hopperArch } from '../../codegen/attention/legal.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
 import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
 import type { SetDomain } from '../../dsl/chosen.ts';
@@ -236,6 +237,7 @@ export class Calls {
       dtype: dtype as 'fp16' | 'bf16',
       strides: { q: [q.batch, q.head, q.row], k: [k.batch, k.head, k.row] },
       only: heads.length === shape.heads ? undefined : heads,
+      backend: this.#machine.arch === hopperArch ? 'hopper' : 'portable',
       multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(launch.list);

@@ -69,15 +69,17 @@ export function builtIn(
   return { shape, q, k, graphs: graphsPerHead(definition, checked.params, shape) };
 }
 
-export type Options = Pick<EstimateLaunchRequest, 'only' | 'scoreBytes'> & {
+export type Options = Pick<EstimateLaunchRequest, 'only' | 'scoreBytes' | 'backend'> & {
   /** Of the order in which the emulator runs threads. */
   readonly seed?: number;
 };
 
-export function launchOf({ graphs, shape, q, k }: Call, { only, scoreBytes }: Options = {}) {
+export function launchOf({ graphs, shape, q, k }: Call, own: Options = {}) {
+  const { only, scoreBytes, backend } = own;
   const [first, second] = [q, k].map(({ strides }) => strides.slice(0, 3) as unknown as Strides);
   const strides = { q: first!, k: second! };
-  return estimateLaunch({ graphs, shape, dtype: q.dtype as HalfType, strides, only, scoreBytes });
+  const dtype = q.dtype as HalfType;
+  return estimateLaunch({ graphs, shape, dtype, strides, only, scoreBytes, backend });
 }
 
 const bytesOf = ({ data }: Tensor): Uint8Array =>

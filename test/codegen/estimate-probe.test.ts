@@ -31,7 +31,12 @@ const cases: [string, number, boolean, number, CallSizes][] = [
   ['parts without keys', 64, true, 500, { batch: 1, heads: 2, kvHeads: 1, headDim: 8, kLen: 700 }],
 ];
 
-it.each(cases)('%s: sums are those of float64', async (_, probe, causal, processors, sizes) => {
+const both = (['portable', 'hopper'] as const).flatMap((backend) =>
+  cases.map((one) => [backend, ...one] as const),
+);
+
+it.each(both)('%s, %s: sums are those of float64', async (backend, _, ...one) => {
+  const [probe, causal, processors, sizes] = one;
   const call = callOf(trace(sumsOf(probe, causal)), { qLen: 300, kLen: 1801, ...sizes });
   const { q, k, shape, graphs } = call;
   const [first, second] = [q, k].map(({ strides }) => strides.slice(0, 3) as unknown as Strides);
@@ -41,6 +46,7 @@ it.each(cases)('%s: sums are those of float64', async (_, probe, causal, process
     dtype: q.dtype as HalfType,
     strides: { q: first!, k: second! },
     multiprocessors: processors,
+    backend,
   });
   const bytes = ({ data }: typeof q) =>
     new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

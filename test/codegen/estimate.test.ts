@@ -18,8 +18,16 @@ import {
   trace,
 } from './estimate-calls.ts';
 
-/** What the oracle objects to; dilations are compared apart. */
+/** What the oracle objects to on either back-end; dilations are compared apart. */
 async function problemsOf(call: Call, options: Options = {}): Promise<string[]> {
+  const backends = ['portable', 'hopper'] as const;
+  const found = await Promise.all(
+    backends.map((backend) => problemsOfOne(call, { ...options, backend })),
+  );
+  return found.flat();
+}
+
+async function problemsOfOne(call: Call, options: Options): Promise<string[]> {
   const { sets, error } = await emulate(bare(call), options);
   expect(error).toBeUndefined();
   const { shape, q } = call;

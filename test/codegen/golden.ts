@@ -7,10 +7,12 @@ import { choiceName, kernelOf, ofHopper, ofPortable } from '../../codegen/attent
 import { columnsKernel } from '../../codegen/attention/columns.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
 import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
+import { hopperArch } from '../../codegen/attention/legal.ts';
 import { poolsKernel } from '../../codegen/attention/pools.ts';
 import { tileCandidates } from '../../codegen/attention/tiles.ts';
 import { zonesKernel } from '../../codegen/attention/zones.ts';
 import { estimateLaunch } from '../../codegen/estimate/index.ts';
+import type { ProductBackend } from '../../codegen/estimate/products.ts';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { type Definition, traceSets } from '../../dsl/definition.ts';
 import { defaultOf, isTensorInput } from '../../dsl/given.ts';
@@ -92,8 +94,8 @@ export function attentionKernels(arch: Arch): Promise<GoldenKernel>[] {
   ];
 }
 
-/** The other kernels: they are the same for all architectures. */
-export function otherKernels(): GoldenKernel[] {
+/** The other kernels: but for the products of estimates they are the same for all architectures. */
+export function otherKernels(backend: ProductBackend = 'portable'): GoldenKernel[] {
   const helpers: [string, Kernel][] = [
     ['columns', columnsKernel()],
     ['pools bf16', poolsKernel('bf16')],
@@ -112,6 +114,7 @@ export function otherKernels(): GoldenKernel[] {
       shape: { batch: 1, heads, kvHeads, qLen: length, kLen: length, headDim: dim, valueDim: dim },
       dtype: 'bf16',
       strides: { q: strides, k: [kvHeads * length * dim, length * dim, dim] },
+      backend,
     });
     // Kernels that several patterns use stand with the first.
     for (const kernel of kernels) {
@@ -170,7 +173,10 @@ export async function rowsOf(arch: Arch): Promise<GoldenRow[]> {
   const kept = new URL(`../golden/resources-${arch}.txt`, import.meta.url);
   const known = new Set(existsSync(kept) ? readFileSync(kept, 'utf8').split('\n') : []);
   const tries = known.size === 0 ? 1 : mostTries;
-  const all = [...attentionKernels(arch), ...otherKernels()];
+  const all = [
+    ...attentionKernels(arch),
+    ...otherKernels(arch === hopperArch ? 'hopper' : 'portable'),
+  ];
   return Promise.all(
     all.map(async (making) => {
       const one = await making;

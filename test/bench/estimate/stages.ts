@@ -1,5 +1,6 @@
 // Times an estimate on a device: the whole list of launches, and every kernel of it alone, after the list has run.
 
+import { hopperArch } from '../../../codegen/attention/legal.ts';
 import { estimateLaunch } from '../../../codegen/estimate/index.ts';
 import type { LaunchList, Step } from '../../../codegen/kernel.ts';
 import { invariant } from '../../../dsl/diagnostic.ts';
@@ -51,6 +52,7 @@ export async function timeWork(
     shape,
     dtype: 'bf16',
     strides: { q: strides[0]!, k: strides[1]! },
+    backend: machine.arch === hopperArch ? 'hopper' : 'portable',
     multiprocessors: machine.multiprocessors,
   });
   const { list, results } = launch;

@@ -89,6 +89,7 @@ async function compileTests() {
     entryPoints: {
       laws: join(root, 'test', 'device', 'run.ts'),
       core: join(root, 'test', 'device', 'core.ts'),
+      primitives: join(root, 'test', 'device', 'compare.ts'),
       calls: join(root, 'test', 'bench', 'calls.bench.ts'),
       attention: join(root, 'test', 'bench', 'attention.bench.ts'),
       compare: join(root, 'test', 'bench', 'compare.bench.ts'),
@@ -123,6 +124,7 @@ const launcher = `#!/bin/sh
 # warploom without an installation: './warploom --help' for its verbs, and
 #   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
 #   ./warploom test:core                   the CUDA core on the GPU
+#   ./warploom test:primitives             what the emulator takes for granted, on an H100 or H200; needs a C++ compiler
 #   ./warploom bench:calls cuda 1024       what a call costs the host; --profile says where
 #   ./warploom bench:attention --json ours.json [--only causal] [--quick]
 #   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
@@ -136,6 +138,7 @@ case "$1" in
   bench:index) shift; exec "$here/node" "$here/tests/index.mjs" "$@" ;;
   bench:compare) shift; exec "$here/node" "$here/tests/compare.mjs" "$@" ;;
   test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
+  test:primitives) shift; exec "$here/node" "$here/tests/primitives.mjs" "$@" ;;
   *) exec "$here/node" "$here/dist/cli.js" "$@" ;;
 esac
 `;

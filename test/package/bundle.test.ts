@@ -50,6 +50,11 @@ describe('the bundle, unpacked elsewhere', () => {
     expect(warploom([...call, '--device', 'emulated:sm_80'], PATH)).toContain('within the bound');
   }, 180_000);
 
+  it('has the cases of primitives, and the emulator that they are compared with', () => {
+    const some = ['test:primitives', '--device', 'emulated:sm_90a', '--only', 'stmatrix'];
+    expect(warploom(some, process.env.PATH)).toMatch(/stmatrix: the same\n1 cases, 0 differ/);
+  }, 180_000);
+
   it('tries the laws in processes of its own', () => {
     const sizes = ['--device', 'cpu', '--cases', '60', '--processes', '2'];
     expect(warploom(['test:device', ...sizes])).toMatch(

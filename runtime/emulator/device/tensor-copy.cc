@@ -50,6 +50,8 @@ struct Piece {
   u32 at;       // in shared memory
   u8 *global;   // of its first byte, there or not
   u32 from, to; // bytes that are there
+
+  bool isThere() const { return to > from; }
 };
 constexpr u32 pieceBytes = 16;
 
@@ -116,7 +118,7 @@ void arrive(const Load &load) {
     const Piece &piece = load.pieces[i];
     const u8 *data = load.data.data() + i * pieceBytes;
     // It may have been read at any time until now.
-    if (piece.to > piece.from &&
+    if (piece.isThere() &&
         std::memcmp(data + piece.from, piece.global + piece.from, piece.to - piece.from) != 0)
       fault("race", load.site, "copies a box whose source was overwritten on its way");
     std::memcpy(shared.host(piece.at, pieceBytes, "copies", load.site), data, pieceBytes);
@@ -148,6 +150,8 @@ void readStore(Store &store) {
   store.data.resize(bytesOf(store.pieces));
   for (std::size_t i = 0; i < store.pieces.size(); ++i) {
     const u32 at = store.pieces[i].at;
+    if (!store.pieces[i].isThere())
+      continue;
     shared.endReads(at, pieceBytes);
     shared.read(at, pieceBytes, store.site);
     std::memcpy(store.data.data() + i * pieceBytes,
@@ -158,7 +162,7 @@ void readStore(Store &store) {
 void writeStore(const Store &store) {
   for (std::size_t i = 0; i < store.pieces.size(); ++i) {
     const Piece &piece = store.pieces[i];
-    if (piece.to == piece.from)
+    if (!piece.isThere())
       continue;
     u8 *to = piece.global + piece.from;
     memory.write(to, piece.to - piece.from, store.site);
@@ -243,7 +247,7 @@ void warploomCopyBox(u32 to, const void *pointer, const void *barrierPointer, in
   for (std::size_t i = 0; i < load->pieces.size(); ++i) {
     const Piece &piece = load->pieces[i];
     shared.expectAsync(piece.at, pieceBytes, site);
-    if (piece.to == piece.from)
+    if (!piece.isThere())
       continue;
     memory.read(piece.global + piece.from, piece.to - piece.from, site);
     std::memcpy(load->data.data() + i * pieceBytes + piece.from, piece.global + piece.from,
@@ -271,7 +275,8 @@ void warploomStoreBox(const void *pointer, u32 from, int c0, int c1, int c2, int
   checkStores(store, map);
   SharedMemory::Seen seen;
   for (const Piece &piece : store.pieces)
-    shared.beginReads(piece.at, pieceBytes, block.current, 1, site, seen);
+    if (piece.isThere())
+      shared.beginReads(piece.at, pieceBytes, block.current, 1, site, seen);
   stores[block.current].push_back(std::move(store));
 }
 

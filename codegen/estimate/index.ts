@@ -4,6 +4,7 @@
 // (those after the passes). What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
+import { neededOfWants, neededSets } from '../../dsl/estimate/needed.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
 import { at, errorBuffer, Launches } from './launches.ts';
@@ -49,9 +50,11 @@ const errorBytes = 16;
  * throws: PlanError E010 for heads that choose by different steps.
  */
 export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
-  const { graphs, shape, only } = request;
+  const { graphs, shape, only, rows } = request;
   const plans = setsOf(graphs, shape);
-  const passes = passesOf(plans, shape);
+  const asked = neededSets(graphs[0] ?? {}, rows);
+  const needed = plans.filter(({ name }) => Object.hasOwn(asked, name));
+  const passes = passesOf(needed, shape, neededOfWants(asked, rows));
   const launches = new Launches();
   const context: PassContext = { ...request, launches, needed: new Set(only ?? graphs.keys()) };
   const results: Buffer[] = [{ name: errorBuffer, bytes: errorBytes }];
@@ -64,7 +67,7 @@ export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
     }
   }
   const readings = passes.flatMap((pass) => pass.readings);
-  for (const node of plans.flatMap(({ tree }) => bitmapsOf(tree))) {
+  for (const node of needed.flatMap(({ tree }) => bitmapsOf(tree))) {
     if (node.op === 'dilation') dilate(node, shape, launches);
     if (node.op === 'choice') choose(node, readings, context);
   }

@@ -1,7 +1,10 @@
 // What the sets of a launch read, as passes over scores and who reads them. Computes nothing.
 
-import { type Grid, gridOf, type Line, line, regrouped } from '../../dsl/estimate/axes.ts';
+import type { RowRange } from '../../dsl/analysis/relevance.ts';
+import { type Grid, gridOf, type Line, line } from '../../dsl/estimate/axes.ts';
 import { textOf, type Want, wantOf } from '../../dsl/estimate/demand.ts';
+import { rowsOfWant } from '../../dsl/estimate/domain.ts';
+import { limitOf, within } from '../../dsl/estimate/needed.ts';
 import type { ScoreNode } from '../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { bitmapsOf, type Selection, type SetPlan } from './trees.ts';
@@ -68,7 +71,7 @@ function readingOf({ want, selections, kept }: Wish, shape: LaunchShape): Readin
     const columns = want.keep === 'keys' ? grid.blockColumns : line(1, 0, shape.kLen);
     return { ...common, rows: undefined, columns, isDirect: false };
   }
-  const rows = want.block === undefined ? grid.blockRows : regrouped(grid.rows, want.block);
+  const rows = rowsOfWant(want, grid);
   const columns = grid.blockColumns;
   const isDirect =
     !want.group && rows.size === grid.rows.size && columns.size === grid.columns.size;
@@ -106,8 +109,12 @@ function isProbe({ left, right }: Dot, wants: readonly Want[]): boolean {
   );
 }
 
-/** The passes that give all that the sets read. */
-export function passesOf(sets: readonly SetPlan[], shape: LaunchShape): PassPlan[] {
+/** The passes that give all that the sets read; `needed` are the rows of each wanted value, undefined for all. */
+export function passesOf(
+  sets: readonly SetPlan[],
+  shape: LaunchShape,
+  needed: ReadonlyMap<string, RowRange | undefined>,
+): PassPlan[] {
   const passes = new Map<string, Omit<PassPlan, 'family'> & { readings: ReadingPlan[] }>();
   for (const wish of wishesOf(sets).values()) {
     const { scores, how, keep } = wish.want;
@@ -120,8 +127,23 @@ export function passesOf(sets: readonly SetPlan[], shape: LaunchShape): PassPlan
   }
   return [...passes.values()].map((pass) => {
     const wants = pass.readings.map(({ want }) => want);
-    return { ...pass, family: familyOf(pass.scores, pass.how, wants) };
+    return { ...limited(pass, needed), family: familyOf(pass.scores, pass.how, wants) };
   });
+}
+
+/** The same pass over the rows that are needed. */
+function limited<Pass extends Pick<PassPlan, 'grid' | 'readings'>>(
+  pass: Pass,
+  needed: ReadonlyMap<string, RowRange | undefined>,
+): Pass {
+  const { grid, readings } = pass;
+  const limit = limitOf(
+    grid,
+    readings.map(({ rows, want }) => ({ rows, needed: needed.get(want.key) })),
+  );
+  if (!limit) return pass;
+  const own = readings.map((one) => ({ ...one, rows: one.rows && within(one.rows, limit.range) }));
+  return { ...pass, grid: { ...grid, rows: limit.scores }, readings: own };
 }
 
 /** The reading whose sums are the same, before they are pooled: of equal ones, one that stays. */

@@ -1,5 +1,6 @@
 // What the launch list of an estimate is made from.
 
+import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { ProductBackend } from './products.ts';
@@ -17,6 +18,8 @@ export interface EstimateLaunchRequest {
   readonly only?: readonly number[] | undefined;
   /** What the kernels multiply by; 'portable', when left out. */
   readonly backend?: ProductBackend | undefined;
+  /** The rows of each set that matter; the others stay empty, and are not computed. All, when left out. */
+  readonly rows?: NeededRows | undefined;
   /** Of the device: over so many blocks the keys are spread. 132, when left out. */
   readonly multiprocessors?: number | undefined;
   /** Bytes of scores held at once; for tests. */

@@ -16,7 +16,7 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { bytesOf, type FloatType } from '../dtype.ts';
 import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
 import { bringHome, capturedParts, proveIntegers, proveStated } from '../launch.ts';
-import type { Part } from '../parts.ts';
+import { type Part, rowsNeeded } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { Block } from './block.ts';
@@ -238,6 +238,7 @@ export class Calls {
       strides: { q: [q.batch, q.head, q.row], k: [k.batch, k.head, k.row] },
       only: heads.length === shape.heads ? undefined : heads,
       backend: this.#machine.arch === hopperArch ? 'hopper' : 'portable',
+      rows: rowsNeeded(definition, graphs[0]!, given.params, shape, heads),
       multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(launch.list);

@@ -117,21 +117,29 @@ describe('the threshold', () => {
   });
 });
 
-it('does not score queries whose tiles are in the dense tail', async () => {
-  const params = { block: 16, tile: 8, tail: 40 };
-  const { inputs, result } = await run({ heads: 4, kvHeads: 2, length: 200 }, params);
-  const { blocks } = result.chosen;
-  const q = tensor(inputs.q.data.slice() as Float32Array, { shape: inputs.q.shape });
-  // A score that is not a number is an error (E004): nobody looks at these.
-  for (let head = 0; head < 4; head += 1)
-    q.data.fill(Number.NaN, (head * 200 + 160) * 16, (head + 1) * 200 * 16);
-  const sizes = { heads: 4, kvHeads: 2, headDim: 16, dtype: 'fp32' as const, device };
-  const attend = await compile(flashPrefill, sizes);
-  const again = (await attend.estimate({ ...inputs, q }, params)).blocks!;
-  expect(again.units.map((set) => set.bits)).toEqual(blocks!.units.map((set) => set.bits));
-  expect(again.units.map((set) => set.count(20))).toEqual([0, 0]);
-  await expect(attend.estimate({ ...inputs, q }, { ...params, tail: 39 })).rejects.toThrow('E004');
-});
+it.each(['cpu', 'emulated:sm_80'])(
+  'does not score queries of the dense tail, on %s',
+  async (name) => {
+    await using on = await openDevice(name);
+    const params = { block: 16, tile: 8, tail: 40 };
+    const { inputs, result } = await run({ heads: 4, kvHeads: 2, length: 200 }, params, on);
+    const { blocks } = await readChosen(result.chosen);
+    const { dtype, shape } = inputs.q;
+    const values = (await inputs.q.read()) as Float32Array;
+    // A score that is not a number is an error (E004): nobody looks at these.
+    for (let head = 0; head < 4; head += 1)
+      values.fill(Number.NaN, (head * 200 + 160) * 16, (head + 1) * 200 * 16);
+    const q = tensor(values, { shape, dtype: 'fp32' }).to(dtype as 'fp32');
+    const sizes = { heads: 4, kvHeads: 2, headDim: 16, dtype: dtype as 'fp32', device: on };
+    const attend = await compile(flashPrefill, sizes);
+    const again = (await attend.estimate({ ...inputs, q }, params)).blocks!;
+    expect(again.units.map((set) => set.bits)).toEqual(blocks!.units.map((set) => set.bits));
+    expect(again.units.map((set) => set.count(20))).toEqual([0, 0]);
+    await expect(attend.estimate({ ...inputs, q }, { ...params, tail: 39 })).rejects.toThrow(
+      'E004',
+    );
+  },
+);
 
 describe.each(['cpu', 'emulated:sm_80'])('chunks of a prompt, on %s', (name) => {
   it('have the sets of the whole prompt in their whole tiles, the tail apart', async () => {

@@ -128,6 +128,7 @@ function completed(
 ): ChosenSetsData {
   return Object.fromEntries(
     Object.entries(chosen).map(([name, set]) => {
+      const { axes, perGroup, dense } = set;
       const { from, to } = rows[name]!;
       const units = set.units.map((unit, i) => {
         const { rowFrom, rows: count } = unit.domain;
@@ -139,7 +140,7 @@ function completed(
         }
         return result;
       });
-      return [name, { ...set, units }];
+      return [name, { axes, perGroup, dense, units }];
     }),
   );
 }

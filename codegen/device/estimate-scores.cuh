@@ -6,33 +6,64 @@
 template <int WIDTH> constexpr int score_stages =
     (WIDTH + LINE_ELEMENTS - 1) / LINE_ELEMENTS < 3 ? (WIDTH + LINE_ELEMENTS - 1) / LINE_ELEMENTS + 1 : 3;
 
+/** Copies the lines of one factor, a thread 16 bytes each of four rows: whose they are is looked up once. */
+template <int WIDTH, typename Rows> struct LineCopier {
+  const Rows& rows;
+  const u16* starts[4];
+  int members[4];
+  bool are_whole;
+
+  template <typename MemberOf>
+  __device__ __forceinline__ LineCopier(const Rows& rows, MemberOf member_of) : rows(rows), are_whole(true) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      members[i] = member_of(threadIdx.x / 8 + 32 * i);
+      starts[i] = members[i] < 0 ? nullptr : rows.start(members[i]);
+      if (members[i] >= 0 && !rows.is_whole(members[i])) are_whole = false;
+    }
+  }
+
+  __device__ __forceinline__ void copy(u32 tile, int line) const {
+    const int chunk = threadIdx.x % 8, element = line * LINE_ELEMENTS + chunk * 8;
+    const i64 offset = rows.offset(element);
+    const u32 to = chunk_address<SCORE_TILE>(tile, threadIdx.x / 8, chunk);
+    const bool is_there = WIDTH % LINE_ELEMENTS == 0 || element < WIDTH;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const bool has = is_there && starts[i] != nullptr && (are_whole || rows.has(members[i], element));
+      copy_async_16(to + i * 32 * LINE_BYTES, starts[i] + offset, has);
+    }
+  }
+};
+
 /**
- * Products of the rows [row, row_end) and the columns [column, column_end), at most SCORE_TILE each; threads
- * 0 .. 127 get the first 64 rows, the others the rest. All 256 threads have to call.
+ * Products of 128 rows and 128 columns; `row_of` and `column_of` say whose vector a row or a column of the tile
+ * holds, a negative number that it holds zeros. Threads 0 .. 127 get the first 64 rows, the others the rest. All
+ * 256 threads have to call.
  */
-template <bool BF16, int WIDTH, typename Left, typename Right>
-WARPLOOM_DEVICE void score_tile(u32 shared, const Left& left, int row, int row_end, const Right& right, int column,
-                                int column_end, float (&sums)[16][4]) {
+template <bool BF16, int WIDTH, typename Left, typename Right, typename RowOf, typename ColumnOf>
+WARPLOOM_DEVICE void score_tile(u32 shared, const Left& left, RowOf row_of, const Right& right, ColumnOf column_of,
+                                float (&sums)[16][4]) {
   constexpr int lines = (WIDTH + LINE_ELEMENTS - 1) / LINE_ELEMENTS, stages = score_stages<WIDTH>;
   constexpr u32 tile_bytes = SCORE_TILE * LINE_BYTES;
+  const LineCopier<WIDTH, Left> rows(left, row_of);
+  const LineCopier<WIDTH, Right> columns(right, column_of);
   const auto copy = [&](int line) {
-    const u32 slot = shared + line % stages * (2 * tile_bytes);
-    copy_tile<SCORE_TILE, 1, WIDTH>(slot, left, line, [&](int i) { return row + i < row_end ? row + i : -1; });
-    copy_tile<SCORE_TILE, 1, WIDTH>(slot + tile_bytes, right, line,
-                                    [&](int i) { return column + i < column_end ? column + i : -1; });
+    if (line < lines) {
+      const u32 slot = shared + line % stages * (2 * tile_bytes);
+      rows.copy(slot, line);
+      columns.copy(slot + tile_bytes, line);
+    }
+    copy_commit();
   };
 #pragma unroll
-  for (int line = 0; line < stages - 1; ++line) {
-    copy(line);
-    copy_commit();
-  }
+  for (int line = 0; line < stages - 1; ++line) copy(line);
 #pragma unroll 1
   for (int line = 0; line < lines; ++line) {
     copy_wait<stages - 2>();
     tile_written();
     __syncthreads();
-    if (line + stages - 1 < lines) copy(line + stages - 1);
-    copy_commit();
+    copy(line + stages - 1);
     const u32 slot = shared + line % stages * (2 * tile_bytes);
     multiply_tiles<BF16, SCORE_TILE, SCORE_TILE, steps_of<1, WIDTH>>(sums, slot, threadIdx.x / 128 * 64, slot + tile_bytes,
                                                                     line > 0);

@@ -7,6 +7,7 @@ import { rowsOfWant } from '../../dsl/estimate/domain.ts';
 import { limitOf, within } from '../../dsl/estimate/needed.ts';
 import type { ScoreNode } from '../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import { mostCells, mostRows } from './cells.ts';
 import { bitmapsOf, type Selection, type SetPlan } from './trees.ts';
 
 /** A wanted value, and who reads it. */
@@ -34,9 +35,10 @@ export interface PassPlan {
   /**
    * How it is computed. 'probe': the softmax of a few last queries on all keys, of which only sums are read;
    * 'energies': the exponentials of queries with pools of keys, of which one sum over blocks of queries is
-   * read; 'stored': anything, with scores in memory.
+   * read; 'cells': antidiagonal scores, of which one sum over blocks of rows is read; 'stored': anything, with
+   * scores in memory.
    */
-  readonly family: 'probe' | 'energies' | 'stored';
+  readonly family: 'probe' | 'energies' | 'cells' | 'stored';
 }
 
 interface Wish {
@@ -82,12 +84,22 @@ function readingOf({ want, selections, kept }: Wish, shape: LaunchShape): Readin
 const mostProbeQueries = 256;
 
 /** Decided by the steps and their sizes, not by lengths. */
-function familyOf(scores: ScoreNode, how: Want['how'], wants: readonly Want[]): PassPlan['family'] {
+function familyOf({ scores, how, grid, readings }: Omit<PassPlan, 'family'>): PassPlan['family'] {
+  const wants = readings.map(({ want }) => want);
   let dot = scores;
   while (dot.op === 'causal') dot = dot.of;
-  if (dot.op !== 'dot') return 'stored';
+  if (readings.some(({ isDirect }) => isDirect)) return 'stored';
+  if (dot.op === 'antidiagonal') return isCells(how, grid, readings) ? 'cells' : 'stored';
   if (how === 'softmax' && isProbe(dot, wants)) return 'probe';
   return how === 'exp' && isEnergies(dot, wants) ? 'energies' : 'stored';
+}
+
+function isCells(how: Want['how'], grid: Grid, readings: readonly ReadingPlan[]): boolean {
+  const cells = grid.blockColumns.size / grid.columns.size;
+  const isSummed = cells <= mostCells && mostCells % cells === 0;
+  const [{ want, rows }] = readings as [ReadingPlan];
+  const hasRows = rows !== undefined && rows.size / grid.rows.size <= mostRows;
+  return how !== 'raw' && isSummed && readings.length === 1 && hasRows && !want.group;
 }
 
 type Dot = Extract<ScoreNode, { op: 'dot' }>;
@@ -126,8 +138,8 @@ export function passesOf(
     passes.set(key, pass);
   }
   return [...passes.values()].map((pass) => {
-    const wants = pass.readings.map(({ want }) => want);
-    return { ...limited(pass, needed), family: familyOf(pass.scores, pass.how, wants) };
+    const own = limited(pass, needed);
+    return { ...own, family: familyOf(own) };
   });
 }
 

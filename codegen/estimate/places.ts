@@ -45,6 +45,14 @@ export const scores = ({ launches, plan }: Pass): Place =>
 export const statisticsOf = ({ launches, plan }: Pass): Place =>
   at(launches.need('statistics', 8 * plan.units * plan.rows));
 
+/** The columns of a chunk end where its last row's do. */
+export function columnsOf(chunk: Chunk, { pass: { grid } }: Pass): number {
+  const { rows, columns, causal } = grid;
+  if (!causal) return columns.to - columns.from;
+  const last = lastPosition(rows, chunk.to - 1);
+  return Math.min(columns.to, Math.floor(last / columns.size) + 1) - columns.from;
+}
+
 /** Rows of sums that the rows of a chunk go to; one, where all rows are summed. */
 export function sumRows({ rows }: ReadingPlan, chunk: Chunk, { pass: { grid } }: Pass): Chunk {
   if (!rows) return { from: 0, to: 1 };

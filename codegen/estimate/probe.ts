@@ -90,6 +90,7 @@ const primitives = [
   'estimate-rows',
   'estimate-tile',
   'estimate-error',
+  'estimate-partial',
   'estimate-probe',
 ] as const;
 

@@ -1,6 +1,7 @@
 // The launches of one pass, wave by wave: the family of the pass brings its sums, or scores, and selections
 // read them.
 
+import { runCells } from './cells-run.ts';
 import { runEnergies } from './energies-run.ts';
 import { kernelsOf } from './kernels.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
@@ -10,10 +11,10 @@ import { select } from './selections.ts';
 import { runStored } from './stored.ts';
 import { sumThreads } from './sums.ts';
 import { factorsOf } from './vectors.ts';
-import { type Wave, wavesOf, wavesOfRows, wavesOfSums } from './waves.ts';
+import { type Wave, wavesOf, wavesOfCells, wavesOfRows, wavesOfSums } from './waves.ts';
 
-const planOf = { probe: wavesOfSums, energies: wavesOfRows, stored: wavesOf };
-const runFamily = { probe: runProbe, energies: runEnergies, stored: runStored };
+const planOf = { probe: wavesOfSums, energies: wavesOfRows, cells: wavesOfCells, stored: wavesOf };
+const runFamily = { probe: runProbe, energies: runEnergies, cells: runCells, stored: runStored };
 
 export function runPass(pass: PassPlan, context: PassContext): void {
   const { shape, needed, scoreBytes, dtype, backend = 'portable' } = context;

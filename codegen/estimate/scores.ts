@@ -16,7 +16,7 @@ import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } fr
 export const scoreTile = 128;
 
 /** Bytes of shared memory for the lines of vectors of `width` elements that a block holds at once. */
-const scoreShared = (width: number): number =>
+export const scoreShared = (width: number): number =>
   firstTileBytes + 2 * scoreTile * lineBytes * Math.min(3, linesOf(width));
 
 /** The rows of a wave that a launch is for, and where row `row_from` of its first unit lies. */
@@ -79,7 +79,8 @@ export function scoreKernel(
       ...vectorsText('left', rows, shape),
       ...vectorsText('right', columns, shape),
       'float sums[16][4];',
-      `score_tile<${dtype === 'bf16'}, ${width}>(first_tile(shared), left, row, row_end, right, column, column_end, sums);`,
+      `score_tile<${dtype === 'bf16'}, ${width}>(first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; },`,
+      '    right, [&](int i) { return column + i < column_end ? column + i : -1; }, sums);',
       '#pragma unroll',
       'for (int half = 0; half < 2; ++half) {',
       '  const int own_row = row + threadIdx.x / 128 * 64 + tile_row(half);',

@@ -1,10 +1,10 @@
 // The launches of passes whose scores are stored, chunk by chunk of rows: pools, scores, statistics, sums, and
 // selections of rows.
 
-import { lastPosition } from '../../dsl/estimate/axes.ts';
 import { at, errorBuffer, type Place } from './launches.ts';
 import { type ReadingPlan, sourceOf } from './passes.ts';
 import {
+  columnsOf,
   groupsOf,
   type Pass,
   scorePlace,
@@ -55,14 +55,6 @@ export function pool(name: 'left' | 'right', members: Chunk, wave: Wave, all: Pa
     },
     { [side.tensor]: at(side.tensor), pools: at(launches.need(name, bytes)) },
   );
-}
-
-/** The columns of a chunk end where its last row's do. */
-function columnsOf(chunk: Chunk, { pass: { grid } }: Pass): number {
-  const { rows, columns, causal } = grid;
-  if (!causal) return columns.to - columns.from;
-  const last = lastPosition(rows, chunk.to - 1);
-  return Math.min(columns.to, Math.floor(last / columns.size) + 1) - columns.from;
 }
 
 function score(chunk: Chunk, wave: Wave, all: Pass): void {

@@ -2,6 +2,7 @@
 // limit whatever the lengths. And runs of heads that one launch serves. Pure arithmetic.
 
 import type { LaunchShape } from '../../dsl/shape.ts';
+import { cellTile } from './cells.ts';
 import type { PassPlan } from './passes.ts';
 import { scoreTile } from './scores.ts';
 
@@ -111,16 +112,42 @@ function cut(units: readonly number[], most: number, together: number): Wave[] {
   );
 }
 
+/** Query heads and chunks of rows whose scores stay below the limit. */
 export function wavesOf(
-  { grid, readings }: PassPlan,
+  pass: PassPlan,
   shape: LaunchShape,
   needed: ReadonlySet<number>,
   limit: number = scoreBytes,
 ): WavePlan {
-  const { rows, columns } = grid;
+  const { columns } = pass.grid;
+  const stride = roundUp(Math.max(1, columns.to - columns.from), scoreTile);
+  return wavesOfFloats(pass, shape, needed, limit, stride);
+}
+
+/** The same where a row of cells has a number for each block of columns, and a sum for each tile. */
+export function wavesOfCells(
+  pass: PassPlan,
+  shape: LaunchShape,
+  needed: ReadonlySet<number>,
+  limit: number = scoreBytes,
+): WavePlan {
+  const { columns, blockColumns } = pass.grid;
+  const count = roundUp(Math.max(1, columns.to), cellTile);
+  const floats = (count * columns.size) / blockColumns.size + (2 * count) / cellTile;
+  return wavesOfFloats(pass, shape, needed, limit, floats);
+}
+
+/** `stride`: floats of a row. */
+function wavesOfFloats(
+  { grid, readings }: PassPlan,
+  shape: LaunchShape,
+  needed: ReadonlySet<number>,
+  limit: number,
+  stride: number,
+): WavePlan {
+  const { rows } = grid;
   const isGrouped = readings.some(({ want }) => want.group);
   const together = isGrouped ? shape.heads / shape.kvHeads : 1;
-  const stride = roundUp(Math.max(1, columns.to - columns.from), scoreTile);
   const align = readings.reduce((all, reading) => {
     return lcm(all, reading.rows ? reading.rows.size / rows.size : 1);
   }, 1);

@@ -150,9 +150,30 @@ describe('energies of many queries with many pools', () => {
   it('are one for each query head where no group shares them', async () => {
     const program = ({ q, k }: Inputs) => ({
       blocks: q.dot(k.pool(8)).exp().sumPerBlock(16).topk(7),
+      single: q.dot(k.pool(32)).exp().sumPerBlock(1).topk(2),
       others: q.dot(k.pool(8, 'max')).causal().exp().sumPerBlock(64).cover(0.6, { capacity: 30 }),
     });
     expect(await problemsOf(callOf(trace(program), { kLen: 300 }))).toEqual([]);
+  });
+});
+
+describe('antidiagonals of many cells', () => {
+  it.each([
+    [16, 4],
+    [16, 16],
+    [128, 4],
+    [96, 4],
+    [15, 5],
+  ])('in blocks of %d by cells of %d agree with the oracle', async (block, stride) => {
+    const program = ({ q, k }: Inputs) => {
+      const scores = antidiagonal(q, k, { stride, block }).causal();
+      return {
+        blocks: scores.softmax().cover(0.7, { always: { first: 1, last: 1 } }),
+        open: scores.exp().above(0.4),
+      };
+    };
+    const sizes = { batch: 1, heads: 3, kvHeads: 1, qLen: 600, kLen: 701, headDim: 8 };
+    expect(await problemsOf(callOf(trace(program), sizes), { scoreBytes: 2 ** 18 })).toEqual([]);
   });
 });
 

@@ -1,0 +1,54 @@
+// The launches of antidiagonal scores that are summed to blocks, wave by wave and chunk by chunk.
+
+import { cellSumsKernel, cellTile, cellWeightsKernel } from './cells.ts';
+import { at, errorBuffer } from './launches.ts';
+import { columnsOf, type Pass, sumPlace, sumRows } from './places.ts';
+import { select } from './selections.ts';
+import { gridArguments, headArguments, lineArguments } from './text.ts';
+import { tensorArguments } from './vectors.ts';
+import { roundUp, type Wave } from './waves.ts';
+
+export function runCells(wave: Wave, all: Pass): void {
+  const { pass, plan, shape, strides, dtype, backend, factors, launches } = all;
+  const { grid } = pass;
+  const [reading] = pass.readings;
+  const columns = roundUp(grid.columns.to, cellTile);
+  const blockStride = (columns * grid.columns.size) / grid.blockColumns.size;
+  const partStride = columns / cellTile;
+  const rowCount = plan.units * plan.rows;
+  const blocks = at(launches.need('block sums', 4 * rowCount * blockStride));
+  const parts = at(launches.need('parts', 8 * rowCount * partStride));
+  const units = wave.to - wave.from;
+  for (const chunk of plan.chunks) {
+    const rows = chunk.to - chunk.from;
+    const common = {
+      ...gridArguments(grid),
+      block_stride: blockStride,
+      part_stride: partStride,
+      row_from: chunk.from,
+      rows,
+    };
+    launches.launch(
+      cellSumsKernel(pass, shape, dtype, backend),
+      [Math.ceil(columnsOf(chunk, all) / cellTile), Math.ceil(rows / cellTile), units],
+      {
+        ...tensorArguments('q', strides.q, shape),
+        ...tensorArguments('k', strides.k, shape),
+        ...lineArguments('left', factors.rows.line),
+        ...lineArguments('right', factors.columns.line),
+        ...headArguments(wave.from, shape),
+        ...common,
+      },
+      { q: at('q'), k: at('k'), blocks, parts, error: at(errorBuffer) },
+    );
+    const own = sumRows(reading!, chunk, all);
+    const { sums, stride } = sumPlace(reading!, own.to - own.from, wave, all);
+    launches.launch(
+      cellWeightsKernel(pass, reading!),
+      [own.to - own.from, units, 1],
+      { ...common, stride, sums_from: own.from },
+      { blocks, parts, sums },
+    );
+    select(reading!, chunk, wave, all);
+  }
+}

@@ -1,0 +1,183 @@
+// The kernels of antidiagonal scores that are summed to blocks: one multiplies cells and keeps a number for each row
+// of cells and block of columns, one makes weights of these and sums them over the rows of a block. Device side:
+// device/estimate-cells.cuh.
+
+import type { LaunchShape } from '../../dsl/shape.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Field } from '../struct.ts';
+import type { PassPlan, ReadingPlan } from './passes.ts';
+import { type ProductBackend, productParts } from './products.ts';
+import { floatText, scoreShared, scoreTile } from './scores.ts';
+import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
+import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
+
+/** Cells of a block that a thread can sum alone. */
+export const mostCells = 32;
+
+/** Rows of cells in a block of rows, so many at most. */
+export const mostRows = 512;
+
+/** Columns of a tile, which has one reference for each of its rows. */
+export const cellTile = scoreTile;
+
+const partialFields = (pointer: string): Field[] => [
+  address(
+    'blocks',
+    `${pointer === 'const' ? 'const ' : ''}float*`,
+    '[units, rows, block_stride] of the wave',
+  ),
+  address(
+    'parts',
+    `${pointer === 'const' ? 'const ' : ''}PartialSum*`,
+    '[units, rows, part_stride]: of 128 columns',
+  ),
+  { name: 'block_stride', type: 'i32' },
+  { name: 'part_stride', type: 'i32' },
+  { name: 'row_from', type: 'i32', comment: 'the first row of cells of the wave' },
+  { name: 'rows', type: 'i32', comment: 'of the wave' },
+];
+
+/** grid: [column tiles, row tiles, query heads]. */
+export function cellSumsKernel(
+  { scores, grid }: Pick<PassPlan, 'scores' | 'grid'>,
+  shape: LaunchShape,
+  dtype: HalfType,
+  backend: ProductBackend,
+): Kernel {
+  const { rows, columns, width, scale } = factorsOf(scores, shape);
+  const cells = grid.blockColumns.size / grid.columns.size;
+  const { headDim } = shape;
+  return kernelOf({
+    name: `estimate_cell_sums_${rows.label}_${columns.label}`,
+    about: [
+      `Of each row of cells the sums of e^(score - the largest of 128) in blocks of ${cells} cells: q and k`,
+      `[batch, heads, rows, ${headDim}] to blocks [units, rows, block_stride] and parts [units, rows, part_stride].`,
+    ],
+    primitives: [
+      'shared',
+      'async-copy',
+      'numbers',
+      'estimate-lines',
+      'estimate-rows',
+      'estimate-tile',
+      'estimate-scores',
+      'estimate-error',
+      'estimate-partial',
+      'estimate-cells',
+    ],
+    products: productParts(backend, dtype, [scoreTile]),
+    fields: [
+      ...tensorFields('q'),
+      ...tensorFields('k'),
+      ...vectorsFields('left', rows),
+      ...vectorsFields('right', columns),
+      ...headFields,
+      ...gridFields,
+      ...partialFields(''),
+      address('error', 'u64*', 'the first row with a score that is not finite'),
+    ],
+    threads: 256,
+    blocks: 1,
+    sharedBytes: scoreShared(width),
+    body: [
+      'extern __shared__ u8 shared[];',
+      'const Head head = head_of(p.unit_from + blockIdx.z, p.heads, p.kv_heads);',
+      ...gridText(grid),
+      'const int row = p.row_from + blockIdx.y * SCORE_TILE, column = blockIdx.x * SCORE_TILE;',
+      'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows), column_end = line_to(grid.columns);',
+      'if (column >= visible_end(grid, row_end - 1)) return;',
+      ...vectorsText('left', rows, shape),
+      ...vectorsText('right', columns, shape),
+      'float sums[16][4];',
+      `score_tile<${dtype === 'bf16'}, ${width}>(`,
+      '    first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; }, right, [&](int i) {',
+      '      const int cell = column + cell_of_column(i);',
+      '      return cell < column_end ? cell : -1;',
+      '    }, sums);',
+      '#pragma unroll',
+      'for (int half = 0; half < 2; ++half) {',
+      '  const int own_row = row + threadIdx.x / 128 * 64 + tile_row(half);',
+      '  const bool is_there = own_row < row_end;',
+      // Lanes of rows that are not there stay for the shuffles.
+      '  const int known_row = min(own_row, row_end - 1);',
+      '  const i64 at = (i64)blockIdx.z * p.rows + known_row - p.row_from;',
+      '  const int end = is_there ? visible_end(grid, known_row) : 0;',
+      `  const bool is_finite = put_block_sums<${cells}>(sums, half, column, end, ${floatText(scale * Math.LOG2E)}, is_there,`,
+      '      p.blocks + at * p.block_stride, p.parts + at * p.part_stride);',
+      '  if (!is_finite) report_not_finite(p.error, head, own_row);',
+      '}',
+    ],
+  });
+}
+
+/** grid: [blocks of rows, query heads]. */
+export function cellWeightsKernel(
+  { grid, how }: Pick<PassPlan, 'grid' | 'how'>,
+  { rows, columns }: Pick<ReadingPlan, 'rows' | 'columns'>,
+): Kernel {
+  const span = rows!.size / grid.rows.size;
+  const cells = columns.size / grid.columns.size;
+  const threads = 256;
+  return kernelOf({
+    name: `estimate_cell_weights_${how}_rows${rows!.size}`,
+    about: [
+      `Sums of weights over the ${span} rows of cells of a block: blocks [units, rows, block_stride], under the`,
+      'references of parts [units, rows, part_stride], to sums [units, blocks of rows, stride].',
+    ],
+    primitives: [
+      'numbers',
+      'estimate-lines',
+      'estimate-reduce',
+      'estimate-error',
+      'estimate-partial',
+      'estimate-cells',
+    ],
+    fields: [
+      ...gridFields,
+      ...partialFields('const'),
+      address('sums', 'float*'),
+      { name: 'stride', type: 'i32' },
+      { name: 'sums_from', type: 'i32', comment: 'the first block of rows' },
+    ],
+    threads,
+    body: [
+      `__shared__ float references[${span}];`,
+      ...(how === 'exp' ? ['__shared__ WarpValues<float> shared;'] : []),
+      ...gridText(grid),
+      `const Line rows = {${rows!.size}, p.row_start, p.row_end}, columns = {${columns.size}, p.column_start, p.column_end};`,
+      `const int block = p.sums_from + blockIdx.x, from = max(p.row_from, block * ${span});`,
+      `const int count = min(p.row_from + p.rows, (block + 1) * ${span}) - from;`,
+      'const i64 at = (i64)blockIdx.y * p.rows + from - p.row_from;',
+      'const float* blocks = p.blocks + at * p.block_stride;',
+      'const PartialSum* parts = p.parts + at * p.part_stride;',
+      ...(how === 'exp' ? ['float largest = NEGATIVE_INFINITY;'] : []),
+      `for (int row = threadIdx.x / 32; row < count; row += ${threads / 32}) {`,
+      `  const int tiles = (visible_end(grid, from + row) + ${cellTile - 1}) / ${cellTile};`,
+      '  const PartialSum all = sum_of_row(parts + (i64)row * p.part_stride, tiles);',
+      how === 'exp'
+        ? '  largest = fmaxf(largest, all.maximum);'
+        : '  if ((threadIdx.x & 31) == 0) references[row] = all.sum > 0.0f ? all.maximum + log2f(all.sum) : POSITIVE_INFINITY;',
+      '}',
+      ...(how === 'exp'
+        ? [
+            'largest = block_max(shared, largest);',
+            'for (int row = threadIdx.x; row < count; row += blockDim.x) references[row] = largest;',
+          ]
+        : []),
+      '__syncthreads();',
+      'const int end = visible_end_of_block(grid, rows, columns, block);',
+      'float* sums = p.sums + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * p.stride;',
+      'for (int column = threadIdx.x; column < end; column += blockDim.x) {',
+      `  const int tile = column * ${cells} / ${cellTile};`,
+      '  float sum = 0.0f;',
+      '#pragma unroll 4',
+      '  for (int row = 0; row < count; ++row) {',
+      `    if (tile * ${cellTile} >= visible_end(grid, from + row)) continue;`,
+      '    const float part = parts[(i64)row * p.part_stride + tile].maximum;',
+      '    sum += blocks[(i64)row * p.block_stride + column] * exp2_fast(part - references[row]);',
+      '  }',
+      '  sums[column] = sum;',
+      '}',
+    ],
+  });
+}

@@ -16,9 +16,14 @@ import type { LaunchShape } from '../dsl/shape.ts';
 import { estimateSets } from './cpu/estimate/index.ts';
 import { type CheckedGiven, type CheckedInputs, checkChosen, graphsPerHead } from './inputs.ts';
 
+/** Scores and sums; picking members; making of them what attention walks; attention. */
+export type Stage = 'estimate' | 'select' | 'convert' | 'attention';
+
 export interface CallOptions {
   /** Told now and then how far a step is, 0 .. 1. */
   readonly onProgress?: ((share: number, step: 'estimate' | 'attention') => void) | undefined;
+  /** Told what a step took, where the device does one after the other: ms, of one part of a call. */
+  readonly onTime?: ((stage: Stage, ms: number) => void) | undefined;
   /** Ends the call; it then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -55,7 +60,7 @@ export async function setsOf(
   { q, k, shape }: CheckedInputs,
   { params }: CheckedGiven,
   passed: ChosenSetsData | undefined,
-  { onProgress, signal }: CallOptions = {},
+  { onProgress, onTime, signal }: CallOptions = {},
 ): Promise<ChosenSetsData> {
   const graphs = graphsPerHead(definition, params, shape);
   if (passed) {
@@ -63,7 +68,10 @@ export async function setsOf(
     return passed;
   }
   if (definition.estimates.length === 0) return {};
-  return estimateSets({
+  const clock = onTime && { select: 0, convert: 0 };
+  const start = performance.now();
+  const sets = await estimateSets({
+    clock,
     graphs,
     q,
     k,
@@ -76,6 +84,12 @@ export async function setsOf(
       signal?.throwIfAborted();
     },
   });
+  if (clock) {
+    onTime('select', clock.select);
+    onTime('convert', clock.convert);
+    onTime('estimate', performance.now() - start - clock.select - clock.convert);
+  }
+  return sets;
 }
 
 /** The rows of the sets of a call that can change its mask. */

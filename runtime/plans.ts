@@ -101,6 +101,7 @@ export async function planCall(
     // Sizes alone have no keys to choose from: their sets are passed, or missing (T011).
     const passed = allPassed[i] ?? (isSizes(inputs) ? {} : undefined);
     const sets = await setsOf(part, call, given, passed, options);
+    const start = performance.now();
     const rows = (dim: number): RowSource => ({ data: none, dtype, strides: [], dim });
     const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];
     const buffers = { q, k: q, v, out: v, lse: rows(1) };
@@ -108,6 +109,7 @@ export async function planCall(
     const job = jobOf({ definition, shape, given, sets, headList, buffers, segments });
     const planner = new Planner(job);
     const plans = Array.from({ length: unitsOfJob(job) }, (_, unit) => planner.plan(unit));
+    options.onTime?.('convert', performance.now() - start);
     planned.push({ definition, heads: headList, sets, plans });
   }
   const sets = planned.map((part) => part.sets);

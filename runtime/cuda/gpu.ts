@@ -4,10 +4,16 @@
 import type { BoxMap, Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
-import { encodeLaunchList, type LaunchRecord, offsetsOfArguments } from './launch-list.ts';
+import {
+  encodeLaunchList,
+  type LaunchRecord,
+  offsetsOfArguments,
+  startsOf,
+} from './launch-list.ts';
 import type { ChipName, KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
 import type { CudaDevice, CudaFunction, CudaProperties, HostView } from './native.ts';
 import { factsOf } from './report.ts';
+import { type StepTime, StepTimes } from './step-times.ts';
 import { encodeTensorMap } from './tensor-map.ts';
 
 /** A tensor map among the bytes: it is encoded anew where its tensor has moved. */
@@ -23,6 +29,8 @@ interface MapPatch {
 class EncodedList implements ReadyList {
   readonly list: LaunchList;
   readonly bytes: Uint8Array;
+  /** Where the steps begin among the bytes, and the last one ends. */
+  readonly starts: readonly number[];
   readonly #view: DataView;
   readonly #patches: readonly {
     readonly at: number;
@@ -35,10 +43,11 @@ class EncodedList implements ReadyList {
     this.list = list;
     const records = list.steps.map((step) => recordOf(step, functionOf));
     this.bytes = encodeLaunchList(records);
+    this.starts = startsOf(records);
     this.#view = new DataView(this.bytes.buffer);
-    const starts = offsetsOfArguments(records);
+    const places = offsetsOfArguments(records);
     this.#patches = list.steps.flatMap((step, i) => {
-      const at = starts[i]!;
+      const at = places[i]!;
       if (step.op === 'fill') return [{ at, buffer: step.buffer, offset: step.offset }];
       return Object.entries(step.buffers).map(([field, { buffer, offset }]) => ({
         at: at + step.kernel.params.offsets[field]!,
@@ -51,7 +60,7 @@ class EncodedList implements ReadyList {
       const { offsets } = step.kernel.params;
       return Object.entries(step.maps).map(
         ([field, { buffer, offset, ...map }]): MapPatch => ({
-          at: starts[i]! + offsets[field]!,
+          at: places[i]! + offsets[field]!,
           buffer,
           offset,
           map,
@@ -115,6 +124,7 @@ export class Gpu implements Machine {
   /** Equal kernels are loaded once. */
   readonly #functions = new Map<string, Promise<CudaFunction>>();
   #disposed: Promise<void> | undefined;
+  #times: StepTimes | undefined;
 
   constructor(device: CudaDevice) {
     const { ordinal, name, driver, blockSharedBytes, multiprocessors } = device.properties;
@@ -169,7 +179,24 @@ export class Gpu implements Machine {
 
   run(ready: ReadyList, places: Places): void {
     invariant(ready instanceof EncodedList, 'a list was made ready by another machine');
-    if (ready.bytes.length > 0) this.device.run(ready.placed(places, this.device));
+    if (ready.bytes.length === 0) return;
+    const bytes = ready.placed(places, this.device);
+    if (this.#times) this.#times.run(ready.list.steps, bytes, ready.starts);
+    else this.device.run(bytes);
+  }
+
+  /** Does work and waits for it: what each step of its launch lists took, in their order. */
+  async timeSteps(work: () => Promise<unknown>): Promise<StepTime[]> {
+    const times = new StepTimes(this.device);
+    this.#times = times;
+    try {
+      await work();
+      await this.synchronize();
+      return await times.read();
+    } finally {
+      this.#times = undefined;
+      times.drop();
+    }
   }
 
   async synchronize(): Promise<void> {

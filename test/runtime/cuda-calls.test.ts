@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, expect, it, vi } from 'vitest';
 import { causal, compile, i32, openDevice, pattern, tensor, verticalSlash } from '../../index.ts';
+import { stageOf } from '../../runtime/commands/performed.ts';
 import { BlockMemory } from '../../runtime/cuda/block.ts';
 import type { Gpu } from '../../runtime/cuda/gpu.ts';
 import type { Places } from '../../runtime/cuda/machine.ts';
@@ -175,4 +176,18 @@ it('integers computed from captured values are proved again where the values are
   await own({ ...inputs, doc: doc(4) });
   await expect(own({ ...inputs, doc: doc(2 ** 30) })).rejects.toThrow('T009');
   await own({ ...inputs, doc: doc(5) });
+});
+
+it('times the steps of its lists one by one when asked, and enqueues them whole again afterwards', async () => {
+  const sparse = await compile(verticalSlash, sizes);
+  const steps = await machine.timeSteps(() => sparse(inputs));
+  expect(steps.map(({ name }) => name)).toContain('attention');
+  const stages = new Set(steps.flatMap(({ name }) => (name === 'fill' ? [] : [stageOf(name)])));
+  for (const stage of ['estimate', 'select', 'convert', 'attention'])
+    expect(stages).toContain(stage);
+  for (const { ms } of steps) expect(ms).toBeGreaterThanOrEqual(0);
+  const whole = vi.spyOn(machine.device, 'run');
+  await sparse(inputs);
+  expect(whole.mock.calls.length).toBe(2);
+  whole.mockRestore();
 });

@@ -1,0 +1,158 @@
+// One call performed for a report: the sets first, then attention on them, each stage with its time.
+
+import type { ChosenSetsData } from '../../dsl/chosen.ts';
+import { isHeadPatterns } from '../../dsl/heads.ts';
+import type { Pattern } from '../../dsl/pattern.ts';
+import { type AttendResult, compile } from '../attend.ts';
+import type { GpuDevice } from '../cuda/device.ts';
+import { Gpu } from '../cuda/gpu.ts';
+import type { Device } from '../device.ts';
+import { type Explanation, explainPlans } from '../explain.ts';
+import type { AttentionInputs } from '../inputs.ts';
+import type { AnySets, Stage } from '../parts.ts';
+import { checkCall, type PlannedCall, planCall } from '../plans.ts';
+import { timeOn, uploaded } from './devices.ts';
+import { isQuicklyPlanned } from './inputs.ts';
+import { type ChoiceData, choicesOf } from './kernels.ts';
+import type { Values } from './parameters.ts';
+import type { Target } from './target.ts';
+import type { Context } from './verb.ts';
+
+/** Milliseconds by stage; those that the device cannot tell apart are missing. */
+export type StageTimes = Readonly<Partial<Record<Stage, number>>>;
+
+export interface Made {
+  readonly planned: Pick<PlannedCall, 'shape' | 'dtype' | 'chosen'>;
+  /** Undefined where planning on the host would take longer than anybody waits. */
+  readonly plans: Explanation | undefined;
+  /** How the attention kernels are made, one for each distinct pattern; on a GPU. */
+  readonly kernels?: readonly ChoiceData[];
+  readonly result: AttendResult<AnySets>;
+  /** The tensors where the device has them. */
+  readonly there: AttentionInputs;
+  /** The estimate, on the CPU with the plans, and attention. */
+  readonly ms: { readonly estimate: number; readonly attention: number; readonly device?: number };
+  readonly stages: StageTimes | undefined;
+}
+
+export interface Request {
+  readonly target: Target;
+  readonly inputs: AttentionInputs;
+  readonly params: Values;
+  readonly device: Device;
+  readonly context: Context;
+}
+
+/** Performs a call on its device. */
+export const performCall = (request: Request): Promise<Made> =>
+  request.device.kind === 'cpu' ? attendTo(request) : attendOn(request, request.device);
+
+/** The sets first, then attention on them, so that each has its own time and the plans are those that ran. */
+async function attendTo({ target, inputs, params, device, context }: Request): Promise<Made> {
+  const { terminal, signal } = context;
+  const start = performance.now();
+  const estimating = terminal.progress('estimating');
+  const stages: Partial<Record<Stage, number>> = {};
+  const onTime = (stage: Stage, ms: number) => {
+    stages[stage] = (stages[stage] ?? 0) + ms;
+  };
+  const options = { onProgress: estimating.update, onTime, signal };
+  const planned = await planCall(target.pattern, inputs, params, options);
+  estimating.done();
+  const { heads, kvHeads, headDim, valueDim } = planned.shape;
+  const { dtype } = planned;
+  const attend = await compile(target.pattern as Pattern, {
+    heads,
+    kvHeads,
+    headDim,
+    valueDim,
+    dtype,
+    device,
+  });
+  const middle = performance.now();
+  const attending = terminal.progress('attending');
+  const call = { onProgress: attending.update, signal };
+  const result = await attend(
+    { ...inputs, chosen: planned.chosen as ChosenSetsData },
+    params,
+    call,
+  );
+  attending.done();
+  const ms = { estimate: middle - start, attention: performance.now() - middle };
+  onTime('attention', ms.attention);
+  const plans = explainPlans(planned, { proveTiles: 0 });
+  return { planned, plans, result, there: inputs, ms, stages };
+}
+
+/** Everything on a device that is not the CPU: tensors brought over once, sets chosen there, times there. */
+async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
+  const { target, inputs, params, context } = request;
+  const { pattern } = target;
+  const { shape, dtype } = checkCall(pattern, inputs, params);
+  const attend = await compile(pattern as Pattern, { ...shape, dtype, device });
+  const there = await uploaded(inputs, device);
+  const call = { signal: context.signal };
+  // Of a pattern without an estimate too: they are none.
+  let chosen: AnySets = isHeadPatterns(pattern) ? target.definitions.map(() => ({})) : {};
+  let estimate = 0;
+  if (inputs.chosen) {
+    chosen = inputs.chosen;
+  } else if (target.definitions.some(({ estimates }) => estimates.length > 0)) {
+    // Once to compile: what a call costs is what the next one takes.
+    if (device.kind === 'cuda') await attend.estimate(there, params, call);
+    const timed = await timeOn(device, () => attend.estimate(there, params, call));
+    chosen = timed.value as AnySets;
+    estimate = timed.hostMs;
+  }
+  const given = { ...there, chosen: chosen as ChosenSetsData };
+  if (device.kind === 'cuda') {
+    const { out, lse } = await attend(given, params, call);
+    for (const tensor of [out, lse]) tensor.dispose();
+  }
+  const { value, hostMs, deviceMs } = await timeOn(device, () => attend(given, params, call));
+  const planned = { shape, dtype, chosen };
+  const plans = isQuicklyPlanned(target.definitions, shape)
+    ? explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 })
+    : undefined;
+  const ms = { estimate, attention: hostMs, ...(deviceMs !== undefined && { device: deviceMs }) };
+  const kernels =
+    device.kind === 'cuda'
+      ? await choicesOf(checkCall(pattern, inputs, params), device.machine)
+      : undefined;
+  const own = inputs.chosen && { chosen };
+  const stages = await stagesOn(device, () => attend({ ...there, ...own } as never, params, call));
+  return { planned, plans, ...(kernels && { kernels }), result: value, there, ms, stages };
+}
+
+/** What a kernel of a call is for, by its name. */
+export function stageOf(kernel: string): Stage {
+  if (kernel.startsWith('attention')) return 'attention';
+  if (!kernel.startsWith('estimate')) return 'convert';
+  if (/^estimate_(topk|above|cover|fill)/.test(kernel)) return 'select';
+  return /^estimate_(dilate|verdict|choice)/.test(kernel) ? 'convert' : 'estimate';
+}
+
+/** Each stage of a call by the clock of a GPU, step by step; undefined where there is none. */
+async function stagesOn(
+  { machine }: GpuDevice,
+  call: () => Promise<AttendResult<unknown>>,
+): Promise<StageTimes | undefined> {
+  if (!(machine instanceof Gpu)) return undefined;
+  const steps = await machine.timeSteps(async () => {
+    const { out, lse } = await call();
+    for (const tensor of [out, lse]) tensor.dispose();
+  });
+  const times: Partial<Record<Stage, number>> = {};
+  let before = 0;
+  for (const { name, ms } of steps) {
+    // Memory is filled for the kernel after it.
+    if (name === 'fill') {
+      before += ms;
+      continue;
+    }
+    const stage = stageOf(name);
+    times[stage] = (times[stage] ?? 0) + ms + before;
+    before = 0;
+  }
+  return times;
+}

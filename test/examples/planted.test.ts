@@ -19,6 +19,7 @@ import {
   xAttention,
 } from '../../index.ts';
 import { allocate } from '../../runtime/dtype.ts';
+import { plantedOn } from '../bench/planted.ts';
 
 const small = { heads: 4, kvHeads: 2, length: 4096, headDim: 64, density: 0.3 };
 
@@ -83,6 +84,14 @@ describe('what is planted', () => {
     const { q } = plantedTensors(last, 'fp32');
     expect(q.shape).toEqual([1, 4, 100, 64]);
   });
+});
+
+it('lies on a device as it is made there, head by head', async () => {
+  await using device = await openDevice('emulated:sm_80');
+  const planted = plantHeads({ ...small, length: 300, qLen: 200 });
+  const [there, here] = [await plantedOn(device, planted, 'bf16'), plantedTensors(planted, 'bf16')];
+  for (const name of ['q', 'k', 'v'] as const)
+    expect((await there[name].host()).data).toEqual(here[name].data);
 });
 
 describe('the estimates find it', () => {

@@ -18,6 +18,12 @@ const popcount = (word: number): number => {
   return (((x + (x >>> 4)) & 0x0f0f0f0f) * 0x01010101) >>> 24;
 };
 
+/** Rows `[from, to)` as a set's domain counts them; none where they are equal. */
+export interface RowRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 export class BitSet {
   readonly domain: SetDomain;
   /** Words per row. */
@@ -208,6 +214,8 @@ export interface ChosenSet {
   readonly units: readonly BitSet[];
   /** Units that a capacity made dense: their set is the whole visible domain. */
   readonly dense: readonly boolean[];
+  /** The rows that were computed, where others could not change the mask with the numbers of the call: those are empty. */
+  readonly rows?: RowRange | undefined;
 }
 
 export type ChosenSetsData = Readonly<Record<string, ChosenSet>>;
@@ -219,6 +227,13 @@ export function hullOf(units: readonly BitSet[]): SetDomain {
   const to = Math.max(...units.map(({ domain }) => domain.rowFrom + domain.rows));
   return { ...first!.domain, rowFrom: from, rows: to - from };
 }
+
+/** A range of the rows of a domain; undefined for all of them. */
+export const partOf = (
+  { rowFrom, rows }: SetDomain,
+  range: RowRange | undefined,
+): RowRange | undefined =>
+  range && (range.from > rowFrom || range.to < rowFrom + rows) ? range : undefined;
 
 /** The set of one query head. */
 export function setOfHead(

@@ -12,6 +12,7 @@ import {
   throwIfAny,
 } from '../dsl/diagnostic.ts';
 import { domainOf } from '../dsl/estimate/domain.ts';
+import type { NeededRows } from '../dsl/estimate/needed.ts';
 import { axesOfChosen, isPerGroup } from '../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../dsl/estimate/trace.ts';
 import {
@@ -323,13 +324,14 @@ export function passedSets(
 
 /**
  * Chosen sets that a call passes instead of running the estimate: every set of the pattern, with as many
- * axes and units as it has. throws: ShapeError T011.
+ * axes and units as it has, and with the rows that this call needs. throws: ShapeError T011.
  */
 export function checkChosen(
   pattern: string,
   graph: EstimateGraph,
   chosen: ChosenSetsData,
   shape: LaunchShape,
+  needed: () => NeededRows,
 ): void {
   const findings: Diagnostic[] = [];
   const report = (what: string, help: string) => findings.push(diagnostic('T011', what, { help }));
@@ -351,6 +353,13 @@ export function checkChosen(
     const wanted = domainOf(node, shape);
     const other = domains.find((domain) => !sameDomain(domain, wanted));
     if (other) report(`'${name}' has ${domainText(other)}, expected ${domainText(wanted)}`, again);
+    const { rows } = chosen[name]!;
+    const asked = rows && needed()[name];
+    if (asked && asked.from < asked.to && (asked.from < rows.from || asked.to > rows.to)) {
+      const [has, reads] = [rows, asked].map(({ from, to }) => `rows ${from} to ${to - 1}`);
+      const what = `'${name}' was chosen for ${has} alone, and ${reads} matter with these numbers`;
+      report(what, 'estimate with the numbers that attention has');
+    }
   }
   for (const name of Object.keys(chosen)) {
     if (!Object.hasOwn(graph, name)) report(`'${pattern}' has no set '${name}'`, again);

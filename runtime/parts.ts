@@ -2,19 +2,14 @@
 // explanations and pictures start from.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { rowsThatMatter } from '../dsl/analysis/relevance.ts';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
-import { type Definition, lifted } from '../dsl/definition.ts';
+import type { Definition } from '../dsl/definition.ts';
 import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
-import { domainOf } from '../dsl/estimate/domain.ts';
-import type { NeededRows } from '../dsl/estimate/needed.ts';
-import type { EstimateGraph } from '../dsl/estimate/trace.ts';
-import type { BoundParameters } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
-import type { LaunchShape } from '../dsl/shape.ts';
 import { estimateSets } from './cpu/estimate/index.ts';
 import { type CheckedGiven, type CheckedInputs, checkChosen, graphsPerHead } from './inputs.ts';
+import { rowsNeeded } from './needed-rows.ts';
 
 /** Scores and sums; picking members; making of them what attention walks; attention. */
 export type Stage = 'estimate' | 'select' | 'convert' | 'attention';
@@ -64,7 +59,8 @@ export async function setsOf(
 ): Promise<ChosenSetsData> {
   const graphs = graphsPerHead(definition, params, shape);
   if (passed) {
-    checkChosen(definition.name, graphs[0]!, passed, shape);
+    const needed = () => rowsNeeded(definition, graphs[0]!, params, shape, heads);
+    checkChosen(definition.name, graphs[0]!, passed, shape, needed);
     return passed;
   }
   if (definition.estimates.length === 0) return {};
@@ -90,19 +86,4 @@ export async function setsOf(
     onTime('estimate', performance.now() - start - clock.select - clock.convert);
   }
   return sets;
-}
-
-/** The rows of the sets of a call that can change its mask. */
-export function rowsNeeded(
-  definition: Definition,
-  graph: EstimateGraph,
-  params: BoundParameters,
-  shape: LaunchShape,
-  heads: readonly number[],
-): NeededRows {
-  const { mask } = lifted(definition);
-  const domains = Object.fromEntries(
-    Object.entries(graph).map(([name, node]) => [name, domainOf(node, shape)]),
-  );
-  return rowsThatMatter({ mask, domains, shape, params, heads });
 }

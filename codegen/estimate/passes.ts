@@ -1,6 +1,6 @@
 // What the sets of a launch read, as passes over scores and who reads them. Computes nothing.
 
-import type { RowRange } from '../../dsl/analysis/relevance.ts';
+import type { RowRange } from '../../dsl/chosen.ts';
 import { type Grid, gridOf, type Line, line } from '../../dsl/estimate/axes.ts';
 import { textOf, type Want, wantOf } from '../../dsl/estimate/demand.ts';
 import { rowsOfWant } from '../../dsl/estimate/domain.ts';

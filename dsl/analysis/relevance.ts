@@ -1,7 +1,7 @@
 // Which rows of a chosen set can change the mask at all: an estimate need not compute the others, as below a dense
 // tail or where a window covers everything. Dead code elimination, asked of intervals. No estimate is looked at.
 
-import type { SetDomain } from '../chosen.ts';
+import type { RowRange, SetDomain } from '../chosen.ts';
 import { bool, type Expression, mentions, walk, withChildren } from '../expression.ts';
 import { type BoundParameters, parametersOf } from '../given.ts';
 import { kvHeadOf, type LaunchShape, queryOffset, type Unit } from '../shape.ts';
@@ -12,12 +12,6 @@ import { type Formula, formulaOf, join } from './formula.ts';
 import { intervalOf } from './interval.ts';
 import { possible } from './possible.ts';
 import { specialise } from './specialise.ts';
-
-/** Rows `[from, to)` as a set's domain counts them; none where they are equal. */
-export interface RowRange {
-  readonly from: number;
-  readonly to: number;
-}
 
 export interface RelevanceRequest {
   readonly mask: Expression;

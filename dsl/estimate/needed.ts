@@ -1,7 +1,7 @@
 // What of an estimate has to be computed where some rows of its sets cannot change the mask (analysis/relevance.ts):
 // which sets at all, and which rows of a pass over scores. The CPU device and the launch lists ask the same.
 
-import type { RowRange } from '../analysis/relevance.ts';
+import type { RowRange } from '../chosen.ts';
 import { firstPosition, type Grid, type Line, lastPosition } from './axes.ts';
 import { demandOf } from './demand.ts';
 import type { EstimateGraph } from './trace.ts';

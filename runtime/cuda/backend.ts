@@ -9,6 +9,7 @@ import { stridesOf } from '../dtype.ts';
 import { checkChosen, graphsPerHead } from '../inputs.ts';
 import type { CallKind } from '../kinds.ts';
 import { bringHome } from '../launch.ts';
+import { rowsNeeded } from '../needed-rows.ts';
 import type { Part } from '../parts.ts';
 import { Tensor } from '../tensor.ts';
 import { Block, BlockMemory, type Verdict } from './block.ts';
@@ -247,7 +248,12 @@ export class CudaBackend implements Backend {
     );
     if (elsewhere) await readChosen(passed);
     part.graph ??= graphsPerHead(definition, call.given[i]!.params, shape)[0]!;
-    checkChosen(definition.name, part.graph, passed, shape);
+    const needed = () => {
+      const { heads } = call.parts[i]!;
+      part.rows ??= rowsNeeded(definition, part.graph!, call.given[i]!.params, shape, heads);
+      return part.rows;
+    };
+    checkChosen(definition.name, part.graph, passed, shape, needed);
     return passed;
   }
 
@@ -259,7 +265,7 @@ export class CudaBackend implements Backend {
   }
 
   #runEstimate(pattern: string, estimate: ReadyEstimate, tensors: PlacedTensors): DeviceSets {
-    const { launch, graph, results, places } = estimate;
+    const { launch, graph, rows, results, places } = estimate;
     const block = new Block(this.#machine, results.bytes);
     Object.assign(places, tensors.places);
     placeLayout(places, results, block.address);
@@ -269,7 +275,7 @@ export class CudaBackend implements Backend {
       offset: results.offsets[launch.errorBuffer]!,
       explain: (word) => notFinite(pattern, word),
     };
-    return setsOfLaunch(launch, graph, block, results.offsets, verdict);
+    return setsOfLaunch(launch, graph, block, results.offsets, verdict, rows);
   }
 }
 

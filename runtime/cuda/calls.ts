@@ -9,6 +9,7 @@ import { lengthClass } from '../../codegen/attention/lengths.ts';
 import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
+import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { mentions, walk } from '../../dsl/expression.ts';
 import { isFixed, parametersOf } from '../../dsl/given.ts';
@@ -16,7 +17,8 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { bytesOf, type FloatType } from '../dtype.ts';
 import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
 import { bringHome, capturedParts, proveIntegers, proveStated } from '../launch.ts';
-import { type Part, rowsNeeded } from '../parts.ts';
+import { rowsNeeded } from '../needed-rows.ts';
+import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { Block } from './block.ts';
@@ -56,6 +58,8 @@ export interface ReadyEstimate {
   readonly ready: ReadyList;
   readonly launch: EstimateLaunch;
   readonly graph: EstimateGraph;
+  /** Of its sets, those that were computed. */
+  readonly rows: NeededRows;
   readonly workspace: Layout;
   readonly results: Layout;
   /** Filled in by each run. */
@@ -231,6 +235,7 @@ export class Calls {
     const { definition, heads } = part;
     const graphs = graphsPerHead(definition, given.params, shape);
     const { q, k } = strides;
+    const rows = rowsNeeded(definition, graphs[0]!, given.params, shape, heads);
     const launch = estimateLaunch({
       graphs,
       shape,
@@ -238,7 +243,7 @@ export class Calls {
       strides: { q: [q.batch, q.head, q.row], k: [k.batch, k.head, k.row] },
       only: heads.length === shape.heads ? undefined : heads,
       backend: this.#machine.arch === hopperArch ? 'hopper' : 'portable',
-      rows: rowsNeeded(definition, graphs[0]!, given.params, shape, heads),
+      rows,
       multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(launch.list);
@@ -246,6 +251,7 @@ export class Calls {
       ready,
       launch,
       graph: graphs[0]!,
+      rows,
       workspace: layoutOf(launch.list.workspace),
       results: layoutOf(launch.results),
       places: {},

@@ -1,6 +1,7 @@
 // What calls of one kind share on a machine: the first of them makes it ready, later ones only fill addresses in.
 
 import type { ShapeError } from '../../dsl/diagnostic.ts';
+import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { BackendCall } from '../backend.ts';
 import { bytesPerElement } from '../dtype.ts';
@@ -24,6 +25,8 @@ export interface ReadyPart {
   sets?: KnownSets;
   /** What the first head chooses. */
   graph?: EstimateGraph;
+  /** The rows of its sets that matter, once sets were passed that have not all. */
+  rows?: NeededRows;
   estimate?: ReadyEstimate;
 }
 

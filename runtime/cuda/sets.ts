@@ -6,9 +6,12 @@ import {
   type ChosenSet,
   type ChosenSetsData,
   hullOf,
+  partOf,
+  type RowRange,
   type SetDomain,
 } from '../../dsl/chosen.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import { axesOfChosen } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { type Block, checkVerdict, type Verdict } from './block.ts';
@@ -29,12 +32,13 @@ export class DeviceSet implements ChosenSet {
   readonly perGroup: boolean;
   readonly domain: SetDomain;
   readonly count: number;
+  readonly rows: RowRange | undefined;
   readonly where: Where;
   readonly verdict: Verdict | undefined;
   #host: Pick<ChosenSet, 'units' | 'dense'> | undefined;
 
   constructor(
-    facts: Pick<ChosenSet, 'axes' | 'perGroup'> & {
+    facts: Pick<ChosenSet, 'axes' | 'perGroup' | 'rows'> & {
       readonly domain: SetDomain;
       readonly count: number;
     },
@@ -45,6 +49,7 @@ export class DeviceSet implements ChosenSet {
     this.perGroup = facts.perGroup;
     this.domain = facts.domain;
     this.count = facts.count;
+    this.rows = facts.rows;
     this.where = where;
     this.verdict = verdict;
   }
@@ -105,6 +110,7 @@ export function setsOfLaunch(
   block: Block,
   offsets: Readonly<Record<string, number>>,
   verdict: Verdict,
+  needed: NeededRows,
 ): Record<string, DeviceSet> {
   return Object.fromEntries(
     Object.entries(launch.sets).map(([name, { perGroup, domain, units, buffer, dense }]) => {
@@ -114,7 +120,9 @@ export function setsOfLaunch(
         bits: offsets[buffer]!,
         dense: dense === undefined ? undefined : offsets[dense],
       };
-      return [name, new DeviceSet({ axes, perGroup, domain, count: units }, where, verdict)];
+      const rows = partOf(domain, needed[name]);
+      const facts = { axes, perGroup, domain, count: units, rows };
+      return [name, new DeviceSet(facts, where, verdict)];
     }),
   );
 }

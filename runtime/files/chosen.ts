@@ -37,6 +37,8 @@ const setSchema = z.object({
   rowFrom: size,
   rows: size,
   columns: size,
+  /** Rows that were computed, where not all were. */
+  computed: z.object({ from: size, to: size }).optional(),
 });
 const factsSchema = z.object({
   version: z.literal(1),
@@ -69,7 +71,8 @@ export async function saveChosen(path: string, chosen: AnySets): Promise<void> {
       const { rowFrom, rows, columns } = domain;
       const axes = set.axes.map(({ axis, size }) => ({ axis, size })) as SetFacts['axes'];
       const units = set.units.length;
-      all.push({ name, axes, perGroup: set.perGroup, units, rowFrom, rows, columns });
+      const computed = set.rows && { from: set.rows.from, to: set.rows.to };
+      all.push({ name, axes, perGroup: set.perGroup, units, rowFrom, rows, columns, computed });
       tensors[nameOf(isPerHead, i, name, 'bits')] = {
         dtype: 'i32',
         shape: [units, rows, wordsPerRow(domain)],
@@ -153,7 +156,7 @@ async function readSet(
   denseName: string,
   facts: SetFacts,
 ): Promise<ChosenSet> {
-  const { axes, perGroup, units: count, rowFrom, rows, columns } = facts;
+  const { axes, perGroup, units: count, rowFrom, rows, columns, computed } = facts;
   const words = wordsPerRow(facts);
   const domain: SetDomain = { rowFrom, rows, columns, arity: axes.length as 1 | 2 };
   if (axes.length === 1 && (rows > 1 || rowFrom > 0))
@@ -176,7 +179,8 @@ async function readSet(
     (_, i) =>
       new BitSet(domain, new Uint32Array(bits.buffer, bits.byteOffset + 4 * i * size, size)),
   );
-  return { axes, perGroup, units, dense: Array.from(dense, (word) => word === 1) };
+  const flags = Array.from(dense, (word) => word === 1);
+  return { axes, perGroup, units, dense: flags, ...(computed && { rows: computed }) };
 }
 
 /** Words of a stated shape, in shared memory. */

@@ -20,6 +20,7 @@ import {
   graphsPerHead,
   passedSets,
 } from '../inputs.ts';
+import { rowsNeeded } from '../needed-rows.ts';
 import { shapeOfEntry } from '../segments.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Arrows, arrowsOf } from './arrows.ts';
@@ -98,7 +99,11 @@ export function reference(
     const graphs = graphsPerHead(definition, given[i]!.params, shape);
     const sets = passed[i];
     if (!sets) return estimateReference(graphs, call);
-    checkChosen(definition.name, graphs[0]!, sets, shape);
+    const own = Array.from({ length: shape.heads }, (_, head) => head).filter(
+      (head) => !perHead || perHead[head] === patterns[i],
+    );
+    const needed = () => rowsNeeded(definition, graphs[0]!, given[i]!.params, shape, own);
+    checkChosen(definition.name, graphs[0]!, sets, shape, needed);
     return sets;
   });
   const { heads, valueDim } = shape;

@@ -358,6 +358,24 @@ describe('T011: a chosen set that does not fit', () => {
     await takenByBoth(perHead, { chosen: [chosen] });
   });
 
+  it('sets without rows that other numbers need', async () => {
+    const tailed = pattern('tailed', { tail: count.default(4) })
+      .estimate(({ q, k }) => ({ keys: q.dot(k).causal().topk(1) }))
+      .mask(
+        ({ q, k, row, qLen }, { tail, keys }) => k <= q && (row >= qLen - tail || keys.has(q, k)),
+      );
+    const { chosen } = await attend(tailed, {}, { tail: 4 });
+    expect(chosen.keys!.rows).toEqual({ from: 2, to: 3 });
+    const params = { tail: 2 };
+    expect(await refusedByBoth('T011', tailed, { chosen }, params)).toMatchInlineSnapshot(`
+      "error[T011]: 'keys' was chosen for rows 2 to 2 alone, and rows 2 to 4 matter with these numbers
+        = help: estimate with the numbers that attention has"
+    `);
+    await takenByBoth(tailed, { chosen }, { tail: 5 });
+    const all = await attend(tailed, {}, { tail: 0 });
+    await takenByBoth(tailed, { chosen: all.chosen }, params);
+  });
+
   it('what is passed is no set', async () => {
     await refused('T011', () => attend(columns, { chosen: { columns: 5 } }));
   });

@@ -4,14 +4,14 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Binding, pointEnvironment } from '../../dsl/analysis/binding.ts';
-import { type RowRange, rowsThatMatter } from '../../dsl/analysis/relevance.ts';
-import { BitSet } from '../../dsl/chosen.ts';
+import { rowsThatMatter } from '../../dsl/analysis/relevance.ts';
+import { BitSet, type RowRange } from '../../dsl/chosen.ts';
 import { lifted, traceSets } from '../../dsl/definition.ts';
 import { evaluate } from '../../dsl/evaluate.ts';
 import type { Expression } from '../../dsl/expression.ts';
 import { queryOffset } from '../../dsl/shape.ts';
 import { flashPrefill } from '../../patterns/index.ts';
-import { rowsNeeded } from '../../runtime/parts.ts';
+import { rowsNeeded } from '../../runtime/needed-rows.ts';
 import { arbitraryCase } from '../arbitraries.ts';
 import { law, runs } from './settings.ts';
 

@@ -63,6 +63,7 @@ const someSet: fc.Arbitrary<ChosenSet> = fc
       perGroup: fc.boolean(),
       units: fc.array(unit(arity, columns), { minLength: units, maxLength: units }),
       dense: fc.array(fc.boolean(), { minLength: units, maxLength: units }),
+      rows: fc.option(fc.record({ from: fc.nat(3), to: fc.nat(9) }), { nil: undefined }),
     }),
   );
 
@@ -72,12 +73,12 @@ const someSets: fc.Arbitrary<ChosenSetsData> = fc
   .map((all) => Object.fromEntries(all));
 
 /** All that a set says of itself, by asking it. */
-function facts({ axes, perGroup, units, dense }: ChosenSet) {
+function facts({ axes, perGroup, units, dense, rows: computed }: ChosenSet) {
   const members = units.map((set) => {
     const { rowFrom, rows } = units.length > 0 ? hullOf(units) : set.domain;
     return Array.from({ length: rows }, (_, i) => [...set.members(rowFrom + i)].join(' '));
   });
-  return { axes, perGroup, dense, members };
+  return { axes, perGroup, dense, computed, members };
 }
 
 const factsOf = (sets: ChosenSetsData) =>

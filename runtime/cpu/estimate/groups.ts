@@ -1,7 +1,7 @@
 // Sharing: which heads pass over which scores together, and who reads them. One group is the query heads
 // of one KV head; what is summed over them needs them all in one pass, the rest goes head by head.
 
-import type { RowRange } from '../../../dsl/analysis/relevance.ts';
+import type { RowRange } from '../../../dsl/chosen.ts';
 import { gridOf, type Line } from '../../../dsl/estimate/axes.ts';
 import {
   type Demand,

@@ -2,7 +2,7 @@
 // is asked for, from dsl/estimate), vectors and stream (scores), sinks and reader (sums), select and combine
 // (members). The float64 oracle is runtime/reference/estimate.ts and shares nothing with this.
 
-import { BitSet, type ChosenSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
+import { BitSet, type ChosenSet, type ChosenSetsData, partOf } from '../../../dsl/chosen.ts';
 import { domainOf } from '../../../dsl/estimate/domain.ts';
 import { type NeededRows, neededSets } from '../../../dsl/estimate/needed.ts';
 import { axesOfChosen, isPerGroup } from '../../../dsl/estimate/node.ts';
@@ -75,7 +75,15 @@ export async function estimateSets(request: EstimateRequest): Promise<ChosenSets
   }
   const targets = Object.entries(first).map(([name, node]): Target => {
     const perGroup = isPerGroup(node);
-    return { name, perGroup, axes: axesOfChosen(node), units: [], dense: [] };
+    const rows = partOf(domainOf(node, shape), request.rows?.[name]);
+    return {
+      name,
+      perGroup,
+      axes: axesOfChosen(node),
+      units: [],
+      dense: [],
+      ...(rows && { rows }),
+    };
   });
   for (let batch = 0; batch < shape.batch; batch++) {
     for (const { kvHead, heads, passes } of groups) {

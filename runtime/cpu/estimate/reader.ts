@@ -1,7 +1,7 @@
 // Who reads one wanted value: the sink that gathers it, and the selections made from it. One reader a
 // head, or one a KV head where heads are summed. No scores.
 
-import type { RowRange } from '../../../dsl/analysis/relevance.ts';
+import type { RowRange } from '../../../dsl/chosen.ts';
 import { type Forced, forcedOfRow, forcedOfSums, gridOf } from '../../../dsl/estimate/axes.ts';
 import { type Leaf, textOf, type Want } from '../../../dsl/estimate/demand.ts';
 import { domainOf, rowsOfWant } from '../../../dsl/estimate/domain.ts';

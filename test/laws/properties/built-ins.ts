@@ -14,7 +14,7 @@ import { estimateSets } from '../../../runtime/cpu/estimate/index.ts';
 import { readChosen } from '../../../runtime/cuda/sets.ts';
 import type { Device } from '../../../runtime/device.ts';
 import { checkInputs, graphsPerHead } from '../../../runtime/inputs.ts';
-import { rowsNeeded } from '../../../runtime/parts.ts';
+import { rowsNeeded } from '../../../runtime/needed-rows.ts';
 import { planCall } from '../../../runtime/plans.ts';
 import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
 import {

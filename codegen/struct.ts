@@ -24,7 +24,13 @@ export interface Field {
   readonly pointer?: string;
   /** What it is, for the reader of the text. */
   readonly comment?: string;
+  /** An array of so many; its values and offsets are those of `name[0]`, `name[1]` and so on. */
+  readonly length?: number;
 }
+
+/** The names of the values of a field. */
+const elementsOf = ({ name, length }: Field): string[] =>
+  length === undefined ? [name] : Array.from({ length }, (_, i) => `${name}[${i}]`);
 
 /** Values by the names of the fields. */
 export type FieldValues = Readonly<Record<string, number>>;
@@ -32,7 +38,7 @@ export type FieldValues = Readonly<Record<string, number>>;
 export class Struct {
   readonly name: string;
   readonly fields: readonly Field[];
-  /** Byte offset of each field, by name. */
+  /** Byte offset of each field, or of each element of an array, by name. */
   readonly offsets: Readonly<Record<string, number>>;
   readonly bytes: number;
 
@@ -40,13 +46,15 @@ export class Struct {
     const offsets: Record<string, number> = {};
     let at = 0;
     let widest = 8;
-    for (const { name: field, type } of fields) {
-      invariant(!(field in offsets), `a kernel has two arguments '${field}'`);
-      const { size, alignment } = fieldTypes[type];
+    for (const field of fields) {
+      const { size, alignment } = fieldTypes[field.type];
       widest = Math.max(widest, alignment);
       at = Math.ceil(at / alignment) * alignment;
-      offsets[field] = at;
-      at += size;
+      for (const element of elementsOf(field)) {
+        invariant(!(element in offsets), `a kernel has two arguments '${element}'`);
+        offsets[element] = at;
+        at += size;
+      }
     }
     this.name = name;
     this.fields = fields;
@@ -56,8 +64,9 @@ export class Struct {
 
   /** The declaration in CUDA C. */
   get text(): string {
-    const lines = this.fields.map(({ name, type, pointer, comment }) => {
-      const declared = pointer ? `${pointer} ${name};` : `${fieldTypes[type].c} ${name};`;
+    const lines = this.fields.map(({ name, type, pointer, comment, length }) => {
+      const size = length === undefined ? '' : `[${length}]`;
+      const declared = `${pointer ?? fieldTypes[type].c} ${name}${size};`;
       return `  ${declared}${comment ? `  // ${comment}` : ''}`;
     });
     return [`struct ${this.name} {`, ...lines, '};'].join('\n');
@@ -67,7 +76,9 @@ export class Struct {
   pack(values: FieldValues): Uint8Array {
     const bytes = new Uint8Array(this.bytes);
     const view = new DataView(bytes.buffer);
-    const given = this.fields.filter(({ type }) => type !== 'map');
+    const given = this.fields
+      .filter(({ type }) => type !== 'map')
+      .flatMap((field) => elementsOf(field).map((name) => ({ name, type: field.type })));
     for (const { name, type } of given) {
       const value = values[name];
       invariant(value !== undefined, `the kernel argument '${name}' is not given`);

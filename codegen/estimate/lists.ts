@@ -35,7 +35,7 @@ const setFields = [
 ];
 
 /** grid: [units]. */
-const membersKernel = (): Kernel =>
+export const membersKernel = (): Kernel =>
   kernelOf({
     name: 'list_members',
     about: [
@@ -53,7 +53,7 @@ const membersKernel = (): Kernel =>
   });
 
 /** grid: [units]. */
-const runsKernel = (): Kernel =>
+export const runsKernel = (): Kernel =>
   kernelOf({
     name: 'list_runs',
     about: [
@@ -87,7 +87,7 @@ const rowFields = (name: 'k' | 'v') =>
   ] as const;
 
 /** grid: [capacity / packedRows, units]. */
-const packKernel = (): Kernel =>
+export const packKernel = (): Kernel =>
   kernelOf({
     name: 'pack_rows',
     about: [

@@ -7,7 +7,7 @@ import { kernelsOf } from './kernels.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import { type Pass, type PassContext, pooledPlace, sumPlace } from './places.ts';
 import { runProbe } from './probe-run.ts';
-import { select } from './selections.ts';
+import { selectFromSums } from './selections.ts';
 import { runStored } from './stored.ts';
 import { sumThreads } from './sums.ts';
 import { factorsOf } from './vectors.ts';
@@ -32,10 +32,8 @@ export function runPass(pass: PassPlan, context: PassContext): void {
   for (const wave of all.plan.waves) {
     if (isEmpty) for (const reading of summed(pass)) clearSums(reading, wave, all);
     else runFamily[pass.family](wave, all);
-    for (const reading of summed(pass)) {
-      poolSums(reading, wave, all);
-      select(reading, undefined, wave, all);
-    }
+    for (const reading of summed(pass)) poolSums(reading, wave, all);
+    selectFromSums(summed(pass), wave, all);
   }
 }
 

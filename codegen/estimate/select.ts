@@ -40,56 +40,71 @@ export const numbersOf = ({ perGroup, leaves }: Selection) => ({
 const massOf = (mass: number): number =>
   mass < 1 && Math.fround(mass) === 1 ? 1 - 2 ** -24 : mass;
 
-const alwaysFields: readonly Field[] = [
-  { name: 'always_first', type: 'i32' },
-  { name: 'always_last', type: 'i32' },
-];
+/** Units of one launch: each has its own numbers, and the arguments of a kernel are few. */
+export const mostUnits = 64;
+
+/** Sums of one axis, such as those per key and those per distance, that one launch selects from. */
+export const mostParts = 2;
 
 /** The bits of a set, and the rows of it that a launch is for. */
-const bitFields: readonly Field[] = [
-  address('bits', 'u32*', '[units, set_rows, words]'),
-  { name: 'words', type: 'i32', comment: 'per row' },
-  { name: 'set_from', type: 'i32', comment: 'the first row of the set' },
-  { name: 'set_rows', type: 'i32' },
-];
+const bitFields = (length?: number): readonly Field[] =>
+  [
+    address('bits', 'u32*', '[units, set_rows, words]'),
+    { name: 'words', type: 'i32', comment: 'per row' } as const,
+    { name: 'set_from', type: 'i32', comment: 'the first row of the set' } as const,
+    { name: 'set_rows', type: 'i32' } as const,
+  ].map((field) => (length === undefined ? field : { ...field, length }));
 
 const hasCapacity = (leaf: Leaf): boolean => leaf.op !== 'topk';
 
-/** Statements: what the row sees as `to`, and `forced`. */
+/** Statements: what the row sees as `to`, and `forced`, of numbers that are the unit's own. */
 const rowText = ({ grid, rows, columns }: SelectSpec): string[] => [
-  `const Line columns = {${columns.size}, ${rows ? 'p.column_start' : '0'}, p.column_end};`,
+  `const Line columns = {${columns.size}, ${rows ? 'p.column_start' : '0'}, column_end};`,
   ...(rows
     ? [
         ...gridText(grid),
         `const Line rows = {${rows.size}, p.row_start, p.row_end};`,
         'const int to = visible_end_of_block(grid, rows, columns, row);',
-        'const Forced forced = forced_of_row(rows, columns, row, p.always_first, p.always_last);',
+        'const Forced forced = forced_of_row(rows, columns, row, always_first, always_last);',
       ]
     : [
         'const int to = line_to(columns);',
-        'const Forced forced = forced_of_sums(to, p.always_first, p.always_last);',
+        'const Forced forced = forced_of_sums(to, always_first, always_last);',
       ]),
 ];
+
+/** The numbers of a leaf, those of each unit. */
+const numberFields = (leaf: Leaf): Field[] =>
+  Object.keys(leafArguments(leaf)).map((name) => ({
+    name,
+    type: name === 'share' || name === 'mass' ? 'f32' : 'i32',
+    length: mostUnits,
+    comment: 'of each unit',
+  }));
 
 /** Threads of a row from which on its weights are read as few times as possible. */
 const isLong = (threads: number): boolean => threads === mostThreadsOfRow;
 
-/** grid: [rows, units]; `threads` share a row. */
+/** grid: [rows, units of all parts]; `threads` share a row. Sums of one axis come in parts, one after the other. */
 export function selectKernel(spec: SelectSpec, threads: number): Kernel {
-  const { leaf, how } = spec;
+  const { leaf, how, rows } = spec;
   const isLongest = leaf.op === 'topk' && isLong(threads);
   const rule = {
     topk: isLongest
-      ? 'choose_largest_of_long(counts, shared, seen, p.count)'
-      : 'choose_largest(shared, seen, p.count)',
-    above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share)`,
-    cover: 'choose_mass(shared, floats, integers, seen, p.mass)',
+      ? 'choose_largest_of_long(counts, shared, seen, p.count[blockIdx.y])'
+      : 'choose_largest(shared, seen, p.count[blockIdx.y])',
+    above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share[blockIdx.y])`,
+    cover: 'choose_mass(shared, floats, integers, seen, p.mass[blockIdx.y])',
   }[leaf.op];
   const about = {
     topk: 'The largest `count` of each row',
     above: 'All of each row that reach a share of its largest or its sum',
     cover: 'The fewest of each row that hold a mass',
   }[leaf.op];
+  const length = rows ? undefined : mostParts;
+  const own = (name: string): string => (rows ? `p.${name}` : `p.${name}[part]`);
+  const inParts = (fields: readonly Field[]): readonly Field[] =>
+    fields.map((field) => (length === undefined ? field : { ...field, length }));
   return kernelOf({
     name: `estimate_${leaf.op}_${how}${isLongest ? '_long' : ''}`,
     about: [
@@ -106,52 +121,58 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...(isLongest ? ['select-long'] : []),
     ],
     fields: [
-      ...gridFields,
-      address(
-        'weights',
-        'const float*',
-        '[units, rows, stride]; scores where they are not weights yet',
-      ),
-      { name: 'stride', type: 'i32' },
+      ...(rows ? gridFields : inParts([{ name: 'column_end', type: 'i32', comment: 'positions' }])),
+      ...(rows
+        ? []
+        : [{ name: 'second', type: 'i32', comment: 'the first unit of part 1' } as const]),
+      ...inParts([
+        address(
+          'weights',
+          'const float*',
+          '[units, rows, stride]; scores where they are not weights yet',
+        ),
+        { name: 'stride', type: 'i32' },
+      ]),
       { name: 'row_from', type: 'i32', comment: 'the first row' },
       { name: 'rows', type: 'i32', comment: 'between two units' },
       ...(how === 'raw' ? [] : [address('statistics', 'const RowStatistics*', '[units, rows]')]),
-      ...alwaysFields,
-      ...(leaf.op === 'topk'
-        ? [{ name: 'count', type: 'i32' } as const]
-        : [{ name: 'capacity', type: 'i32' } as const]),
-      ...(leaf.op === 'above' ? [{ name: 'share', type: 'f32' } as const] : []),
-      ...(leaf.op === 'cover' ? [{ name: 'mass', type: 'f32' } as const] : []),
+      ...numberFields(leaf),
       ...(hasCapacity(leaf)
-        ? [address('dense', 'u32*', '[units]: 1 for capacities exceeded')]
+        ? inParts([address('dense', 'u32*', '[units]: 1 for capacities exceeded')])
         : []),
-      ...bitFields,
-      { name: 'unit', type: 'i32', comment: 'the first unit' },
+      ...bitFields(length),
+      ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
     ],
     threads,
     mostThreads: mostThreadsOfRow,
+    blocks: 1,
     body: [
       ...(leaf.op === 'above' ? [] : ['__shared__ RadixShared shared;']),
       ...(isLongest ? ['__shared__ LongShared counts;'] : []),
       ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
       ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
       'const int row = p.row_from + blockIdx.x;',
+      ...(rows
+        ? ['const int own = blockIdx.y;']
+        : ['const int part = (int)blockIdx.y >= p.second, own = blockIdx.y - part * p.second;']),
+      `const int column_end = ${own('column_end')};`,
+      'const int always_first = p.always_first[blockIdx.y], always_last = p.always_last[blockIdx.y];',
       ...rowText(spec),
-      'const i64 at = (i64)blockIdx.y * p.rows + blockIdx.x;',
+      'const i64 at = (i64)own * p.rows + blockIdx.x;',
       ...(how === 'raw'
         ? ['const auto weight = [](float value) { return value; };']
         : [
             'const RowStatistics statistics = p.statistics[at];',
             `const auto weight = [&](float score) { return weight_of<HOW_${how.toUpperCase()}>(score, statistics); };`,
           ]),
-      'const int unit = p.unit + blockIdx.y;',
-      'u32* bits = p.bits + ((i64)unit * p.set_rows + row - p.set_from) * p.words;',
-      'const SeenRow<decltype(weight)> seen = {p.weights + at * p.stride, weight, to, forced, bits, p.words};',
+      `const int unit = ${own('unit')} + own, words = ${own('words')};`,
+      `u32* bits = ${own('bits')} + ((i64)unit * ${own('set_rows')} + row - ${own('set_from')}) * words;`,
+      `const SeenRow<decltype(weight)> seen = {${own('weights')} + at * ${own('stride')}, weight, to, forced, bits, words};`,
       ...(hasCapacity(leaf)
         ? [
             '__shared__ WarpValues<u32> counts;',
             `const u32 members = block_sum(counts, ${rule});`,
-            'if (threadIdx.x == 0 && members > (u32)p.capacity) atomicOr(p.dense + unit, 1u);',
+            `if (threadIdx.x == 0 && members > (u32)p.capacity[blockIdx.y]) atomicOr(${own('dense')} + unit, 1u);`,
           ]
         : [`${rule};`]),
     ],
@@ -172,9 +193,10 @@ export function fillKernel(spec: SelectSpec): Kernel {
     primitives: ['estimate-lines', 'estimate-reduce', 'select-row'],
     fields: [
       ...gridFields,
-      ...alwaysFields,
+      { name: 'always_first', type: 'i32' },
+      { name: 'always_last', type: 'i32' },
       address('dense', 'const u32*', '[units]'),
-      ...bitFields,
+      ...bitFields(),
       ...unitFields,
     ],
     threads: wordThreads,
@@ -184,6 +206,7 @@ export function fillKernel(spec: SelectSpec): Kernel {
       'const int word = blockIdx.y * blockDim.x + threadIdx.x;',
       'if (p.dense[unit] == 0 || word >= p.words) return;',
       ...(spec.rows ? ['const int row = p.set_from + set_row;'] : []),
+      'const int column_end = p.column_end, always_first = p.always_first, always_last = p.always_last;',
       ...rowText(spec),
       'u32 bits = 0;',
       'for (int bit = 0; bit < 32; ++bit) {',

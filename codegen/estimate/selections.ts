@@ -1,60 +1,154 @@
-// The launches that select: one for each run of heads of equal numbers.
+// The launches that select. A launch is for so many units, each with numbers of its own; sums of one axis of several
+// readings are selected from together, where the kernel is the same: long rows alone keep few multiprocessors busy.
 
-import { at } from './launches.ts';
+import type { Kernel } from '../kernel.ts';
+import type { FieldValues } from '../struct.ts';
+import { at, type Place } from './launches.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, statisticsOf, sumRows, weightsOf } from './places.ts';
-import { runsOfEqual } from './runs.ts';
-import { numbersOf } from './select.ts';
+import { leafArguments, mostParts, mostUnits } from './select.ts';
 import { gridArguments } from './text.ts';
-import type { Chunk, Wave } from './waves.ts';
+import type { Selection } from './trees.ts';
+import { type Chunk, runsOf, type Wave } from './waves.ts';
 
-/** Selects from rows of a chunk, or from sums of one axis. */
-export function select(
-  reading: ReadingPlan,
-  chunk: Chunk | undefined,
-  wave: Wave,
-  all: Pass,
-): void {
-  const { shape, launches, pass, needed, kernels } = all;
-  const rows = chunk ? sumRows(reading, chunk, all) : { from: 0, to: 1 };
-  const { sums: weights, stride } = weightsOf(reading, rows, wave, all);
+/** Units that follow each other, of one selection. */
+interface Segment {
+  readonly kernel: Kernel;
+  readonly selection: Selection;
+  readonly units: Wave;
+  /** Of each unit. */
+  readonly numbers: readonly FieldValues[];
+  readonly weights: Place;
+  readonly stride: number;
+  /** Units of the wave before these. */
+  readonly before: number;
+}
+
+/** Selects from the rows of a chunk. */
+export function select(reading: ReadingPlan, chunk: Chunk, wave: Wave, all: Pass): void {
+  const { launches, pass } = all;
+  const rows = sumRows(reading, chunk, all);
   const count = rows.to - rows.from;
   const isRaw = !reading.isDirect || pass.how === 'raw';
-  for (const [s, selection] of reading.selections.entries()) {
-    const { perGroup, domain, bits, dense } = selection;
-    const kernel = kernels.readings.get(reading)!.select[s]!;
-    const units = perGroup ? groupsOf(wave, all) : wave;
-    const perBatch = perGroup ? shape.kvHeads : shape.heads;
-    const words = Math.ceil(domain.columns / 32);
-    // A wave may hold parts of several batch entries.
-    for (let batch = Math.floor(units.from / perBatch); batch * perBatch < units.to; batch++) {
-      const first = batch * perBatch;
-      const within = { from: Math.max(0, units.from - first), to: units.to - first };
-      for (const run of runsOfEqual(numbersOf(selection), shape, needed, within)) {
-        const { from, to, numbers } = run;
-        const before = first + from - units.from;
-        launches.launch(
-          kernel,
-          [count, to - from, 1],
-          {
-            ...gridArguments(pass.grid),
-            stride,
-            row_from: rows.from,
-            rows: count,
-            ...numbers,
-            words,
-            set_from: domain.rowFrom,
-            set_rows: domain.rows,
-            unit: first + from,
-          },
-          {
-            weights: at(weights.buffer, weights.offset + 4 * before * count * stride),
-            ...(isRaw ? {} : { statistics: at(statisticsOf(all).buffer, 8 * before * count) }),
-            bits: at(bits),
-            ...(dense ? { dense: at(dense) } : {}),
-          },
-        );
-      }
-    }
+  for (const segment of segmentsOf(reading, rows, wave, all)) {
+    const { kernel, selection, units, weights, stride, before } = segment;
+    launches.launch(
+      kernel,
+      [count, units.to - units.from, 1],
+      {
+        ...gridArguments(pass.grid),
+        ...setArguments(selection),
+        ...numberArguments([segment]),
+        stride,
+        row_from: rows.from,
+        rows: count,
+        unit: units.from,
+      },
+      {
+        weights,
+        ...(isRaw ? {} : { statistics: at(statisticsOf(all).buffer, 8 * before * count) }),
+        ...setBuffers(selection),
+      },
+    );
   }
+}
+
+/** Selects from sums of one axis. */
+export function selectFromSums(readings: readonly ReadingPlan[], wave: Wave, all: Pass): void {
+  const row = { from: 0, to: 1 };
+  const segments = readings.flatMap((reading) => segmentsOf(reading, row, wave, all));
+  const launched: Segment[][] = [];
+  for (const segment of segments) {
+    const fits = ([first, ...more]: Segment[]): boolean =>
+      first!.kernel.source === segment.kernel.source &&
+      more.length + 2 <= mostParts &&
+      [first!, segment, ...more].reduce((sum, { numbers }) => sum + numbers.length, 0) <= mostUnits;
+    const together = launched.find(fits);
+    if (together) together.push(segment);
+    else launched.push([segment]);
+  }
+  for (const own of launched) launchParts(own, all);
+}
+
+function launchParts(segments: readonly Segment[], { launches, pass }: Pass): void {
+  const args: Record<string, number> = {
+    ...numberArguments(segments),
+    row_from: 0,
+    rows: 1,
+    second: segments[0]!.numbers.length,
+  };
+  const buffers: Record<string, Place> = {};
+  for (let part = 0; part < mostParts; part += 1) {
+    // A part that is not there has no units.
+    const { selection, units, weights, stride } = segments[part] ?? segments[0]!;
+    const own = {
+      ...setArguments(selection),
+      stride,
+      unit: units.from,
+      column_end: pass.grid.columns.end,
+    };
+    for (const [name, value] of Object.entries(own)) args[`${name}[${part}]`] = value;
+    const places = { weights, ...setBuffers(selection) };
+    for (const [name, place] of Object.entries(places)) buffers[`${name}[${part}]`] = place;
+  }
+  const count = segments.reduce((sum, { numbers }) => sum + numbers.length, 0);
+  launches.launch(segments[0]!.kernel, [1, count, 1], args, buffers);
+}
+
+/** The units of a wave that are needed, in segments of at most `mostUnits`. */
+function segmentsOf(reading: ReadingPlan, rows: Chunk, wave: Wave, all: Pass): Segment[] {
+  const { shape, needed, kernels } = all;
+  const { sums, stride } = weightsOf(reading, rows, wave, all);
+  const size = shape.heads / shape.kvHeads;
+  return reading.selections.flatMap((selection, s) => {
+    const kernel = kernels.readings.get(reading)!.select[s]!;
+    const { perGroup, leaves } = selection;
+    const units = perGroup ? groupsOf(wave, all) : wave;
+    const headsOf = (unit: number): number[] =>
+      perGroup
+        ? Array.from({ length: size }, (_, i) => (unit % shape.kvHeads) * size + i)
+        : [unit % shape.heads];
+    const asked = Array.from({ length: units.to - units.from }, (_, i) => units.from + i).filter(
+      (unit) => headsOf(unit).some((head) => needed.has(head)),
+    );
+    return runsOf(asked).flatMap((run) => {
+      const segments: Segment[] = [];
+      for (let from = run.from; from < run.to; from += mostUnits) {
+        const to = Math.min(run.to, from + mostUnits);
+        const before = from - units.from;
+        segments.push({
+          kernel,
+          selection,
+          units: { from, to },
+          numbers: Array.from({ length: to - from }, (_, i) =>
+            leafArguments(leaves[headsOf(from + i)[0]!]!),
+          ),
+          weights: at(sums.buffer, sums.offset + 4 * before * (rows.to - rows.from) * stride),
+          stride,
+          before,
+        });
+      }
+      return segments;
+    });
+  });
+}
+
+const setArguments = ({ domain }: Selection): FieldValues => ({
+  words: Math.ceil(domain.columns / 32),
+  set_from: domain.rowFrom,
+  set_rows: domain.rows,
+});
+
+const setBuffers = ({ bits, dense }: Selection): Record<string, Place> => ({
+  bits: at(bits),
+  ...(dense ? { dense: at(dense) } : {}),
+});
+
+/** The numbers of all units of a launch, and zeros where there are none. */
+function numberArguments(segments: readonly Segment[]): FieldValues {
+  const numbers = segments.flatMap((segment) => segment.numbers);
+  const args: Record<string, number> = {};
+  for (const name of Object.keys(numbers[0]!))
+    for (let i = 0; i < mostUnits; i += 1) args[`${name}[${i}]`] = numbers[i]?.[name] ?? 0;
+  return args;
 }

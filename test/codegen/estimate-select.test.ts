@@ -2,7 +2,13 @@
 // warp, long ones by a whole block.
 
 import { describe, expect, it } from 'vitest';
-import { type SelectSpec, selectKernel } from '../../codegen/estimate/select.ts';
+import {
+  leafArguments,
+  mostParts,
+  mostUnits,
+  type SelectSpec,
+  selectKernel,
+} from '../../codegen/estimate/select.ts';
 import { mostThreadsOfRow } from '../../codegen/estimate/text.ts';
 import { line } from '../../dsl/estimate/axes.ts';
 import { runEmulated } from '../../runtime/emulator/run.ts';
@@ -45,24 +51,20 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
     causal: false,
   };
   const kernel = selectKernel({ leaf, grid, rows: undefined, columns: own, how: 'raw' }, threads);
-  const { first, last } = leaf.always;
-  const args = {
-    ...{ row_start: 0, row_end: 1, column_start: 0, column_end: columns, stride, row_from: 0 },
-    ...{
-      rows: 1,
-      always_first: first,
-      always_last: last,
-      words,
-      set_from: 0,
-      set_rows: 1,
-      unit: 0,
-    },
-    ...(leaf.op === 'topk' ? { count: leaf.count } : { capacity: columns }),
-    ...(leaf.op === 'above' ? { share: leaf.share } : {}),
-    ...(leaf.op === 'cover' ? { mass: leaf.mass } : {}),
+  const each = (values: Readonly<Record<string, number>>, length: number) =>
+    Object.entries(values).flatMap(([name, value]) =>
+      Array.from({ length }, (_, i) => [`${name}[${i}]`, value] as const),
+    );
+  const parts = { column_end: columns, stride, words, set_from: 0, set_rows: 1, unit: 0 };
+  const args: Record<string, number> = {
+    ...{ row_from: 0, rows: 1, second: rows.length },
+    ...Object.fromEntries([...each(leafArguments(leaf), mostUnits), ...each(parts, mostParts)]),
   };
   const place = (buffer: string) => ({ buffer, offset: 0 });
-  const hasDense = leaf.op === 'topk' ? {} : { dense: place('dense') };
+  const names = ['weights', 'bits', ...(leaf.op === 'topk' ? [] : ['dense'])];
+  const buffers = names.flatMap((name) =>
+    Array.from({ length: mostParts }, (_, i) => [`${name}[${i}]`, place(name)] as const),
+  );
   const { bits } = await runEmulated(
     {
       workspace: [],
@@ -70,7 +72,7 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
         { op: 'fill', ...place('dense'), bytes: 4 * rows.length, value: 0 },
         {
           ...{ op: 'launch', kernel, args, grid: [1, rows.length, 1] },
-          buffers: { weights: place('weights'), bits: place('bits'), ...hasDense },
+          buffers: Object.fromEntries(buffers),
         },
       ],
     },

@@ -12,6 +12,7 @@ import { poolsKernel } from '../../codegen/attention/pools.ts';
 import { tileCandidates } from '../../codegen/attention/tiles.ts';
 import { zonesKernel } from '../../codegen/attention/zones.ts';
 import { estimateLaunch } from '../../codegen/estimate/index.ts';
+import { membersKernel, packKernel, runsKernel } from '../../codegen/estimate/lists.ts';
 import type { ProductBackend } from '../../codegen/estimate/products.ts';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { type Definition, traceSets } from '../../dsl/definition.ts';
@@ -102,6 +103,9 @@ export function otherKernels(backend: ProductBackend = 'portable'): GoldenKernel
     ['pools fp16', poolsKernel('fp16')],
     ['zones int', zonesKernel('int')],
     ['zones float', zonesKernel('float')],
+    ['members', membersKernel()],
+    ['runs', runsKernel()],
+    ['packed rows', packKernel()],
   ];
   const seen = new Map<string, string>();
   for (const [name, { definition }] of patterns) {

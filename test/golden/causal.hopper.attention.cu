@@ -137,7 +137,7 @@ struct Task {
   Order order;
   int number;  // of the tile among all of the launch
   bool careful;  // a second attempt: weights relative to the highest score so far
-  bool failed;   // weights of a first attempt left the range of floats
+  int failed;    // weights of a first attempt left the range of floats
 };
 
 // Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
@@ -161,7 +161,7 @@ struct Control {
   Piece queue[queue_length];  // from the walk to the copies
   Piece held[stages];         // what each K slot holds
   Task tasks[task_count];
-  volatile int finished[groups];  // tasks whose outputs a warpgroup has stored
+  u64 done[task_count];       // every warpgroup has stored its outputs of the task
 };
 
 struct Tiles {
@@ -194,11 +194,8 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   auto settle = [&](int which) {
     if (which < 0) return -1;
     Task& task = c.tasks[which % task_count];
-    if (task.order != COMPUTE) return -1;
-    for (int group = 0; group < groups; ++group)
-      while (c.finished[group] <= which) {}
-    __threadfence_block();
-    const int number = *(volatile bool*)&task.failed ? task.number : -1;
+    barrier_wait(c.done[which % task_count], which / task_count & 1);
+    const int number = task.order == COMPUTE && task.failed ? task.number : -1;
     __syncwarp();
     if (lane == 0) task.order = STOP;  // it is settled
     __syncwarp();
@@ -233,7 +230,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
       task.order = COMPUTE;
       task.number = number;
       task.careful = careful;
-      task.failed = false;
+      task.failed = 0;
     }
     __syncwarp();
     return true;
@@ -602,6 +599,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     products_commit();
   };
   auto release_k = [&]() {
+    __syncwarp();  // all lanes have read what the slot holds
     if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
     if (++k_slot == stages) {
       k_slot = 0;
@@ -638,7 +636,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     const Order order = (Order)__shfl_sync(FULL_WARP, (int)c.tasks[received % task_count].order, 0);
     q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
     ++received;
-    if (order == FINISH) release_q(received - 1);
+    if (order == FINISH) {
+      release_q(received - 1);
+      if (elected) barrier_arrive(c.done[(received - 1) % task_count]);
+    }
     return order;
   };
   // The author's score and mask on the products of a step.
@@ -702,7 +703,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
             total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * 0.6931471805599453f : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
       if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + u.head) << 32 | (u32)output_row);
     }
-    if (__any_sync(FULL_WARP, failed) && lane == 0) done.failed = true;
+    if (__any_sync(FULL_WARP, failed) && lane == 0) atomicOr(&done.failed, 1);
     const u32 staged = tiles.out + group * out_group_bytes;
     if (elected) {
       store_wait_read();  // what was staged before has left
@@ -738,8 +739,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
         store_box(p.out_map, staged, 0, first, 0, u.head, u.batch);
       }
       store_commit();
-      __threadfence_block();
-      c.finished[group] = number + 1;
+      barrier_arrive(c.done[number % task_count]);
     }
     __syncwarp();
   };
@@ -819,7 +819,7 @@ attention(const __grid_constant__ Arguments p) {
       barrier_init(control.piece_full[i], 1);
       barrier_init(control.piece_empty[i], 1);
     }
-    for (int group = 0; group < groups; ++group) control.finished[group] = 0;
+    for (int i = 0; i < task_count; ++i) barrier_init(control.done[i], groups);
     barrier_init_done();
   }
   __syncthreads();

@@ -69,6 +69,7 @@ ${when(
     products_commit();
   };
   auto release_k = [&]() {
+    __syncwarp();  // all lanes have read what the slot holds
     if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
     if (++k_slot == stages) {
       k_slot = 0;
@@ -107,7 +108,14 @@ ${when(
   `    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
 `,
 )}    ++received;
-${when(!outReplacesQ, '    if (order == FINISH) release_q(received - 1);\n')}    return order;
+${when(
+  pipelined && speculative,
+  `    if (order == FINISH) {
+      release_q(received - 1);
+      if (elected) barrier_arrive(c.done[(received - 1) % task_count]);
+    }
+`,
+)}    return order;
   };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
@@ -181,7 +189,7 @@ ${when(
     }
 ${when(
   speculative,
-  `    if (__any_sync(FULL_WARP, failed) && lane == 0) done.failed = true;
+  `    if (__any_sync(FULL_WARP, failed) && lane == 0) atomicOr(&done.failed, 1);
 `,
 )}    const u32 staged = tiles.out + group * out_group_bytes;
     if (elected) {
@@ -214,7 +222,7 @@ ${when(outReplacesQ, '      threads_wait(4 + group, 128);\n')}    }
     if (elected) {
 ${storesText(valueDim)}
       store_commit();
-${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0][group]);\n')}${when(speculative, '      __threadfence_block();\n      c.finished[group] = number + 1;\n')}    }
+${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0][group]);\n')}${when(speculative, '      barrier_arrive(c.done[number % task_count]);\n')}    }
     __syncwarp();
   };
 

@@ -27,7 +27,7 @@ ${
   speculative
     ? `  int number;  // of the tile among all of the launch
   bool careful;  // a second attempt: weights relative to the highest score so far
-  bool failed;   // weights of a first attempt left the range of floats
+  int failed;    // weights of a first attempt left the range of floats
 `
     : ''
 }};
@@ -53,7 +53,7 @@ struct Control {
   Piece queue[queue_length];  // from the walk to the copies
   Piece held[stages];         // what each K slot holds
   Task tasks[task_count];
-${speculative ? '  volatile int finished[groups];  // tasks whose outputs a warpgroup has stored\n' : ''}};`;
+${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};`;
 };
 
 /** No less than the bytes of `Control`. */
@@ -62,8 +62,9 @@ export function controlBytes({
   unitBytes,
 }: Pick<KernelContext<HopperKnobs>, 'knobs' | 'unitBytes'>): number {
   const groups = groupsOf(knobs);
-  const barriers = 4 * knobs.stages + 2 * knobs.qBuffers * groups + 2 * queueLength;
+  const barriers =
+    4 * knobs.stages + 2 * knobs.qBuffers * groups + 2 * queueLength + taskCount;
   const pieces = queueLength + knobs.stages;
   const task = Math.ceil(unitBytes / 8) * 8 + 32;
-  return 8 * barriers + 12 * pieces + taskCount * task + 4 * groups + 16;
+  return 8 * barriers + 12 * pieces + taskCount * task + 16;
 }

@@ -69,7 +69,7 @@ attention(const __grid_constant__ Arguments p) {
     }
 ${
   knobs.speculative
-    ? `    for (int group = 0; group < groups; ++group) control.finished[group] = 0;
+    ? `    for (int i = 0; i < task_count; ++i) barrier_init(control.done[i], groups);
 `
     : ''
 }    barrier_init_done();

@@ -39,11 +39,8 @@ ${
   auto settle = [&](int which) {
     if (which < 0) return -1;
     Task& task = c.tasks[which % task_count];
-    if (task.order != COMPUTE) return -1;
-    for (int group = 0; group < groups; ++group)
-      while (c.finished[group] <= which) {}
-    __threadfence_block();
-    const int number = *(volatile bool*)&task.failed ? task.number : -1;
+    barrier_wait(c.done[which % task_count], which / task_count & 1);
+    const int number = task.order == COMPUTE && task.failed ? task.number : -1;
     __syncwarp();
     if (lane == 0) task.order = STOP;  // it is settled
     __syncwarp();
@@ -85,7 +82,7 @@ ${
       task.q0 = max(start, u.offset);
       task.q1 = min(start + q_tile, u.k_len) - 1;
       task.order = COMPUTE;
-${when(speculative, '      task.number = number;\n      task.careful = careful;\n      task.failed = false;\n')}    }
+${when(speculative, '      task.number = number;\n      task.careful = careful;\n      task.failed = 0;\n')}    }
     __syncwarp();
     return true;
   };

@@ -1,0 +1,133 @@
+// Law 6 for the Hopper kernels, executed on the CPU: built-in patterns, random patterns, and scores that are
+// far apart, each on one kernel and several calls, against the float64 oracle.
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { describe } from 'vitest';
+import type { LaunchList } from '../../codegen/kernel.ts';
+import { mentions } from '../../dsl/expression.ts';
+import { isFixed } from '../../dsl/given.ts';
+import { splitColumns } from '../../dsl/plan/split.ts';
+import type { Knobs } from '../../dsl/schedule.ts';
+import { patterns } from '../../patterns/index.ts';
+import { GpuDevice } from '../../runtime/cuda/device.ts';
+import type { Device } from '../../runtime/device.ts';
+import { EmulatedMachine } from '../../runtime/emulator/machine.ts';
+import { arbitraryShape } from '../arbitraries.ts';
+import { arbitraryCallData, arbitraryPattern, type RandomPattern } from './arbitraries.ts';
+import { builtInCalls, checkBuiltIn } from './properties/built-ins.ts';
+import { checkCall } from './properties/devices.ts';
+import { checkSpikes, spiky } from './properties/spikes.ts';
+import { law, runs } from './settings.ts';
+
+/** Emulated, and counts the launches of Hopper's products: other kernels would pass as well. */
+class CountingMachine extends EmulatedMachine {
+  launches = 0;
+
+  override async prepare(list: LaunchList) {
+    const isHopper = list.steps.some(
+      (step) => step.op === 'launch' && step.kernel.source.includes('wgmma.mma_async'),
+    );
+    if (isHopper) this.launches += 1;
+    return super.prepare(list);
+  }
+}
+
+const { numRuns, seed = Math.floor(Math.random() * 2 ** 30) } = runs(3);
+
+/** A law on a device of its own, whose threads run in an order of their own. */
+const hopperLaw = (claim: string, own: number, check: (device: Device) => Promise<void>): void =>
+  law(claim, async () => {
+    const machine = new CountingMachine('sm_90a', { seed: own });
+    const device = new GpuDevice(machine);
+    await check(device);
+    await device.dispose();
+    assert.ok(machine.launches > 0, `seed ${own}: no kernel of Hopper was run`);
+  });
+
+const dims = [
+  [64, 64],
+  [128, 128],
+  [96, 96],
+  [32, 32],
+  [40, 24],
+  [192, 128],
+  [256, 256],
+] as const;
+const dtypes = ['bf16', 'fp16'] as const;
+const sampleOf = <Value>(one: fc.Arbitrary<Value>, own: number): Value[] =>
+  fc.sample(one, { numRuns, seed: own });
+
+/** Says of which seed and call an error is. */
+async function named(own: number, data: object, check: () => Promise<void>): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new Error(`seed ${own}: ${what}\n${JSON.stringify(data)}`, { cause: error });
+  }
+}
+
+describe('the built-in pattern', () => {
+  for (const [i, name] of [...patterns.keys()].entries())
+    hopperLaw(`${name} agrees with the oracle`, seed + i, async (device) => {
+      const own = seed + i;
+      const [headDim, valueDim] = dims[own % dims.length]!;
+      const dtype = dtypes[own % 2]!;
+      const { given } = patterns.get(name)!.definition;
+      let fixed: Readonly<Record<string, unknown>> | undefined;
+      const calls = builtInCalls([name], { longest: 200, tile: 64, groups: 2, kvHeads: 1 });
+      for (const { call } of sampleOf(calls, own)) {
+        // Other fixed numbers, or dimensions, would be other kernels.
+        fixed ??= Object.fromEntries(
+          Object.entries(call.params).filter(([param]) => isFixed(given[param])),
+        );
+        const shape = { ...call.shape, headDim, valueDim };
+        const params = { ...call.params, ...fixed } as typeof call.params;
+        const whole = { name, knobs: {}, call: { ...call, shape, dtype, params } };
+        await named(own, whole, () => checkBuiltIn(device, whole));
+      }
+    });
+});
+
+describe('a random pattern', () => {
+  const features: Readonly<Record<string, (pattern: RandomPattern) => boolean>> = {
+    plain: ({ score, rest }) => !score && rest === undefined,
+    score: ({ score }) => score !== undefined,
+    rest: ({ rest, mask }) => rest !== undefined && mentions(mask, 'has'),
+    columns: ({ mask }) => splitColumns(mask, 'columns') !== undefined,
+  };
+  const tiles: readonly Knobs[] = [
+    { qTile: 128, kTile: 64, warps: 8, stages: 2 },
+    { qTile: 192, kTile: 80, warps: 12, stages: 2 },
+    { qTile: 128, kTile: 48, warps: 8, stages: 3 },
+    {},
+  ];
+  for (const [i, [feature, has]] of Object.entries(features).entries())
+    hopperLaw(`with ${feature} agrees with the oracle`, seed + i, async (device) => {
+      const own = seed + i;
+      const [drawn] = fc.sample(arbitraryPattern().filter(has), { numRuns: 1, seed: own });
+      const gather = feature === 'columns' ? ({ gather: 'columns' } as const) : {};
+      const pattern = { ...drawn!, knobs: { ...tiles[own % tiles.length], ...gather } };
+      const [headDim, valueDim] = dims[own % 5]!;
+      const shapes = arbitraryShape({ tile: 64, most: 200, least: 1, heads: 2 });
+      for (const data of sampleOf(arbitraryCallData(shapes), own)) {
+        const call = {
+          pattern,
+          data: { ...data, shape: { ...data.shape, headDim, valueDim }, dtype: dtypes[own % 2]! },
+        };
+        await named(own, call, () => checkCall(device, call));
+      }
+    });
+});
+
+describe('scores that are far apart', () => {
+  for (const [i, name] of (['causal', 'hidden', 'gap'] as const).entries())
+    hopperLaw(`agree with the oracle: ${name}`, seed + i, async (device) => {
+      const own = seed + i;
+      const [headDim, valueDim] = dims[own % 4]!;
+      const options = { longest: 300, tile: 128, dims: { headDim, valueDim } };
+      for (const sample of sampleOf(spiky([dtypes[own % 2]!], options), own))
+        await named(own, sample, () => checkSpikes(device, sample, name));
+    });
+});

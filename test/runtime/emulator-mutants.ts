@@ -1,0 +1,171 @@
+// Hopper kernels with one fault each: what stands in their text, one statement gone or one number off.
+
+import { hopper } from '../../codegen/attention/hopper/index.ts';
+import type { HopperKnobs } from '../../codegen/attention/hopper/knobs.ts';
+import { attentionKernel } from '../../codegen/attention/kernel.ts';
+import { attentionLaunch } from '../../codegen/attention/launch.ts';
+import type { LaunchList } from '../../codegen/kernel.ts';
+import { lifted } from '../../dsl/definition.ts';
+import { pattern } from '../../dsl/pattern.ts';
+import { tensor } from '../../runtime/tensor.ts';
+
+/** Tiles that are whole, partial and empty, rows without a key, and one key past the last that would be allowed. */
+const gappy = pattern('gappy').mask(
+  ({ q, k }) => ((k <= q && (k < 40 || q - k < 90)) || k % 330 === 0) && q % 7 !== 3,
+);
+
+export const sizes = { qLen: 300, kLen: 330, headDim: 64, valueDim: 128, heads: 2 } as const;
+
+/** All that a kernel can have at once: turns, tiles that overlap, attempts that fail. */
+export const knobs: HopperKnobs = {
+  qTile: 128,
+  kTile: 64,
+  warps: 8,
+  stages: 2,
+  blocks: 1,
+  qBuffers: 2,
+  pingPong: true,
+  speculative: true,
+};
+
+/** The launches of one call, by one block after the other. */
+export function listOf(): LaunchList {
+  const { declarations, mask } = lifted(gappy.definition);
+  const { qLen, kLen, headDim, valueDim, heads } = sizes;
+  const attention = attentionKernel(
+    {
+      declarations,
+      mask,
+      score: undefined,
+      fixed: {},
+      gather: undefined,
+      restSize: undefined,
+      perGroup: new Set(),
+      dtype: 'bf16',
+      headDim,
+      valueDim,
+      segments: false,
+      knobs,
+    },
+    hopper,
+  );
+  const rows = (length: number, dim: number) => ({
+    batch: heads * length * dim,
+    head: length * dim,
+    row: dim,
+  });
+  return attentionLaunch({
+    multiprocessors: 1,
+    attention,
+    declarations,
+    dtype: 'bf16',
+    shape: { batch: 1, heads, kvHeads: heads, qLen, kLen, headDim, valueDim },
+    strides: {
+      q: rows(qLen, headDim),
+      k: rows(kLen, headDim),
+      v: rows(kLen, valueDim),
+      out: rows(qLen, valueDim),
+    },
+    params: {},
+    sets: {},
+    captured: {},
+  });
+}
+
+/** Small numbers, and a few keys whose scores tower above those that come first. */
+export function buffersOf(): Record<string, Uint8Array | { bytes: number }> {
+  const { qLen, kLen, headDim, valueDim, heads } = sizes;
+  const random = (length: number, dim: number, seed: number): Uint16Array =>
+    tensor.random([1, heads, length, dim], { dtype: 'bf16', seed }).data as Uint16Array;
+  const k = random(kLen, headDim, 2);
+  // Exponents of bf16 begin at bit 7: times 2^6.
+  for (const key of [3, 20]) for (let d = 0; d < headDim; d++) k[key * headDim + d]! += 6 << 7;
+  const bytes = (data: Uint16Array) =>
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return {
+    q: bytes(random(qLen, headDim, 1)),
+    k: bytes(k),
+    v: bytes(random(kLen, valueDim, 3)),
+    out: { bytes: 2 * heads * qLen * valueDim },
+    lse: { bytes: 4 * heads * qLen },
+    error: new Uint8Array(8).fill(0xff),
+    counter: new Uint8Array(4),
+  };
+}
+
+export interface Mutant {
+  /** `barrier_wait(c.k_full[k_slot], k_parity); is gone`. */
+  readonly why: string;
+  /** The line before, which tells equal statements apart. */
+  readonly after: string;
+  readonly source: string;
+}
+
+/**
+ * Mutants that mean the same: what they lack orders nothing that something else does not. Each by what is changed,
+ * and the line before.
+ */
+export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
+  // Every way from here to the next read of the task meets the lanes again.
+  [/__syncwarp\(\); is gone/, /it is settled/],
+  [/__syncwarp\(\); is gone/, /auto release_q/],
+  // Lanes meet in the next product.
+  [/__syncwarp\(\); is gone/, /^}$/],
+  // Turns make kernels fast; without one the products only come earlier.
+  [/threads_wait\(1 \+ group, 256\); is gone/, /wait_for_k\(\);/],
+];
+
+type Change = readonly [where: RegExp, to: (...found: string[]) => string, what: string];
+
+/** Statements that are taken away, and numbers that are changed. */
+const changes: readonly Change[] = [
+  [
+    /\b(?:barrier_\w+|threads_\w+|copy_box|store_\w+|shared_written|products_\w+(?:<\d>)?|__sync\w+|registers_give<\d+>)\([^;{}]*\);/g,
+    () => ';',
+    'is gone',
+  ],
+  [/(barrier_init\([^;]*, )([^,;]*)\);/g, (_, head, count) => `${head}(${count}) + 1);`, 'waits for one more'],
+  [/(barrier_init\([^;]*, )([^,;]*)\);/g, (_, head, count) => `${head}(${count}) - 1);`, 'waits for one less'],
+  [/(barrier_wait\([^;]*, )([^,;]*)\);/g, (_, head, parity) => `${head}(${parity}) ^ 1u);`, 'waits for the other phase'],
+  [/(barrier_arrive_expect\([^;]*, )([^,;]*)\);/g, (_, head, bytes) => `${head}${bytes} + 16);`, 'expects more'],
+  [/(barrier_arrive_expect\([^;]*, )([^,;]*)\);/g, (_, head, bytes) => `${head}${bytes} - 16);`, 'expects less'],
+  [/(threads_(?:wait|arrive)\([^;]*, )(\d+)\);/g, (_, head, count) => `${head}${count} + 32);`, 'counts a warp more'],
+  [/(matrix_descriptor\([^;]*, )1024\);/g, (_, head) => `${head}512);`, 'has another stride'],
+  [/(matrix_descriptor\([^;]*, )k_tile \* 128(, 1024\);)/g, (_, head, tail) => `${head}k_tile * 64${tail}`, 'has another leading stride'],
+  [/\(step & 3\) \* 32/g, () => '(step & 3) * 16', 'steps too short'],
+  [/\(step & 3\) \* 32/g, () => '(step & 1) * 32', 'steps back'],
+  [/v_matrix \+ step \* 128/g, () => 'v_matrix + step * 64', 'steps too short'],
+  [/step != 0/g, () => '1', 'adds to what was'],
+  [/step != 0/g, () => 'step > 1', 'forgets a step'],
+  [/if \(\+\+(\w+_slot) == stages\)/g, (_, slot) => `if (++${slot} == stages - 1)`, 'has a slot less'],
+  [/tiles\.(k|v) \+ \w+_slot \* \w+_bytes/g, (_, which) => `tiles.${which}`, 'has one place'],
+  [/chunk \^ \(matrix_row & 7\)/g, () => 'chunk ^ (matrix_row & 3)', 'swizzles a bit less'],
+  [/\(chunk & 7\) \^ \(r & 7\)/g, () => '(chunk & 7) ^ (r & 6)', 'swizzles a bit less'],
+  [/return \(k <= q/g, () => 'return (k < q', 'is off by one'],
+  [/q - k < 90/g, () => 'q - k < 91', 'is off by one'],
+  [/key < u\.k_len/g, () => 'key <= u.k_len', 'is off by one'],
+  [/if \(rescale\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
+  [/registers_give<(\d+)>/g, (_, count) => `registers_give<${Number(count) + 8}>`, 'gives too few'],
+  [/first >= 0 && first < u\.q_len/g, () => 'first >= 0 && first + 63 < u.q_len', 'leaves out the last rows'],
+  [/c\.held\[k_slot\] = piece;/g, () => '', 'is gone'],
+  [/== total \+ \(int\)gridDim\.x - 1/g, () => '== total + (int)gridDim.x', 'is off by one'],
+]; // biome-ignore format: a table
+
+/** All mutants of a kernel's own text. */
+export function mutantsOf(source: string): Mutant[] {
+  const own = source.indexOf('// ---- kernel ----');
+  return changes.flatMap(([where, to, what]) =>
+    [...source.matchAll(where)]
+      .filter(({ index }) => index > own)
+      .map((found) => {
+        const [text] = found;
+        const line = source.slice(0, found.index).split('\n').length;
+        const changed =
+          source.slice(0, found.index) +
+          to(...(found as string[])) +
+          source.slice(found.index + text.length);
+        const after = source.split('\n')[line - 2]!.trim();
+        return { why: `line ${line}: ${text} ${what}`, after, source: changed };
+      }),
+  );
+}

@@ -176,18 +176,23 @@ export async function compileEngine(): Promise<string> {
   });
 }
 
-/** A kernel as a shared object that the runner loads. Returns its path. */
-export async function compileKernel(kernel: Kernel): Promise<string> {
-  const source = hostSource(kernel);
+/** What debuggers want instead: variables that are there, with their names. */
+const debugFlags: Readonly<Record<string, string>> = { '-O1': '-O0', '-g1': '-g3' };
+
+/** A kernel as a shared object that the runner loads; with the path of its text for debuggers. Returns its path. */
+export async function compileKernel(kernel: Kernel, textPath?: string): Promise<string> {
+  const source = hostSource(kernel, textPath);
+  const flags =
+    textPath === undefined ? kernelFlags : kernelFlags.map((flag) => debugFlags[flag] ?? flag);
   return once(
-    [...kernelFlags, ...wrapped, twinTexts(), source],
+    [...flags, ...wrapped, twinTexts(), source],
     '.so',
     async (to, { command, extra }) => {
       const text = `${to}.cc`;
       const object = `${to}.o`;
       try {
         await writeFile(text, source);
-        await run(command, [...kernelFlags, ...extra, `-I${twins}`, '-c', text, '-o', object]);
+        await run(command, [...flags, ...extra, `-I${twins}`, '-c', text, '-o', object]);
         // Linked apart: with the flag, the linker would add the sanitizer's own runtime.
         await run(command, ['-shared', ...wrapped, object, '-o', to]);
       } catch (error) {

@@ -3,7 +3,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Kernel } from '../../codegen/kernel.ts';
-import { fileOf } from './source.ts';
 
 const run = promisify(execFile);
 
@@ -78,7 +77,7 @@ export async function readFault(
   const step = stepOf(Number(field('step')));
   const lineOf = async (site: number): Promise<number | undefined> => {
     if (site >= 0x80000000) return site - 0x80000000 || undefined;
-    return site > 0 && step ? lineOfCode(step.module, site, fileOf(step.kernel)) : undefined;
+    return site > 0 && step ? lineOfCode(step.module, site) : undefined;
   };
   let what = report.slice(report.indexOf('\nwhat ') + 6);
   for (const [mark, site] of what.matchAll(/\{([0-9a-f]+)\}/g)) {
@@ -99,16 +98,12 @@ export async function readFault(
 }
 
 /** The innermost line of the kernel's own text at an offset in its module, by binutils' addr2line. */
-async function lineOfCode(
-  module: string,
-  offset: number,
-  file: string,
-): Promise<number | undefined> {
+async function lineOfCode(module: string, offset: number): Promise<number | undefined> {
   const tool = ['-e', module, '-i', `0x${offset.toString(16)}`];
   const found = await run('addr2line', tool).catch(() => undefined);
   for (const row of found?.stdout.split('\n') ?? []) {
     const [, path, line] = /^(.*):(\d+)/.exec(row) ?? [];
-    if (path?.endsWith(file)) return Number(line);
+    if (path?.endsWith('.cu')) return Number(line);
   }
   return undefined;
 }

@@ -2,9 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import type { LaunchList } from '../../codegen/kernel.ts';
+import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
 import { compileEngine, compileKernel } from './compile.ts';
+import { debugged } from './debug.ts';
 import { readFault } from './fault.ts';
 import { type Contents, requestOf } from './request.ts';
 
@@ -17,9 +18,17 @@ export interface EmulatorOptions {
   readonly processes?: number;
   /** A launch that takes longer is a fault (60 by default). */
   readonly seconds?: number;
+  /**
+   * A folder for the text of kernels: what lies there already is run instead, compiled for a debugger, by one
+   * process that may take its time. WARPLOOM_DEBUG by default.
+   */
+  readonly debug?: string | undefined;
   /** Takes what kernels print; standard error by default. */
   readonly onPrint?: (text: string) => void;
 }
+
+/** Of a run that a person looks at: a day for each launch. */
+const forDebugger = { processes: 1, seconds: 86_400 };
 
 /**
  * Runs a launch list over named buffers and returns what is in each of them afterwards, as new arrays.
@@ -33,11 +42,19 @@ export async function runEmulated<Name extends string>(
   buffers: Readonly<Record<Name, Contents>>,
   options: EmulatorOptions = {},
 ): Promise<Record<Name, Uint8Array>> {
-  const { seed = 0, processes = availableParallelism(), seconds = 60 } = options;
-  const launches = list.steps.map((step) => (step.op === 'launch' ? step.kernel : undefined));
+  const { debug = process.env.WARPLOOM_DEBUG, seed = 0 } = options;
+  const { processes = availableParallelism(), seconds = 60 } = debug ? forDebugger : options;
+  const launches: (Kernel | undefined)[] = [];
+  const paths: (string | undefined)[] = [];
+  for (const step of list.steps) {
+    const kernel = step.op === 'launch' ? step.kernel : undefined;
+    const text = kernel && debug ? await debugged(kernel, debug) : undefined;
+    launches.push(text?.kernel ?? kernel);
+    paths.push(text?.path);
+  }
   const compiled = await Promise.all([
     compileEngine(),
-    ...launches.map((kernel) => (kernel ? compileKernel(kernel) : '')),
+    ...launches.map((kernel, i) => (kernel ? compileKernel(kernel, paths[i]) : '')),
   ]);
   const [runner, ...modules] = compiled;
   const used = modules.filter((_, i) => launches[i]);

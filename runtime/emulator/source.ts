@@ -42,8 +42,8 @@ const dynamicShared =
 /** The name that the compiler, and so every message, has for the text of a kernel. */
 export const fileOf = (kernel: Kernel): string => `${kernel.name}.cu`;
 
-/** One translation unit of C++17. Lines are numbered as in the kernel's own text. */
-export function hostSource(kernel: Kernel): string {
+/** One translation unit of C++17. Lines are numbered as in the kernel's own text, which is called `file`. */
+export function hostSource(kernel: Kernel, file: string = fileOf(kernel)): string {
   let alignment = 16;
   const text = ['#include "cuda.h"'];
   for (const { primitive, line, lines } of partsOf(kernel.source)) {
@@ -64,7 +64,7 @@ export function hostSource(kernel: Kernel): string {
         ? `${kernel.name} holds PTX of its own`
         : `codegen/device/${primitive}.cuh holds PTX and has no twin in runtime/emulator/device`,
     );
-    text.push(`#line ${line} ${JSON.stringify(fileOf(kernel))}`, own);
+    text.push(`#line ${line} ${JSON.stringify(file)}`, own);
   }
   return `${[...text, '#line 1 "entry"', ...entryOf(kernel, alignment)].join('\n')}\n`;
 }

@@ -1,6 +1,9 @@
 // What the emulator calls a fault, and how it runs lists.
 
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
 import { faultKinds } from '../../runtime/emulator/fault.ts';
 import { runEmulated } from '../../runtime/emulator/run.ts';
 import { portableCases, portableLaunch } from './emulator-fault-cases.ts';
@@ -107,6 +110,31 @@ describe('a launch list', () => {
     };
     await runEmulated(launch(print), { data: bytesOf(data) }, { onPrint });
     expect(printed).toBe('3 of 7\n');
+  });
+
+  it('runs the text that a person has changed, and says so', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'warploom-debug-'));
+    const list = { workspace: [], steps: [step('data', 0, 'out', 1)] } as const;
+    const buffers = { data: bytesOf(data), out: { bytes: 128 } };
+    const said: string[] = [];
+    const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+      said.push(String(text));
+      return true;
+    });
+    try {
+      const first = await runEmulated(list, buffers, { debug: folder });
+      const path = join(folder, 'add.cu');
+      const text = readFileSync(path, 'utf8');
+      expect(text).toBe(add.source);
+      expect(said).toEqual([]);
+      writeFileSync(path, text.replace('(u32)p.n', '7u'));
+      const second = await runEmulated(list, buffers, { debug: folder });
+      expect([words(first.out)[3], words(second.out)[3]]).toEqual([4, 10]);
+      expect(said).toEqual([`emulator: ${path} is run, which is not what was generated\n`]);
+    } finally {
+      write.mockRestore();
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('says why a kernel does not compile', async () => {

@@ -6,8 +6,15 @@
 #include "../engine/numbers.h"
 #include "../engine/shared.h"
 
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
+#include <fstream>
+#include <string>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 using namespace warploom;
 
@@ -163,6 +170,19 @@ template <class T, class Signed> T atomic(int kind, void *at, T value, T expecte
   return old;
 }
 
+// ---- debuggers ----
+
+bool isTraced() {
+  std::ifstream status("/proc/self/status");
+  if (!status)
+    return true; // nobody can tell: a debugger is there, or the process ends
+  const std::string name = "TracerPid:";
+  for (std::string row; std::getline(status, row);)
+    if (row.compare(0, name.size(), name) == 0)
+      return std::stoi(row.substr(name.size())) != 0;
+  return false;
+}
+
 } // namespace
 
 extern "C" {
@@ -217,6 +237,21 @@ int warploomPrint(const char *format, ...) {
   const int length = std::vfprintf(stderr, format, arguments);
   va_end(arguments);
   return length;
+}
+
+/// Waits for a debugger, and stops in it.
+void warploomBreak(int line) {
+  if (!isTraced())
+    std::fprintf(stderr,
+                 "emulator: block (%u, %u, %u), warp %d, lane %d stops at line %d: gdb -p %d\n",
+                 work.blockX, work.blockY, work.blockZ, block.current / warpSize, block.lane(),
+                 line, static_cast<int>(getpid()));
+#ifdef __linux__
+  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+#endif
+  while (!isTraced())
+    usleep(100'000);
+  std::raise(SIGTRAP);
 }
 
 [[noreturn]] void warploomFail(const char *what, int line) {

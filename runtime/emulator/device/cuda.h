@@ -427,6 +427,7 @@ WARPLOOM_INTRINSIC unsigned long long atomicCAS(unsigned long long *at, unsigned
 extern "C" {
 int warploomPrint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 [[noreturn]] void warploomFail(const char *what, int line);
+void warploomBreak(int line);
 unsigned warploomSharedAddress(const void *pointer, int line);
 void *warploomDynamicShared() __attribute__((const));
 }
@@ -436,6 +437,7 @@ WARPLOOM_INTRINSIC void __trap(WARPLOOM_LINE) { warploomFail("__trap()", line.at
 WARPLOOM_INTRINSIC unsigned long __cvta_generic_to_shared(const void *pointer, WARPLOOM_LINE) {
   return warploomSharedAddress(pointer, line.at);
 }
+WARPLOOM_INTRINSIC void __brkpt(WARPLOOM_LINE) { warploomBreak(line.at); }
 WARPLOOM_INTRINSIC void __nanosleep(unsigned) {}
 
 // A kernel without static shared variables has a section all the same.

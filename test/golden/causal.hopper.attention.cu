@@ -197,7 +197,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
     barrier_wait(c.done[which % task_count], which / task_count & 1);
     const int number = task.order == COMPUTE && task.failed ? task.number : -1;
     __syncwarp();
-    if (lane == 0) task.order = STOP;  // it is settled
+    if (lane == 0 && task.order == COMPUTE) task.order = STOP;  // it is settled; others may still be read
     __syncwarp();
     return number;
   };

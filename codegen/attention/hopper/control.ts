@@ -62,8 +62,7 @@ export function controlBytes({
   unitBytes,
 }: Pick<KernelContext<HopperKnobs>, 'knobs' | 'unitBytes'>): number {
   const groups = groupsOf(knobs);
-  const barriers =
-    4 * knobs.stages + 2 * knobs.qBuffers * groups + 2 * queueLength + taskCount;
+  const barriers = 4 * knobs.stages + 2 * knobs.qBuffers * groups + 2 * queueLength + taskCount;
   const pieces = queueLength + knobs.stages;
   const task = Math.ceil(unitBytes / 8) * 8 + 32;
   return 8 * barriers + 12 * pieces + taskCount * task + 16;

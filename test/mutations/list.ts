@@ -4,6 +4,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: texts of source files
 
 import { codegen } from './codegen.ts';
+import { emulator } from './emulator.ts';
 import { inFile, type Mutation } from './mutation.ts';
 
 export type { Mutation };
@@ -487,4 +488,5 @@ export const mutations: readonly Mutation[] = [
   ...cpu,
   ...estimate,
   ...codegen,
+  ...emulator,
 ];

@@ -34,6 +34,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['dsl/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/', ['test/runtime/heads', 'test/diagnostics/', 'test/laws/devices']],
+  ['runtime/emulator/', ['test/runtime/emulator-hopper', 'test/runtime/emulator-faults']],
   ['codegen/', ['test/codegen/attention', 'test/codegen/analysis']],
 ];
 

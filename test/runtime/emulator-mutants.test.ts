@@ -3,10 +3,17 @@
 // the numbers are others.
 
 import { describe, expect, it } from 'vitest';
-import type { LaunchList } from '../../codegen/kernel.ts';
 import { KernelFault } from '../../runtime/emulator/fault.ts';
 import { type EmulatorOptions, runEmulated } from '../../runtime/emulator/run.ts';
-import { buffersOf, equals, listOf, mutantsOf } from './emulator-mutants.ts';
+import {
+  buffersOf,
+  equals,
+  listOf,
+  type Mutant,
+  mutantsOf,
+  type Variant,
+  variants,
+} from './emulator-mutants.ts';
 
 /** WARPLOOM_RUNS=1000 takes every mutant, and so many orders. */
 const runs = Number(process.env.WARPLOOM_RUNS ?? 0);
@@ -14,23 +21,28 @@ const orders = Math.max(12, runs);
 const mostMutants = Math.max(48, runs);
 const timeoutMs = 240_000 + orders * 2000;
 
-const list = listOf();
-const buffers = buffersOf();
-const step = list.steps.find((one) => one.op === 'launch');
-const source = step?.op === 'launch' ? step.kernel.source : '';
+interface Subject {
+  readonly source: string;
+  /** All results of the kernel with this text. */
+  readonly bitsOf: (text: string, options?: EmulatorOptions) => Promise<string>;
+  readonly right: string;
+}
 
-const withSource = (text: string): LaunchList => ({
-  ...list,
-  steps: list.steps.map((one) =>
-    one.op === 'fill' ? one : { ...one, kernel: { ...one.kernel, source: text } },
-  ),
-});
-
-const bitsOf = async (of: LaunchList, options: EmulatorOptions): Promise<string> => {
-  const { out, lse, error, counter } = await runEmulated(of, buffers, { processes: 1, ...options });
-  return Buffer.concat([out!, lse!, error!, counter!]).toString('base64');
-};
-const right = await bitsOf(list, {});
+async function subjectOf(variant: Variant): Promise<Subject> {
+  const list = listOf(variant);
+  const buffers = buffersOf(variant);
+  const step = list.steps.find((one) => one.op === 'launch');
+  const source = step?.op === 'launch' ? step.kernel.source : '';
+  const bitsOf = async (text: string, options: EmulatorOptions = {}): Promise<string> => {
+    const steps = list.steps.map((one) =>
+      one.op === 'fill' ? one : { ...one, kernel: { ...one.kernel, source: text } },
+    );
+    const own = { processes: 1, ...options };
+    const { out, lse, error, counter } = await runEmulated({ ...list, steps }, buffers, own);
+    return Buffer.concat([out!, lse!, error!, counter!]).toString('base64');
+  };
+  return { source, bitsOf, right: await bitsOf(source) };
+}
 
 /** Works on all of them, as many at a time as there are usually cores. */
 async function each<Item>(items: readonly Item[], work: (item: Item) => Promise<void>) {
@@ -41,38 +53,60 @@ async function each<Item>(items: readonly Item[], work: (item: Item) => Promise<
   await Promise.all([worker(), worker()]);
 }
 
-describe('the Hopper kernel', () => {
-  it('gives the same bits in any order of its threads and copies', { timeout: timeoutMs }, () =>
-    each(
-      Array.from({ length: orders }, (_, i) => i + 1),
-      async (seed) => expect(await bitsOf(list, { seed }), `seed ${seed}`).toBe(right),
-    ),
+/** Those that mean something else, of a text. */
+const mutantsWithMeaning = (source: string): Mutant[] =>
+  mutantsOf(source).filter(
+    ({ why, after }) => !equals.some(([what, before]) => what.test(why) && before.test(after)),
   );
 
+/** Those that neither a fault nor other numbers give away. */
+async function missedOf({ bitsOf, right }: Subject, mutants: readonly Mutant[]): Promise<string[]> {
+  const missed: string[] = [];
+  await each(mutants, async ({ why, source }) => {
+    // What one order hides another shows.
+    for (let seed = 0; seed < 3; seed += 1) {
+      const found = await bitsOf(source, { seed, seconds: 30 }).catch((error: unknown) => error);
+      if (found === right) continue;
+      if (typeof found !== 'string') expect(found, why).toBeInstanceOf(KernelFault);
+      return;
+    }
+    missed.push(why);
+  });
+  return missed;
+}
+
+const turns = await subjectOf(variants.turns);
+const narrow = await subjectOf(variants.narrow);
+
+describe('a Hopper kernel', () => {
+  it.each([
+    ['with turns', turns, orders],
+    ['with one place for queries and output', narrow, Math.ceil(orders / 4)],
+  ] as const)(
+    '%s gives the same bits in any order of its threads and copies',
+    { timeout: timeoutMs },
+    async (_, { source, bitsOf, right }, count) => {
+      const seeds = Array.from({ length: count }, (__, i) => i + 1);
+      await each(seeds, async (seed) =>
+        expect(await bitsOf(source, { seed }), `seed ${seed}`).toBe(right),
+      );
+    },
+  );
+
+  const needed = mutantsWithMeaning(turns.source);
+
   it('needs each wait, count, phase and stride', { timeout: timeoutMs }, async () => {
-    const isEqual = ({ why, after }: (typeof all)[0]) =>
-      equals.some(([what, before]) => what.test(why) && before.test(after));
-    const all = mutantsOf(source);
-    const needed = all.filter((one) => !isEqual(one));
     expect(needed.length).toBeGreaterThan(100);
     const every = Math.max(1, Math.floor(needed.length / mostMutants));
-    const missed: string[] = [];
-    await each(
-      needed.filter((_, i) => i % every === 0),
-      async ({ why, source: text }) => {
-        // What one order hides another shows.
-        for (let seed = 0; seed < 3; seed += 1) {
-          const found = await bitsOf(withSource(text), { seed, seconds: 30 }).catch(
-            (error: unknown) => error,
-          );
-          if (found !== right) {
-            if (typeof found !== 'string') expect(found, why).toBeInstanceOf(KernelFault);
-            return;
-          }
-        }
-        missed.push(why);
-      },
-    );
-    expect(missed).toEqual([]);
+    const some = needed.filter((_, i) => i % every === 0);
+    expect(await missedOf(turns, some)).toEqual([]);
+  });
+
+  it('needs what other kernels do not have', { timeout: timeoutMs }, async () => {
+    const placeOf = ({ name, after }: Mutant): string => `${after} ${name}`;
+    const known = new Set(mutantsOf(turns.source).map(placeOf));
+    const own = mutantsWithMeaning(narrow.source).filter((one) => !known.has(placeOf(one)));
+    expect(own.length).toBeGreaterThan(5);
+    expect(await missedOf(narrow, own)).toEqual([]);
   });
 });

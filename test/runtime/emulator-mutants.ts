@@ -7,6 +7,7 @@ import { attentionLaunch } from '../../codegen/attention/launch.ts';
 import type { LaunchList } from '../../codegen/kernel.ts';
 import { lifted } from '../../dsl/definition.ts';
 import { pattern } from '../../dsl/pattern.ts';
+import type { Contents } from '../../runtime/emulator/run.ts';
 import { tensor } from '../../runtime/tensor.ts';
 
 /** Tiles that are whole, partial and empty, rows without a key, and one key past the last that would be allowed. */
@@ -14,24 +15,36 @@ const gappy = pattern('gappy').mask(
   ({ q, k }) => ((k <= q && (k < 40 || q - k < 90)) || k % 330 === 0) && q % 7 !== 3,
 );
 
-export const sizes = { qLen: 300, kLen: 330, headDim: 64, valueDim: 128, heads: 2 } as const;
+/** One kernel: dimensions and knobs. */
+export interface Variant {
+  readonly headDim: number;
+  readonly valueDim: number;
+  readonly knobs: HopperKnobs;
+}
 
-/** All that a kernel can have at once: turns, tiles that overlap, attempts that fail. */
-export const knobs: HopperKnobs = {
-  qTile: 128,
-  kTile: 64,
-  warps: 8,
-  stages: 2,
-  blocks: 1,
-  qBuffers: 2,
-  pingPong: true,
-  speculative: true,
-};
+const knobs = { qTile: 128, warps: 8, stages: 2, blocks: 1 } as const;
+
+export const variants = {
+  /** All at once: turns, tiles that overlap, attempts that fail. */
+  turns: {
+    headDim: 64,
+    valueDim: 128,
+    knobs: { ...knobs, kTile: 64, qBuffers: 2, pingPong: true, speculative: true },
+  },
+  /** The output is staged where the queries were; weights follow the highest score. */
+  narrow: {
+    headDim: 256,
+    valueDim: 256,
+    knobs: { ...knobs, kTile: 64, qBuffers: 1, pingPong: false, speculative: false },
+  },
+} as const satisfies Record<string, Variant>;
+
+const sizes = { qLen: 300, kLen: 330, heads: 2 } as const;
 
 /** The launches of one call, by one block after the other. */
-export function listOf(): LaunchList {
+export function listOf({ headDim, valueDim, knobs: own }: Variant): LaunchList {
   const { declarations, mask } = lifted(gappy.definition);
-  const { qLen, kLen, headDim, valueDim, heads } = sizes;
+  const { qLen, kLen, heads } = sizes;
   const attention = attentionKernel(
     {
       declarations,
@@ -45,7 +58,7 @@ export function listOf(): LaunchList {
       headDim,
       valueDim,
       segments: false,
-      knobs,
+      knobs: own,
     },
     hopper,
   );
@@ -73,8 +86,8 @@ export function listOf(): LaunchList {
 }
 
 /** Small numbers, and a few keys whose scores tower above those that come first. */
-export function buffersOf(): Record<string, Uint8Array | { bytes: number }> {
-  const { qLen, kLen, headDim, valueDim, heads } = sizes;
+export function buffersOf({ headDim, valueDim }: Variant): Record<string, Contents> {
+  const { qLen, kLen, heads } = sizes;
   const random = (length: number, dim: number, seed: number): Uint16Array =>
     tensor.random([1, heads, length, dim], { dtype: 'bf16', seed }).data as Uint16Array;
   const k = random(kLen, headDim, 2);
@@ -95,6 +108,8 @@ export function buffersOf(): Record<string, Uint8Array | { bytes: number }> {
 
 export interface Mutant {
   /** `barrier_wait(c.k_full[k_slot], k_parity); is gone`. */
+  readonly name: string;
+  /** The same with its line. */
   readonly why: string;
   /** The line before, which tells equal statements apart. */
   readonly after: string;
@@ -165,7 +180,8 @@ export function mutantsOf(source: string): Mutant[] {
           to(...(found as string[])) +
           source.slice(found.index + text.length);
         const after = source.split('\n')[line - 2]!.trim();
-        return { why: `line ${line}: ${text} ${what}`, after, source: changed };
+        const name = `${text} ${what}`;
+        return { name, why: `line ${line}: ${name}`, after, source: changed };
       }),
   );
 }

@@ -2,6 +2,8 @@
 // scores with each pool of keys. Keys are rows of a tile and queries its columns, so that a thread sums
 // over queries by itself. Each 16 keys have a reference of their own until all are known.
 
+#define ENERGY_POOLS 64  // of a tile
+
 /** The queries that one block of energies sums over: `tokens` positions from `position` on, of `heads` heads. */
 struct EnergyQueries {
   TokenRows first;   // of the first head
@@ -48,23 +50,24 @@ WARPLOOM_DEVICE void report_tile(u64* error, const float (&scores)[BLOCKS][4], c
 }
 
 /**
- * The energies of one block of queries with the pools [0, pool_end): QUERIES queries at a time, QUERIES pools a
- * tile, 64 a warpgroup. Shared memory holds QUERIES queries and two tiles of pools. Scores are products times
- * `scale` (log2 e included). All threads of the block have to call.
+ * The energies of one block of queries with the pools [0, pool_end): QUERIES queries at a time, and tiles of
+ * ENERGY_POOLS pools. Shared memory holds QUERIES queries and two tiles of pools. Scores are products times
+ * `scale` (log2 e included). All threads of the block, one warpgroup, have to call.
  */
 template <bool BF16, int DIM, int QUERIES, typename Pools, typename SeenEnd>
 WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const EnergyQueries& queries, Head first,
                                  const Pools& pools, int pool_end, float scale, SeenEnd seen_end,
                                  const EnergyTargets& to, u64* error) {
   constexpr int lines = (DIM + LINE_ELEMENTS - 1) / LINE_ELEMENTS, blocks = QUERIES / 8;
-  constexpr u32 tile_bytes = lines * QUERIES * LINE_BYTES;
-  const int lane = threadIdx.x & 31, count = (pool_end + QUERIES - 1) / QUERIES;
+  constexpr u32 tile_bytes = lines * ENERGY_POOLS * LINE_BYTES;
+  const u32 pool_tiles = tiles + lines * QUERIES * LINE_BYTES;
+  const int lane = threadIdx.x & 31, count = (pool_end + ENERGY_POOLS - 1) / ENERGY_POOLS;
   float largest = NEGATIVE_INFINITY;
   for (int query = 0; query < queries.tokens * queries.heads; query += QUERIES) {
     const auto copy = [&](int tile) {
       if (tile < count)
-        copy_tile<QUERIES, lines, DIM>(tiles + (1 + tile % 2) * tile_bytes, pools, 0, [&](int row) {
-          const int pool = tile * QUERIES + row;
+        copy_tile<ENERGY_POOLS, lines, DIM>(pool_tiles + tile % 2 * tile_bytes, pools, 0, [&](int row) {
+          const int pool = tile * ENERGY_POOLS + row;
           return pool < pool_end ? pool : -1;
         });
       copy_commit();
@@ -89,10 +92,10 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
       __syncthreads();
       copy(tile + 1);
       float scores[blocks][4];
-      const int own = threadIdx.x / 128 * 64, pool = tile * QUERIES + own;
-      multiply_tiles<BF16, QUERIES, QUERIES, steps_of<lines, DIM>>(scores, tiles + (1 + tile % 2) * tile_bytes, own, tiles, false);
+      const int pool = tile * ENERGY_POOLS;
+      multiply_tiles<BF16, ENERGY_POOLS, QUERIES, steps_of<lines, DIM>>(scores, pool_tiles + tile % 2 * tile_bytes, 0, tiles, false);
       float not_a_number = 0.0f;  // 0 times every score
-      if (pool + 64 > least_end) {
+      if (pool + ENERGY_POOLS > least_end) {
 #pragma unroll
         for (int j = 0; j < blocks; ++j)
 #pragma unroll

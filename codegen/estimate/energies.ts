@@ -11,8 +11,11 @@ import { address, gridFields, gridText, kernelOf } from './text.ts';
 import { firstTileBytes, lineBytes, linesOf } from './tiles.ts';
 import { factorsOf, type HalfType, tensorFields } from './vectors.ts';
 
-/** Queries and pools of a tile: three tiles have to fit a block. */
-const tileRows = (headDim: number): number => (linesOf(headDim) <= 2 ? 128 : 64);
+/** Queries of a tile, beside two tiles of pools. */
+const tileQueries = (headDim: number): number => (linesOf(headDim) <= 2 ? 128 : 64);
+
+/** Pools of a tile. */
+const tilePools = 64;
 
 /** Pools with one reference. */
 export const poolsOfReference = 16;
@@ -28,7 +31,7 @@ export function energiesKernel(
   const grid = gridOf(scores, shape);
   const { columns, scale } = factorsOf(scores, shape);
   const { headDim } = shape;
-  const rows = tileRows(headDim);
+  const queries = tileQueries(headDim);
   return kernelOf({
     name: `estimate_energies${block}_q_${columns.label}${group ? '_group' : ''}`,
     about: [
@@ -47,7 +50,7 @@ export function energiesKernel(
       'estimate-error',
       'estimate-energies',
     ],
-    products: productParts(backend, dtype, [rows]),
+    products: productParts(backend, dtype, [queries]),
     fields: [
       ...tensorFields('q'),
       ...gridFields,
@@ -68,11 +71,12 @@ export function energiesKernel(
       { name: 'reference_stride', type: 'i32' },
       address('error', 'u64*', 'the first row with a score that is not finite'),
     ],
-    threads: 2 * rows,
-    sharedBytes: firstTileBytes + 3 * rows * lineBytes * linesOf(headDim),
+    threads: 128,
+    blocks: linesOf(headDim) <= 2 ? 3 : 2,
+    sharedBytes: firstTileBytes + (queries + 2 * tilePools) * lineBytes * linesOf(headDim),
     body: [
       'extern __shared__ u8 tiles[];',
-      `__shared__ EnergyShared<${rows}> shared;`,
+      `__shared__ EnergyShared<${queries}> shared;`,
       ...gridText(grid),
       // The blocks that see most come first.
       'const int own = gridDim.x - 1 - blockIdx.x, block = p.block_from + own;',
@@ -90,7 +94,7 @@ export function energiesKernel(
       'const i64 at = (i64)blockIdx.y * gridDim.x + own;',
       'const EnergyTargets targets = {p.sums + at * p.stride, p.references + at * p.reference_stride};',
       `const PooledRows<${headDim}> pools = {p.pools + (i64)(head.group - p.group_from) * p.members * ${headDim}, 0};`,
-      `energies_of<${dtype === 'bf16'}, ${headDim}, ${rows}>(shared, first_tile(tiles), queries, head, pools, pool_end,`,
+      `energies_of<${dtype === 'bf16'}, ${headDim}, ${queries}>(shared, first_tile(tiles), queries, head, pools, pool_end,`,
       `    ${floatText(scale * Math.LOG2E)}, [&](int position) { return visible_end(grid, position); }, targets, p.error);`,
     ],
   });

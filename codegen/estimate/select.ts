@@ -6,7 +6,15 @@ import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field, FieldValues } from '../struct.ts';
 import { unitFields, unitText, wordThreads } from './bitmaps.ts';
-import { address, gridFields, gridText, kernelOf, mostThreadsOfRow, toInt } from './text.ts';
+import {
+  address,
+  fewThreadsOfRow,
+  gridFields,
+  gridText,
+  kernelOf,
+  mostThreadsOfRow,
+  toInt,
+} from './text.ts';
 import type { Selection } from './trees.ts';
 
 /** What a selection sees. */
@@ -82,17 +90,34 @@ const numberFields = (leaf: Leaf): Field[] =>
     comment: 'of each unit',
   }));
 
-/** Threads of a row from which on its weights are read as few times as possible. */
-const isLong = (threads: number): boolean => threads === mostThreadsOfRow;
+/** How the largest of a row are found: of a long one in two readings, of a short one in registers. */
+function topkText(threads: number): {
+  suffix: string;
+  call: string;
+  primitives: readonly string[];
+} {
+  const count = 'p.count[blockIdx.y]';
+  if (threads === mostThreadsOfRow)
+    return {
+      suffix: '_long',
+      call: `choose_largest_of_long(counts, shared, seen, ${count})`,
+      primitives: ['select-long'],
+    };
+  if (threads === fewThreadsOfRow)
+    return {
+      suffix: '_short',
+      call: `choose_largest_of_short(seen, ${count})`,
+      primitives: ['select-short'],
+    };
+  return { suffix: '', call: `choose_largest(shared, seen, ${count})`, primitives: [] };
+}
 
 /** grid: [rows, units of all parts]; `threads` share a row. Sums of one axis come in parts, one after the other. */
 export function selectKernel(spec: SelectSpec, threads: number): Kernel {
   const { leaf, how, rows } = spec;
-  const isLongest = leaf.op === 'topk' && isLong(threads);
+  const largest = leaf.op === 'topk' ? topkText(threads) : undefined;
   const rule = {
-    topk: isLongest
-      ? 'choose_largest_of_long(counts, shared, seen, p.count[blockIdx.y])'
-      : 'choose_largest(shared, seen, p.count[blockIdx.y])',
+    topk: largest?.call ?? '',
     above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share[blockIdx.y])`,
     cover: 'choose_mass(shared, floats, integers, seen, p.mass[blockIdx.y])',
   }[leaf.op];
@@ -106,7 +131,7 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
   const inParts = (fields: readonly Field[]): readonly Field[] =>
     fields.map((field) => (length === undefined ? field : { ...field, length }));
   return kernelOf({
-    name: `estimate_${leaf.op}_${how}${isLongest ? '_long' : ''}`,
+    name: `estimate_${leaf.op}_${how}${largest?.suffix ?? ''}`,
     about: [
       `${about}, forced members included:`,
       'weights [units, rows, stride] to bits [units, set_rows, words].',
@@ -118,7 +143,7 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       'select-row',
       'select-radix',
       'select-rules',
-      ...(isLongest ? ['select-long'] : []),
+      ...(largest?.primitives ?? []),
     ],
     fields: [
       ...(rows ? gridFields : inParts([{ name: 'column_end', type: 'i32', comment: 'positions' }])),
@@ -144,11 +169,13 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
     ],
     threads,
-    mostThreads: mostThreadsOfRow,
+    mostThreads: largest?.suffix === '_short' ? fewThreadsOfRow : mostThreadsOfRow,
     blocks: 1,
     body: [
-      ...(leaf.op === 'above' ? [] : ['__shared__ RadixShared shared;']),
-      ...(isLongest ? ['__shared__ LongShared counts;'] : []),
+      ...(rule.includes('(shared') || rule.includes(', shared')
+        ? ['__shared__ RadixShared shared;']
+        : []),
+      ...(rule.includes('(counts') ? ['__shared__ LongShared counts;'] : []),
       ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
       ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
       'const int row = p.row_from + blockIdx.x;',

@@ -51,8 +51,10 @@ export function kernelOf(parts: KernelParts): Kernel {
 
 /** Threads that share a row of so many columns: few where there are many short rows, all where it is long. */
 export const threadsOfRow = (columns: number): number =>
-  columns <= 2 ** 11 ? 32 : columns <= 2 ** 14 ? 256 : mostThreadsOfRow;
+  columns <= 2 ** 11 ? fewThreadsOfRow : columns <= 2 ** 14 ? 256 : mostThreadsOfRow;
 
+/** A warp alone, of at most 2048 columns. */
+export const fewThreadsOfRow = 32;
 export const mostThreadsOfRow = 1024;
 
 /** An int32 argument; budgets without a limit become the largest one. */

@@ -4,15 +4,15 @@ import { hopperArch } from '../../../codegen/attention/legal.ts';
 import { estimateLaunch } from '../../../codegen/estimate/index.ts';
 import type { LaunchList, Step } from '../../../codegen/kernel.ts';
 import { invariant } from '../../../dsl/diagnostic.ts';
+import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { Device, Tensor } from '../../../index.ts';
 import { Block, BlockMemory, checkVerdict } from '../../../runtime/cuda/block.ts';
 import { notFinite } from '../../../runtime/cuda/error-words.ts';
 import { rowStrides } from '../../../runtime/cuda/inputs.ts';
 import { layoutOf, placeLayout } from '../../../runtime/cuda/layout.ts';
 import type { Machine } from '../../../runtime/cuda/machine.ts';
-import type { Inputs } from '../attention/inputs.ts';
 import { type RoundOptions, stopwatchOn, timeRounds } from '../attention/rounds.ts';
-import { graphOf, type IndexWork } from './works.ts';
+import type { IndexWork } from './works.ts';
 
 export interface Stage {
   /** The kernel; 'all' for the whole list. */
@@ -30,25 +30,28 @@ export interface IndexResult {
   readonly failure: string | null;
 }
 
+/** A work with tensors on the device. */
+export interface IndexCall {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly graphs: readonly EstimateGraph[];
+}
+
 /** throws: what the device throws, and PlanError E004 for scores that are not finite. */
 export async function timeWork(
   device: Device & { readonly machine: Machine },
   work: IndexWork,
-  inputs: Inputs,
+  { q, k, graphs }: IndexCall,
   options: RoundOptions,
 ): Promise<IndexResult> {
   const { machine } = device;
   const { shape } = work;
-  const { batch, heads, kvHeads, qLen, kLen, headDim } = shape;
-  const q = await inputs.tensor('q', [batch, heads, qLen, headDim], 'bf16');
-  const k = await inputs.tensor('k', [batch, kvHeads, kLen, headDim], 'bf16');
-  const graph = graphOf(work);
   const strides = [q, k].map((tensor) => {
     const { batch: first, head, row } = rowStrides(tensor);
     return [first, head, row] as const;
   });
   const launch = estimateLaunch({
-    graphs: Array.from({ length: heads }, () => graph),
+    graphs,
     shape,
     dtype: 'bf16',
     strides: { q: strides[0]!, k: strides[1]! },

@@ -51,15 +51,25 @@ export const tinyWorks: readonly IndexWork[] = works.map(({ pattern, numbers }) 
     pattern,
     300,
     { ...numbers, block: 32 },
-    { heads: 4, kvHeads: 2, headDim: 16, valueDim: 16 },
+    { heads: 4, kvHeads: 2, headDim: 32, valueDim: 32 },
   ),
 );
 
-/** The graph of a work, the same for all heads. */
-export function graphOf({ pattern, numbers }: IndexWork): EstimateGraph {
+/** The graph of each head; `budgets` are parameters with one number per head. */
+export function graphsOf(
+  { pattern, numbers, shape }: IndexWork,
+  budgets: Readonly<Record<string, readonly number[]>> = {},
+): EstimateGraph[] {
   const { definition } = patterns.get(pattern)!;
-  const all: Record<string, number> = {};
-  for (const [name, entry] of Object.entries(definition.given))
-    if (!isTensorInput(entry)) all[name] = numbers[name] ?? defaultOf(entry)!;
-  return traceSets(definition, all);
+  const given = Object.entries(definition.given).filter(([, entry]) => !isTensorInput(entry));
+  const traced = new Map<string, EstimateGraph>();
+  return Array.from({ length: shape.heads }, (_, head) => {
+    const own: Record<string, number> = {};
+    for (const [name, entry] of given)
+      own[name] = budgets[name]?.[head] ?? numbers[name] ?? defaultOf(entry as never)!;
+    const key = JSON.stringify(own);
+    const graph = traced.get(key) ?? traceSets(definition, own);
+    traced.set(key, graph);
+    return graph;
+  });
 }

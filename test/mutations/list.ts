@@ -5,6 +5,7 @@
 
 import { codegen } from './codegen.ts';
 import { emulator } from './emulator.ts';
+import { heads } from './heads.ts';
 import { inFile, type Mutation } from './mutation.ts';
 
 export type { Mutation };
@@ -489,4 +490,5 @@ export const mutations: readonly Mutation[] = [
   ...estimate,
   ...codegen,
   ...emulator,
+  ...heads,
 ];

@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Mutation, mutations } from './list.ts';
 
@@ -24,6 +24,10 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['dsl/given', ['test/runtime/reference-inputs', 'test/runtime/heads', 'test/dsl/analysis']],
   ['dsl/definition', ['test/diagnostics/estimates', 'test/diagnostics/schedules']],
   ['dsl/combine', ['test/diagnostics/schedules']],
+  ['dsl/analysis/relevance', ['test/laws/relevance', 'test/patterns/flash-prefill']],
+  ['dsl/estimate/needed', ['test/runtime/needed-rows']],
+  ['patterns/minference/', ['test/patterns/minference', 'test/diagnostics/files']],
+  ['runtime/files/chosen', ['test/runtime/chosen-files', 'test/diagnostics/files']],
   ['dsl/analysis/', ['test/dsl/analysis', 'test/laws/abstraction']],
   ['dsl/chosen', ['test/laws/abstraction']],
   ['dsl/shape', ['test/dsl/analysis', 'test/runtime/estimate-methods']],
@@ -53,7 +57,8 @@ interface Outcome {
 
 /** A copy of the project to make faults in; what is installed and built is shared. */
 async function copyOfProject(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'warploom-mutant-'));
+  const outer = await mkdtemp(join(tmpdir(), 'warploom-mutant-'));
+  const folder = join(outer, 'project');
   await cp(root, folder, {
     recursive: true,
     filter: (path) => resolve(path, '..') !== root || !left.includes(basename(path)),
@@ -61,6 +66,8 @@ async function copyOfProject(): Promise<string> {
   for (const name of ['node_modules', 'build']) {
     await symlink(join(root, name), join(folder, name)).catch(() => undefined);
   }
+  // Data of tests that lie beside the project.
+  await symlink(resolve(root, '../shared'), join(outer, 'shared')).catch(() => undefined);
   return folder;
 }
 
@@ -147,7 +154,7 @@ try {
     }),
   );
 } finally {
-  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+  for (const folder of folders) await rm(dirname(folder), { recursive: true, force: true });
 }
 const survivors = outcomes.filter(({ killer }) => !killer);
 const minutes = (performance.now() - started) / 60_000;

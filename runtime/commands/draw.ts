@@ -36,7 +36,7 @@ export const draw: PatternVerb<DrawFlags> = {
   },
   async act(target, params, flags, { terminal, signal }) {
     if (flags.out !== undefined) checkPlace(flags.out);
-    const inputs = await sizesOrInputs(flags, target.definitions, 1024);
+    const inputs = await sizesOrInputs(flags, target, 1024);
     const progress = terminal.progress('estimating');
     const options = { onProgress: progress.update, signal };
     const planned = await planCall(target.pattern, inputs, params, options);

@@ -33,7 +33,7 @@ export const explain: PatternVerb<ExplainFlags> = {
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, { terminal, signal }) {
-    const inputs = await sizesOrInputs(flags, target.definitions, 4096);
+    const inputs = await sizesOrInputs(flags, target, 4096);
     const progress = terminal.progress('estimating');
     const options = { onProgress: progress.update, signal, exact: flags.exact === true };
     const explanation = await explainCall(target.pattern, inputs, params as never, options);

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { type Diagnostic, diagnostic, ShapeError, throwIfAny } from '../../dsl/diagnostic.ts';
+import { isHeadPatterns } from '../../dsl/heads.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Device } from '../device.ts';
 import type { FloatType, Layout } from '../dtype.ts';
@@ -15,7 +16,7 @@ import type { CallSizes } from '../plans.ts';
 import { type Tensor, tensor } from '../tensor.ts';
 import { UsageError } from './failure.ts';
 import { tensorsOf } from './parameters.ts';
-import { splitName } from './target.ts';
+import { splitName, type Target } from './target.ts';
 
 /** What the options below give. */
 export interface InputFlags {
@@ -124,10 +125,10 @@ function namedFile(
   return [...others, [text.slice(0, at), text.slice(at + 1)]];
 }
 
-/** The sizes of random tensors, where the flags ask for them. */
-export function randomShape({ random, length }: InputFlags): LaunchShape | undefined {
+/** The sizes of random tensors, where the flags ask for them; of so many heads where they do not say it. */
+export function randomShape({ random, length }: InputFlags, heads = 1): LaunchShape | undefined {
   if (random || length === undefined) return random;
-  const [batch, heads, kvHeads] = [1, 1, 1];
+  const [batch, kvHeads] = [1, heads];
   return { batch, heads, kvHeads, qLen: length, kLen: length, headDim: 64, valueDim: 64 };
 }
 
@@ -192,19 +193,21 @@ const loadTensor = (file: string, layout?: Layout): Promise<Tensor> => {
 
 /**
  * What explain and draw need: sizes alone where nothing is estimated, else the tensors. Throws as
- * `loadInputs`; without any flag, `usual` keys of one head are taken.
+ * `loadInputs`; without any flag, `usual` keys are taken, of one head or as many as the pattern lists.
  */
 export async function sizesOrInputs(
   flags: InputFlags,
-  definitions: readonly Definition[],
+  { pattern, definitions }: Pick<Target, 'pattern' | 'definitions'>,
   usual: number,
 ): Promise<AttentionInputs | CallSizes> {
   const { q, k, v, input } = flags;
   const isBare = [q, k, v, input, flags.random, flags.length].every((flag) => flag === undefined);
   const all = isBare ? { ...flags, length: usual } : flags;
-  const shape = randomShape(all);
+  const shape = randomShape(all, isHeadPatterns(pattern) ? pattern.byHead.length : 1);
   const isEstimated = definitions.some(({ estimates }) => estimates.length > 0);
-  if (!shape || (isEstimated && flags.chosen === undefined)) return loadInputs(all, definitions);
+  if (!shape || (isEstimated && flags.chosen === undefined)) {
+    return loadInputs({ ...all, ...(shape && { random: shape }) }, definitions);
+  }
   const sets = await loadSets(flags);
   return { ...(await loadCaptured(all, definitions)), ...sets, shape, dtype: all.dtype ?? 'fp32' };
 }

@@ -70,6 +70,9 @@ describe('a layer', () => {
     expect(explained.code).toBe(0);
     for (const name of ['vertical-slash', 'a-shape', 'block-sparse'])
       expect(explained.out).toContain(name);
+    // As many heads as the layer has, where the command does not say it.
+    const short = await say('explain', '--heads', file, '--layer', '1', '--length', '256');
+    expect(short.out).toMatch(/batch 1, 4 heads/);
     expect((await say('run', '--heads', file, '--layer', '1', '--help')).out).toMatch(
       /Parameters of vertical-slash, a-shape, block-sparse:/,
     );

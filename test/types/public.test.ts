@@ -16,8 +16,11 @@ import {
   f32,
   fixed,
   flashPrefill,
+  fromMInference,
   type HeadPatterns,
   i32,
+  type LayerCall,
+  loadChosen,
   openDevice,
   type Pair,
   type ParameterValues,
@@ -27,6 +30,7 @@ import {
   type ReferenceResult,
   reference,
   type ScoredPair,
+  saveChosen,
   type Tensor,
   tensor,
   verticalSlash,
@@ -157,5 +161,26 @@ describe('a tensor', () => {
     expectTypeOf<Tensor['shape']>().toEqualTypeOf<readonly number[]>();
     expectTypeOf<Tensor['dtype']>().toEqualTypeOf<'fp32' | 'fp16' | 'bf16' | 'i32'>();
     expectTypeOf(tensor.load).returns.resolves.toEqualTypeOf<Tensor>();
+  });
+});
+
+describe('heads of a model', () => {
+  it('are calls, layer by layer, whose sets are lists', () => {
+    expectTypeOf(fromMInference).returns.toEqualTypeOf<readonly LayerCall[]>();
+    const attend = () => compile({} as LayerCall['pattern'], {} as CompileOptions);
+    type Layer = Awaited<ReturnType<typeof attend>>;
+    expectTypeOf<LayerCall['params']>().toExtend<NonNullable<Parameters<Layer>[1]>>();
+    expectTypeOf<Awaited<ReturnType<Layer['estimate']>>>().toEqualTypeOf<
+      readonly AttendResult['chosen'][]
+    >();
+  });
+
+  it('have sets that files keep, of one pattern unless a list is asked for', () => {
+    type Sets = AttendResult['chosen'];
+    expectTypeOf(() => loadChosen('a')).returns.resolves.toEqualTypeOf<Sets>();
+    expectTypeOf(() => loadChosen<readonly Sets[]>('a')).returns.resolves.toEqualTypeOf<
+      readonly Sets[]
+    >();
+    expectTypeOf(saveChosen).parameter(1).toEqualTypeOf<Sets | readonly Sets[]>();
   });
 });

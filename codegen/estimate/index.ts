@@ -4,11 +4,12 @@
 // (those after the passes). What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
+import { diagnostic, PlanError } from '../../dsl/diagnostic.ts';
 import { neededOfWants, neededSets } from '../../dsl/estimate/needed.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
 import { at, errorBuffer, Launches } from './launches.ts';
-import { passesOf } from './passes.ts';
+import { type PassPlan, passesOf } from './passes.ts';
 import type { PassContext } from './places.ts';
 import type { EstimateLaunchRequest } from './request.ts';
 import { runPass } from './run.ts';
@@ -47,10 +48,11 @@ const errorBytes = 16;
 /**
  * Pure: the same request gives the same list. Budgets, lengths, batch, heads and strides are arguments of
  * the launches; steps, sizes, head dim and dtype are in the texts.
- * throws: PlanError E010 for heads that choose by different steps.
+ * throws: PlanError E010 for heads that choose by different steps, and for vectors that have no kernels.
  */
 export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
   const { graphs, shape, only, rows } = request;
+  checkVectors(shape);
   const plans = setsOf(graphs, shape);
   const asked = neededSets(graphs[0] ?? {}, rows);
   const needed = plans.filter(({ name }) => Object.hasOwn(asked, name));
@@ -59,7 +61,10 @@ export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
   const context: PassContext = { ...request, launches, needed: new Set(only ?? graphs.keys()) };
   const results: Buffer[] = [{ name: errorBuffer, bytes: errorBytes }];
   launches.fill(at(errorBuffer), errorBytes, 255);
-  for (const { tree } of plans) results.push(...clear(tree, shape, launches));
+  const written = writtenBy(passes, context);
+  for (const { tree } of needed)
+    for (const node of bitmapsOf(tree)) if (node.op !== 'selection') written.add(node.bits);
+  for (const { tree } of plans) results.push(...clear(tree, shape, launches, written));
   for (const pass of passes) {
     runPass(pass, context);
     for (const reading of pass.readings) {
@@ -81,14 +86,53 @@ export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
   };
 }
 
+/** The longest vectors that have kernels, and what they are a multiple of. */
+const mostHeadDim = 256;
+const headDimStep = 8;
+
+function checkVectors({ headDim }: LaunchShape): void {
+  if (headDim % headDimStep === 0 && headDim <= mostHeadDim) return;
+  throw new PlanError([
+    diagnostic('E010', `vectors of ${headDim} elements have no kernels`, {
+      help: `append zeros to q and k: kernels take multiples of ${headDimStep} up to ${mostHeadDim}; or use the CPU device`,
+    }),
+  ]);
+}
+
 function setBuffer(tree: Tree, shape: LaunchShape): SetBuffer {
   const { perGroup, domain, dense, bits } = tree;
   const [units, bytes] = [unitsOf(tree, shape), bytesOf(tree, shape)];
   return { perGroup, domain, units, buffer: bits, bytes, dense };
 }
 
-/** Empties the bitmaps of a set; those that are not results are workspace. Returns the results. */
-function clear(tree: Tree, shape: LaunchShape, launches: Launches): Buffer[] {
+/** The bitmaps of which the selections write every word: of all units and rows. */
+function writtenBy(
+  passes: readonly PassPlan[],
+  { shape, needed }: Pick<PassContext, 'shape' | 'needed'>,
+): Set<string> {
+  const isAll = needed.size === shape.heads;
+  const full = passes.flatMap(({ readings }) =>
+    readings.flatMap(({ rows, selections }) =>
+      selections.filter(({ domain }) => {
+        const hasAll =
+          !rows || (rows.from === domain.rowFrom && rows.to - rows.from === domain.rows);
+        return isAll && hasAll;
+      }),
+    ),
+  );
+  return new Set(full.map(({ bits }) => bits));
+}
+
+/**
+ * Empties the bitmaps of a set that are not written altogether, and all flags; those that are not results are
+ * workspace. Returns the results.
+ */
+function clear(
+  tree: Tree,
+  shape: LaunchShape,
+  launches: Launches,
+  written: ReadonlySet<string>,
+): Buffer[] {
   const results: Buffer[] = [];
   const known = new Set<string>();
   const empty = (name: string, bytes: number) => {
@@ -96,7 +140,7 @@ function clear(tree: Tree, shape: LaunchShape, launches: Launches): Buffer[] {
     known.add(name);
     if (name === tree.bits || name === tree.dense) results.push({ name, bytes });
     else launches.need(name, bytes);
-    launches.fill(at(name), bytes, 0);
+    if (!written.has(name)) launches.fill(at(name), bytes, 0);
   };
   for (const node of bitmapsOf(tree)) {
     empty(node.bits, bytesOf(node, shape));

@@ -30,4 +30,21 @@ describe('E010: an estimate that has no kernels', () => {
     const more = trace((inputs) => ({ keys: sums(inputs).topk(3) }));
     expect(launch([largest, more]).kernels.length).toBeGreaterThan(0);
   });
+
+  it('vectors that no copy of 16 bytes is a part of', async () => {
+    const graph = trace((inputs) => ({ keys: sums(inputs).topk(2) }));
+    const of = (headDim: number) =>
+      estimateLaunch({
+        graphs: [graph, graph],
+        shape: { ...shape, headDim },
+        dtype: 'bf16',
+        strides,
+      });
+    expect(await refused('E010', () => of(12))).toMatchInlineSnapshot(`
+      "error[E010]: vectors of 12 elements have no kernels
+        = help: append zeros to q and k: kernels take multiples of 8 up to 256; or use the CPU device"
+    `);
+    expect(await refused('E010', () => of(264))).toContain('vectors of 264 elements');
+    expect(of(24).kernels.length).toBeGreaterThan(0);
+  });
 });

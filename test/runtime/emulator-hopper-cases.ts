@@ -150,6 +150,13 @@ export const hopperCases: Record<string, FaultCase> = {
     right: 'shared_written();',
     says: 'with no fence.proxy.async',
   },
+  'a box that the same launch has written': {
+    kind: 'fence',
+    body: `${barrier(1)} LINE\n __syncthreads(); ${load}\n barrier_wait(full, 0);`,
+    wrong: 'if (threadIdx.x == 5) p.data[5] = 1;',
+    right: 'if (threadIdx.x == 5) p.out[5] = p.data[5];',
+    says: 'in the same launch',
+  },
   'a stored box without a fence': {
     kind: 'fence',
     body: `${fill}\n LINE\n __syncthreads();\n if (threadIdx.x == 0) {\n ${store}\n store_commit();\n store_wait_read();\n}`,
@@ -352,7 +359,7 @@ const tile: BoxMap = {
 export function hopperLaunch({ body, threads = 128 }: FaultCase, line: string): FaultyLaunch {
   const context = { dtype: 'bf16', knobs: { kTile: 64 }, valueDim: 64 };
   const kernel = kernelOf('faulty', {
-    fields: [map('tile'), map('result'), pointer('out', 'u32'), int('n')],
+    fields: [map('tile'), map('result'), pointer('data', 'u16'), pointer('out', 'u32'), int('n')],
     body: `  extern __shared__ __align__(1024) u8 shared[];
   __shared__ u64 full, empty;
   const u32 first = shared_address(shared);

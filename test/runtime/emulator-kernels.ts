@@ -29,7 +29,7 @@ export function kernelOf(
     '// ---- kernel ----',
     params.text,
     before,
-    `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const __grid_constant__ Params p) {`,
+    `extern "C" __global__ void __launch_bounds__(${threads}, 1) ${name}(const __grid_constant__ Params p) {`,
     body,
     '}',
     '',

@@ -249,7 +249,7 @@ void warploomCopyBox(u32 to, const void *pointer, const void *barrierPointer, in
     shared.expectAsync(piece.at, pieceBytes, site);
     if (!piece.isThere())
       continue;
-    memory.read(piece.global + piece.from, piece.to - piece.from, site);
+    memory.readAsync(piece.global + piece.from, piece.to - piece.from, site);
     std::memcpy(load->data.data() + i * pieceBytes + piece.from, piece.global + piece.from,
                 piece.to - piece.from);
   }

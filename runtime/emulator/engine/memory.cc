@@ -108,4 +108,20 @@ void Memory::check(const void *pointer, u32 size, bool isWrite, bool isAtomic, S
   }
 }
 
+void Memory::checkProxy(const void *pointer, u32 size, Site site) {
+  const u8 *at = static_cast<const u8 *>(pointer);
+  const Buffer *buffer = find(at, size);
+  const u64 offset = at - buffer->base;
+  for (u64 byte = offset; byte < offset + size; ++byte) {
+    const Stamp &stamp = buffer->stamps[byte];
+    if (buffer->isStamped[byte >> Buffer::pageBits] && stamp.when != 0 &&
+        stamp.when >> 24 == launch)
+      fault("fence", site,
+            "copies byte %llu of '%s', which {%x} wrote in the same launch, with no "
+            "fence.proxy.async "
+            "of global memory between",
+            static_cast<unsigned long long>(byte), buffer->name.c_str(), stamp.site);
+  }
+}
+
 } // namespace warploom

@@ -37,6 +37,12 @@ public:
 
   /// Checks a read, write or atomic of the running thread. `what` names the access in a fault.
   void read(const void *at, u32 size, Site site) { check(at, size, false, false, site); }
+  /// A read by the asynchronous proxy, for which what this launch has written is not there: the
+  /// fence of the primitives is one for shared memory alone.
+  void readAsync(const void *at, u32 size, Site site) {
+    check(at, size, false, false, site);
+    checkProxy(at, size, site);
+  }
   void write(const void *at, u32 size, Site site) { check(at, size, true, false, site); }
   void update(const void *at, u32 size, Site site) { check(at, size, true, true, site); }
 
@@ -44,6 +50,7 @@ public:
 
 private:
   void check(const void *at, u32 size, bool isWrite, bool isAtomic, Site site);
+  void checkProxy(const void *at, u32 size, Site site);
   Buffer *find(const u8 *at, u32 size);
   [[noreturn]] void outside(const u8 *at, u32 size, bool isWrite, Site site) const;
 

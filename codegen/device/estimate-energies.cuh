@@ -90,10 +90,10 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
       copy_wait<0>();
       tile_written();
       __syncthreads();
-      copy(tile + 1);
       float scores[blocks][4];
       const int pool = tile * ENERGY_POOLS;
-      multiply_tiles<BF16, ENERGY_POOLS, QUERIES, steps_of<lines, DIM>>(scores, pool_tiles + tile % 2 * tile_bytes, 0, tiles, false);
+      multiply_tiles<BF16, ENERGY_POOLS, QUERIES, steps_of<lines, DIM>>(
+          scores, pool_tiles + tile % 2 * tile_bytes, 0, tiles, false, [&] { copy(tile + 1); });
       float not_a_number = 0.0f;  // 0 times every score
       if (pool + ENERGY_POOLS > least_end) {
 #pragma unroll

@@ -40,23 +40,25 @@ template <bool BF16, int DIM, int KEYS, int STAGES> struct ProbeTiles {
       });
   }
 
-  /** Tile number `i` of `count`; `member_of(tile, row)` says which key a row holds. One barrier a tile. */
+  /** Starts to copy tile `i` of `count`; `member_of(i, row)` says which key a row holds. */
+  template <typename Keys, typename MemberOf>
+  __device__ __forceinline__ void copy(const Keys& rows, int i, int count, MemberOf member_of) const {
+    if (i < count)
+      copy_tile<KEYS, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM, KEYS>, rows, 0,
+                                             [&](int row) { return member_of(i, row); });
+    copy_commit();
+  }
+
+  /** Calls `use(i, tile)` for `count` tiles, which has to start the copy of tile i + STAGES - 1. One barrier a tile. */
   template <typename Keys, typename MemberOf, typename Use>
   __device__ __forceinline__ void for_tiles(const Keys& rows, int count, MemberOf member_of, Use use) const {
-    const auto copy = [&](int i) {
-      if (i < count)
-        copy_tile<KEYS, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM, KEYS>, rows, 0,
-                                               [&](int row) { return member_of(i, row); });
-      copy_commit();
-    };
 #pragma unroll 1
-    for (int i = 0; i < STAGES - 1; ++i) copy(i);
+    for (int i = 0; i < STAGES - 1; ++i) copy(rows, i, count, member_of);
 #pragma unroll 1
     for (int i = 0; i < count; ++i) {
       copy_wait<STAGES - 2>();
       tile_written();
       __syncthreads();
-      copy(i + STAGES - 1);
       use(i, keys + i % STAGES * probe_tile_bytes<DIM, KEYS>);
     }
   }
@@ -81,7 +83,9 @@ WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, KEYS, STAGES
   const auto member_of = [&](int i, int row) { return key_of(i) + row < probe.key_end ? key_of(i) + row : -1; };
   tiles.for_tiles(keys, tile_end - tile, member_of, [&](int i, u32 slot) {
     float scores[KEYS / 8][4];
-    multiply_tiles<BF16, PROBE, KEYS, steps_of<probe_lines<DIM>, DIM>>(scores, tiles.own_queries(), 0, slot, false);
+    multiply_tiles<BF16, PROBE, KEYS, steps_of<probe_lines<DIM>, DIM>>(
+        scores, tiles.own_queries(), 0, slot, false,
+        [&] { tiles.copy(keys, i + STAGES - 1, tile_end - tile, member_of); });
     const int key = key_of(i);
     if (key + KEYS - 1 > probe.all_see()) {
 #pragma unroll
@@ -200,7 +204,7 @@ WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, PROBE, STAGES>& tile
   Diagonals diagonals[2];
   diagonals[0].begin();
   diagonals[1].begin();
-  const auto leave = [&](int i) {
+  const auto leave_diagonals = [&](int i) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const float sum = diagonals[half].leave();
@@ -217,9 +221,24 @@ WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, PROBE, STAGES>& tile
     const int member = key + row / 8 * part + 8 * i + row % 8;
     return member < probe.key_end ? member : -1;
   };
+  float sums[2] = {0.0f, 0.0f};  // of the last step, this thread's queries of both keys
+  // What a step leaves after its weights are known: done while the products of the next are made.
+  const auto leave = [&](int i) {
+    if (COLUMNS && i < steps) {
+      // Lanes with an even t end up with the sum of the first part, the others with that of the second.
+      float sum = (t & 1 ? sums[1] : sums[0]) + __shfl_xor_sync(FULL_WARP, t & 1 ? sums[0] : sums[1], 1);
+      sum += __shfl_xor_sync(FULL_WARP, sum, 2);
+      const int column = (t & 1 ? first[1] : first[0]) + 8 * i + g;
+      if (t < 2 && is_head && column < probe.key_end) put_sum(to.columns + column, sum, to.adds);
+    }
+    if (DISTANCES) leave_diagonals(i);
+  };
   tiles.for_tiles(keys, steps, member_of, [&](int i, u32 slot) {
     float weights[8][4];
-    multiply_tiles<BF16, PROBE, PROBE, steps_of<probe_lines<DIM>, DIM>>(weights, slot, 0, tiles.own_queries(), false);
+    multiply_tiles<BF16, PROBE, PROBE, steps_of<probe_lines<DIM>, DIM>>(weights, slot, 0, tiles.own_queries(), false, [&] {
+      tiles.copy(keys, i + STAGES - 1, steps, member_of);
+      if (i > 0) leave(i - 1);
+    });
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
       const float2 sums = *(const float2*)&lse[tile_column(j, 0)];
@@ -227,38 +246,32 @@ WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, PROBE, STAGES>& tile
       for (int e = 0; e < 4; ++e) weights[j][e] = exp2_fast(fmaf(weights[j][e], scale, -(e & 1 ? sums.y : sums.x)));
     }
     // Of a query that is not there the sum is infinite, and the weights are zeros already.
-    const int own[2] = {first[0] + 8 * i + g, first[1] + 8 * i + g};
     const int seen = probe.causal ? probe.row : probe.key_end - 1;
     if (first[1] + 8 * i + 7 > seen) {
 #pragma unroll
       for (int j = 0; j < 8; ++j)
 #pragma unroll
         for (int e = 0; e < 4; ++e)
-          if (own[e >> 1] > (probe.causal ? probe.row + tile_column(j, e & 1) : seen)) weights[j][e] = 0.0f;
+          if (first[e >> 1] + 8 * i + g > (probe.causal ? probe.row + tile_column(j, e & 1) : seen)) weights[j][e] = 0.0f;
     }
     if (COLUMNS) {
-      float sums[2] = {0.0f, 0.0f};
+      sums[0] = sums[1] = 0.0f;
 #pragma unroll
       for (int j = 0; j < 8; ++j)
 #pragma unroll
         for (int e = 0; e < 4; ++e) sums[e >> 1] += weights[j][e];
-      // Lanes with an even t end up with the sum of the first part, the others with that of the second.
-      float sum = (t & 1 ? sums[1] : sums[0]) + __shfl_xor_sync(FULL_WARP, t & 1 ? sums[0] : sums[1], 1);
-      sum += __shfl_xor_sync(FULL_WARP, sum, 2);
-      const int column = t & 1 ? own[1] : own[0];
-      if (t < 2 && is_head && column < probe.key_end) put_sum(to.columns + column, sum, to.adds);
     }
     if (DISTANCES) {
 #pragma unroll
       for (int half = 0; half < 2; ++half)
         diagonals[half].add([&](int j, int e) { return weights[j][2 * half + e]; });
-      leave(i);
     }
   });
+  leave(steps - 1);
   if (DISTANCES)
     for (int i = steps; i < steps + DIAGONAL_LAG; ++i) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) diagonals[half].add([](int, int) { return 0.0f; });
-      leave(i);
+      leave_diagonals(i);
     }
 }

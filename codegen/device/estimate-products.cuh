@@ -3,8 +3,10 @@
 WARPLOOM_DEVICE void tile_written() {}
 
 // As device/estimate-tile.cuh says.
-template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS>
-WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds) {
+template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS, typename Meanwhile>
+WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds,
+                                    Meanwhile meanwhile) {
+  meanwhile();  // copies are on their way the sooner
   const int lane = threadIdx.x & 31;
   const int own = row + (threadIdx.x & 127) / 32 * 16 + (lane & 15), other = (lane & 7) + (lane >> 4) * 8;
   if (!adds) {

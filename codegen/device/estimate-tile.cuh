@@ -42,8 +42,10 @@ WARPLOOM_DEVICE void tile_written();
 
 /**
  * sums = left right^T: 64 rows of a tile of LEFT rows from `row` on, BLOCKS x 8 rows of a tile of RIGHT rows
- * from row 0 on, STEPS steps of 16 elements; with `adds`, added to what is there. Whole warpgroups call. Each
- * back-end has its own: device/estimate-products.cuh, codegen/estimate/products.ts.
+ * from row 0 on, STEPS steps of 16 elements; with `adds`, added to what is there. Whole warpgroups call. What has
+ * nothing to do with the sums can be done while they are made: `meanwhile()` is. Each back-end has its own:
+ * device/estimate-products.cuh, codegen/estimate/products.ts.
  */
-template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS>
-WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds);
+template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS, typename Meanwhile>
+WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds,
+                                    Meanwhile meanwhile);

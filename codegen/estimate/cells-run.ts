@@ -1,8 +1,9 @@
 // The launches of antidiagonal scores that are summed to blocks, wave by wave and chunk by chunk.
 
-import { cellSumsKernel, cellTile, cellWeightsKernel } from './cells.ts';
+import { cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
 import { at, errorBuffer } from './launches.ts';
 import { columnsOf, type Pass, sumPlace, sumRows } from './places.ts';
+import { scoreTile } from './scores.ts';
 import { select } from './selections.ts';
 import { gridArguments, headArguments, lineArguments } from './text.ts';
 import { tensorArguments } from './vectors.ts';
@@ -12,6 +13,7 @@ export function runCells(wave: Wave, all: Pass): void {
   const { pass, plan, shape, strides, dtype, backend, factors, launches } = all;
   const { grid } = pass;
   const [reading] = pass.readings;
+  const cellTile = cellColumns(backend);
   const columns = roundUp(grid.columns.to, cellTile);
   const blockStride = (columns * grid.columns.size) / grid.blockColumns.size;
   const partStride = columns / cellTile;
@@ -30,7 +32,7 @@ export function runCells(wave: Wave, all: Pass): void {
     };
     launches.launch(
       cellSumsKernel(pass, shape, dtype, backend),
-      [Math.ceil(columnsOf(chunk, all) / cellTile), Math.ceil(rows / cellTile), units],
+      [Math.ceil(columnsOf(chunk, all) / cellTile), Math.ceil(rows / scoreTile), units],
       {
         ...tensorArguments('q', strides.q, shape),
         ...tensorArguments('k', strides.k, shape),
@@ -44,7 +46,7 @@ export function runCells(wave: Wave, all: Pass): void {
     const own = sumRows(reading!, chunk, all);
     const { sums, stride } = sumPlace(reading!, own.to - own.from, wave, all);
     launches.launch(
-      cellWeightsKernel(pass, reading!),
+      cellWeightsKernel(pass, reading!, backend),
       [own.to - own.from, units, 1],
       { ...common, stride, sums_from: own.from },
       { blocks, parts, sums },

@@ -7,7 +7,7 @@ import type { Kernel } from '../kernel.ts';
 import type { Field } from '../struct.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import { type ProductBackend, productParts } from './products.ts';
-import { floatText, scoreShared, scoreTile } from './scores.ts';
+import { floatText, scoreShared } from './scores.ts';
 import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
 import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
 
@@ -17,8 +17,21 @@ export const mostCells = 32;
 /** Rows of cells in a block of rows, so many at most. */
 export const mostRows = 512;
 
-/** Columns of a tile, which has one reference for each of its rows. */
-export const cellTile = scoreTile;
+/** Columns of a tile, which has one reference for each of its rows, and lines in shared memory. */
+const tiles = {
+  portable: { columns: 128, stages: 3 },
+  // Twice as many products for what is copied: the second-level cache is what limits them.
+  hopper: { columns: 256, stages: 4 },
+} as const;
+
+/** Floats of a row, on either back-end: a number for each block of `perBlock` cells, and a sum for each tile. */
+export function cellFloats(cells: number, perBlock: number): number {
+  const widths = Object.values(tiles).map(({ columns }) => columns);
+  const count = Math.ceil(cells / Math.max(...widths)) * Math.max(...widths);
+  return count / perBlock + (2 * count) / Math.min(...widths);
+}
+
+export const cellColumns = (backend: ProductBackend): number => tiles[backend].columns;
 
 const partialFields = (pointer: string): Field[] => [
   address(
@@ -29,7 +42,7 @@ const partialFields = (pointer: string): Field[] => [
   address(
     'parts',
     `${pointer === 'const' ? 'const ' : ''}PartialSum*`,
-    '[units, rows, part_stride]: of 128 columns',
+    '[units, rows, part_stride]: of a tile',
   ),
   { name: 'block_stride', type: 'i32' },
   { name: 'part_stride', type: 'i32' },
@@ -46,11 +59,12 @@ export function cellSumsKernel(
 ): Kernel {
   const { rows, columns, width, scale } = factorsOf(scores, shape);
   const cells = grid.blockColumns.size / grid.columns.size;
+  const tile = tiles[backend];
   const { headDim } = shape;
   return kernelOf({
     name: `estimate_cell_sums_${rows.label}_${columns.label}`,
     about: [
-      `Of each row of cells the sums of e^(score - the largest of 128) in blocks of ${cells} cells: q and k`,
+      `Of each row of cells the sums of e^(score - the largest of a tile) in blocks of ${cells} cells: q and k`,
       `[batch, heads, rows, ${headDim}] to blocks [units, rows, block_stride] and parts [units, rows, part_stride].`,
     ],
     primitives: [
@@ -65,7 +79,7 @@ export function cellSumsKernel(
       'estimate-partial',
       'estimate-cells',
     ],
-    products: productParts(backend, dtype, [scoreTile]),
+    products: productParts(backend, dtype, [tile.columns]),
     fields: [
       ...tensorFields('q'),
       ...tensorFields('k'),
@@ -78,20 +92,21 @@ export function cellSumsKernel(
     ],
     threads: 256,
     blocks: 1,
-    sharedBytes: scoreShared(width),
+    sharedBytes: scoreShared(width, tile.columns, tile.stages),
     body: [
       'extern __shared__ u8 shared[];',
       'const Head head = head_of(p.unit_from + blockIdx.z, p.heads, p.kv_heads);',
       ...gridText(grid),
-      'const int row = p.row_from + blockIdx.y * SCORE_TILE, column = blockIdx.x * SCORE_TILE;',
+      'const int row = p.row_from + blockIdx.y * SCORE_TILE, column = blockIdx.x * ' +
+        `${tile.columns};`,
       'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows), column_end = line_to(grid.columns);',
       'if (column >= visible_end(grid, row_end - 1)) return;',
       ...vectorsText('left', rows, shape),
       ...vectorsText('right', columns, shape),
-      'float sums[16][4];',
-      `score_tile<${dtype === 'bf16'}, ${width}>(`,
+      `float sums[${tile.columns / 8}][4];`,
+      `score_tile<${dtype === 'bf16'}, ${width}, ${tile.columns}, ${tile.stages}>(`,
       '    first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; }, right, [&](int i) {',
-      '      const int cell = column + cell_of_column(i);',
+      `      const int cell = column + cell_of_column<${tile.columns}>(i);`,
       '      return cell < column_end ? cell : -1;',
       '    }, sums);',
       '#pragma unroll',
@@ -102,7 +117,7 @@ export function cellSumsKernel(
       '  const int known_row = min(own_row, row_end - 1);',
       '  const i64 at = (i64)blockIdx.z * p.rows + known_row - p.row_from;',
       '  const int end = is_there ? visible_end(grid, known_row) : 0;',
-      `  const bool is_finite = put_block_sums<${cells}>(sums, half, column, end, ${floatText(scale * Math.LOG2E)}, is_there,`,
+      `  const bool is_finite = put_block_sums<${cells}, ${tile.columns}>(sums, half, column, end, ${floatText(scale * Math.LOG2E)}, is_there,`,
       '      p.blocks + at * p.block_stride, p.parts + at * p.part_stride);',
       '  if (!is_finite) report_not_finite(p.error, head, own_row);',
       '}',
@@ -114,10 +129,12 @@ export function cellSumsKernel(
 export function cellWeightsKernel(
   { grid, how }: Pick<PassPlan, 'grid' | 'how'>,
   { rows, columns }: Pick<ReadingPlan, 'rows' | 'columns'>,
+  backend: ProductBackend,
 ): Kernel {
   const span = rows!.size / grid.rows.size;
   const cells = columns.size / grid.columns.size;
   const threads = 256;
+  const cellTile = cellColumns(backend);
   return kernelOf({
     name: `estimate_cell_weights_${how}_rows${rows!.size}`,
     about: [

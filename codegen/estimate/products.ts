@@ -56,8 +56,9 @@ function stepText(dtype: HalfType, columns: number): string {
 const multiplyText = `WARPLOOM_DEVICE void tile_written() { shared_written(); }
 
 // As device/estimate-tile.cuh says.
-template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS>
-WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds) {
+template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS, typename Meanwhile>
+WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds,
+                                    Meanwhile meanwhile) {
   const u64 a = matrix_descriptor(left + row * LINE_BYTES, 16, 1024), b = matrix_descriptor(right, 16, 1024);
   pin(reinterpret_cast<float (&)[1][BLOCKS][4]>(sums));
   products_begin();
@@ -66,6 +67,7 @@ WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row,
     multiply_step(sums, a + ((step / 4 * LEFT * LINE_BYTES + step % 4 * 32) >> 4),
                   b + ((step / 4 * RIGHT * LINE_BYTES + step % 4 * 32) >> 4), step > 0 || adds);
   products_commit();
+  meanwhile();
   products_wait<0>();
   pin(reinterpret_cast<float (&)[1][BLOCKS][4]>(sums));
 }`;

@@ -15,9 +15,12 @@ import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } fr
 /** Rows and columns of the tile of one block of threads. */
 export const scoreTile = 128;
 
+/** Lines of both factors in shared memory. */
+const scoreStages = 3;
+
 /** Bytes of shared memory for the lines of vectors of `width` elements that a block holds at once. */
-export const scoreShared = (width: number): number =>
-  firstTileBytes + 2 * scoreTile * lineBytes * Math.min(3, linesOf(width));
+export const scoreShared = (width: number, columns = scoreTile, stages = scoreStages): number =>
+  firstTileBytes + (scoreTile + columns) * lineBytes * Math.min(stages, linesOf(width));
 
 /** The rows of a wave that a launch is for, and where row `row_from` of its first unit lies. */
 export const scoreFields = (pointer: string): Field[] => [
@@ -79,7 +82,7 @@ export function scoreKernel(
       ...vectorsText('left', rows, shape),
       ...vectorsText('right', columns, shape),
       'float sums[16][4];',
-      `score_tile<${dtype === 'bf16'}, ${width}>(first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; },`,
+      `score_tile<${dtype === 'bf16'}, ${width}, ${scoreTile}, ${scoreStages}>(first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; },`,
       '    right, [&](int i) { return column + i < column_end ? column + i : -1; }, sums);',
       '#pragma unroll',
       'for (int half = 0; half < 2; ++half) {',

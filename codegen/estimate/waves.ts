@@ -2,7 +2,7 @@
 // limit whatever the lengths. And runs of heads that one launch serves. Pure arithmetic.
 
 import type { LaunchShape } from '../../dsl/shape.ts';
-import { cellTile } from './cells.ts';
+import { cellFloats } from './cells.ts';
 import type { PassPlan } from './passes.ts';
 import { scoreTile } from './scores.ts';
 
@@ -132,8 +132,7 @@ export function wavesOfCells(
   limit: number = scoreBytes,
 ): WavePlan {
   const { columns, blockColumns } = pass.grid;
-  const count = roundUp(Math.max(1, columns.to), cellTile);
-  const floats = (count * columns.size) / blockColumns.size + (2 * count) / cellTile;
+  const floats = cellFloats(Math.max(1, columns.to), blockColumns.size / columns.size);
   return wavesOfFloats(pass, shape, needed, limit, floats);
 }
 

@@ -23,11 +23,17 @@ export const emulator: readonly Mutation[] = [
     ['a phase may end unseen', 'if (!barrier.woken.empty())', 'if (false)'],
   ),
   ...inFile(
-    'runtime/emulator/device/warpgroup.cc',
-    ['all warps have the first rows', 'warpNow() % groupWarps * rowsOfWarp', '0 * rowsOfWarp'],
+    'runtime/emulator/device/descriptor.h',
     ['leading and stride are exchanged', 'index / perRow * leading + k / 8 * stride', 'index / perRow * stride + k / 8 * leading'],
+  ),
+  ...inFile(
+    'runtime/emulator/device/products.cc',
+    ['all warps have the first rows', 'warpNow() % groupWarps * rowsOfWarp', '0 * rowsOfWarp'],
     ['sums change places', 'row / 8 * 2 + column % 2', 'row / 8 + column % 2 * 2'],
     ['waits are for one group less', 'warp.closed.size() - pending;', 'warp.closed.size() - pending - (pending > 0);'],
+  ),
+  ...inFile(
+    'runtime/emulator/device/warpgroup.cc',
     ['registers come from nowhere', 'wanted > freeRegisters)', 'wanted > 65536)'],
   ),
   ...inFile(

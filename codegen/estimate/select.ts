@@ -15,7 +15,6 @@ import {
   mostThreadsOfRow,
   toInt,
 } from './text.ts';
-import type { Selection } from './trees.ts';
 
 /** What a selection sees. */
 export interface SelectSpec {
@@ -36,12 +35,6 @@ export const leafArguments = (leaf: Leaf): FieldValues => ({
   ...(leaf.op === 'topk' ? { count: toInt(leaf.count) } : { capacity: toInt(leaf.capacity) }),
   ...(leaf.op === 'above' ? { share: leaf.share } : {}),
   ...(leaf.op === 'cover' ? { mass: massOf(leaf.mass) } : {}),
-});
-
-/** The numbers of a selection, head by head. */
-export const numbersOf = ({ perGroup, leaves }: Selection) => ({
-  perGroup,
-  numbersOf: (head: number): FieldValues => leafArguments(leaves[head]!),
 });
 
 /** Only mass 1 means all: what rounds to 1 is the largest float below it. */

@@ -9,7 +9,7 @@ import { at, type Launches, type Place } from './launches.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import { keptPlace, type PassContext } from './places.ts';
 import { runsOfEqual } from './runs.ts';
-import { fillKernel, numbersOf } from './select.ts';
+import { fillKernel, leafArguments } from './select.ts';
 import { gridArguments } from './text.ts';
 import type { Choice, Dilation, Selection, Tree } from './trees.ts';
 
@@ -43,17 +43,21 @@ export function fillDense(
   selection: Selection,
   { shape, launches, needed }: PassContext,
 ): void {
-  const { dense, bits, perGroup } = selection;
+  const { dense, bits, perGroup, leaves } = selection;
   if (!dense) return;
+  // Budgets no longer count: what is always a member does.
+  const numbersOf = (head: number): FieldValues => {
+    const { always_first, always_last } = leafArguments(leaves[head]!);
+    return { always_first: always_first!, always_last: always_last! };
+  };
   const kernel = fillKernel(selectSpec(pass, reading, selection));
-  for (const { from, to, numbers } of runsOfEqual(numbersOf(selection), shape, needed)) {
+  for (const { from, to, numbers } of runsOfEqual({ perGroup, numbersOf }, shape, needed)) {
     launches.launch(
       kernel,
       gridOfWords(selection, (to - from) * shape.batch),
       {
         ...gridArguments(pass.grid),
-        always_first: numbers.always_first!,
-        always_last: numbers.always_last!,
+        ...numbers,
         ...placeInSet(selection),
         units: to - from,
         unit: from,

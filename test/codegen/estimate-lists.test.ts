@@ -104,3 +104,26 @@ it.each(names)('the grids of %s are none that a device refuses', (name) => {
     }
   }
 });
+
+it.each<[string, Record<string, number>, number]>([
+  ['vertical-slash', { verticals: 30, slashes: 100 }, 1],
+  ['block-sparse', { blocksPerRow: 2 }, 1],
+  ['x-attention', { mass: 0.5 }, 0.01],
+  ['flex-prefill', { mass: 0.5 }, 0.01],
+])(
+  '32 heads with budgets of their own are as many launches as equal ones: %s',
+  (name, one, step) => {
+    const sizes = { heads: 32, kvHeads: 8, qLen: 300, kLen: 300 };
+    const own = Object.fromEntries(
+      Object.entries(one).map(([key, n]) => [
+        key,
+        Array.from({ length: 32 }, (_, i) => n + i * step),
+      ]),
+    );
+    const stepsOf = (params: typeof own | typeof one) =>
+      launchOf(builtIn(name, params, sizes)).list.steps.map((own) =>
+        own.op === 'launch' ? own.kernel.name : own.op,
+      );
+    expect(stepsOf(own)).toEqual(stepsOf(one));
+  },
+);

@@ -173,7 +173,7 @@ export async function loadInputs(
 }
 
 /** Query rows of all heads up to which plans over sets that were chosen are made for a report alone. */
-const mostPlannedRows = 2 ** 20;
+const mostPlannedRows = 2 ** 22;
 
 /** Are the plans of such a call soon made? Those without sets are the same for all heads. */
 export const isQuicklyPlanned = (

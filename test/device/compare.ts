@@ -28,7 +28,8 @@ if (values.help) {
   process.exit(0);
 }
 
-const cases = [...warpCases, ...boxCases, ...barrierCases, ...productCases].filter(({ name }) =>
+// Boxes last: one that a GPU refuses would take the device with it.
+const cases = [...warpCases, ...barrierCases, ...productCases, ...boxCases].filter(({ name }) =>
   name.includes(values.only),
 );
 

@@ -204,6 +204,17 @@ export const hopperCases: Record<string, FaultCase> = {
     right: 'products_wait<0>();',
     says: 'reads a register that the product',
   },
+  'sums of the newer of two products': {
+    kind: 'pending-product',
+    body: `${tileIsThere} float s[1][8][4], newer[1][8][4];
+  products_begin();\n ${product}\n products_commit();
+  multiply_shared(newer, matrix, matrix, 0);\n products_commit();
+  products_wait<1>();
+  LINE
+  products_wait<0>();`,
+    wrong: 'p.out[threadIdx.x] = (u32)newer[0][0][0];',
+    right: taken,
+  },
   'a product that is not committed': {
     kind: 'pending-product',
     body: `${tileIsThere} float s[1][8][4];\n products_begin();\n ${product}\n LINE\n products_wait<0>();\n ${taken}`,

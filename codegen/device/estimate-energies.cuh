@@ -66,10 +66,8 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
   for (int query = 0; query < queries.tokens * queries.heads; query += QUERIES) {
     const auto copy = [&](int tile) {
       if (tile < count)
-        copy_tile<ENERGY_POOLS, lines, DIM>(pool_tiles + tile % 2 * tile_bytes, pools, 0, [&](int row) {
-          const int pool = tile * ENERGY_POOLS + row;
-          return pool < pool_end ? pool : -1;
-        });
+        copy_rows<ENERGY_POOLS, lines, DIM>(pool_tiles + tile % 2 * tile_bytes, pools,
+                                            tile * ENERGY_POOLS + (int)threadIdx.x / 8, blockDim.x / 8, pool_end);
       copy_commit();
     };
     __syncthreads();  // the tiles of the queries before have been read

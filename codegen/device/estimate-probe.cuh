@@ -40,20 +40,19 @@ template <bool BF16, int DIM, int KEYS, int STAGES> struct ProbeTiles {
       });
   }
 
-  /** Starts to copy tile `i` of `count`; `member_of(i, row)` says which key a row holds. */
-  template <typename Keys, typename MemberOf>
-  __device__ __forceinline__ void copy(const Keys& rows, int i, int count, MemberOf member_of) const {
+  /** Starts to copy tile `i` of `count`: `key_of(i)` is the key of this thread's first row, its others are `step` further. */
+  template <typename Keys, typename KeyOf>
+  __device__ __forceinline__ void copy(const Keys& rows, int i, int count, KeyOf key_of, int step, int key_end) const {
     if (i < count)
-      copy_tile<KEYS, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM, KEYS>, rows, 0,
-                                             [&](int row) { return member_of(i, row); });
+      copy_rows<KEYS, probe_lines<DIM>, DIM>(keys + i % STAGES * probe_tile_bytes<DIM, KEYS>, rows, key_of(i), step, key_end);
     copy_commit();
   }
 
-  /** Calls `use(i, tile)` for `count` tiles, which has to start the copy of tile i + STAGES - 1. One barrier a tile. */
-  template <typename Keys, typename MemberOf, typename Use>
-  __device__ __forceinline__ void for_tiles(const Keys& rows, int count, MemberOf member_of, Use use) const {
+  /** Calls `use(i, tile)` for `count` tiles and `copy(i)`, once each, early enough: `use` does for tile i + STAGES - 1. */
+  template <typename Copy, typename Use>
+  __device__ __forceinline__ void for_tiles(int count, Copy copy, Use use) const {
 #pragma unroll 1
-    for (int i = 0; i < STAGES - 1; ++i) copy(rows, i, count, member_of);
+    for (int i = 0; i < STAGES - 1; ++i) copy(i);
 #pragma unroll 1
     for (int i = 0; i < count; ++i) {
       copy_wait<STAGES - 2>();
@@ -80,12 +79,15 @@ WARPLOOM_DEVICE void probe_sums_of_rows(const ProbeTiles<BF16, DIM, KEYS, STAGES
   rows[0] = rows[1] = {NEGATIVE_INFINITY, 0.0f};
   // From the far end, so that the second pass finds in the cache what was read last.
   const auto key_of = [&](int i) { return (tile_end - 1 - i) * KEYS; };
-  const auto member_of = [&](int i, int row) { return key_of(i) + row < probe.key_end ? key_of(i) + row : -1; };
-  tiles.for_tiles(keys, tile_end - tile, member_of, [&](int i, u32 slot) {
+  const auto copy = [&](int i) {
+    tiles.copy(keys, i, tile_end - tile, [&](int own) { return key_of(own) + (int)threadIdx.x / 8; }, blockDim.x / 8,
+               probe.key_end);
+  };
+  tiles.for_tiles(tile_end - tile, copy, [&](int i, u32 slot) {
     float scores[KEYS / 8][4];
     multiply_tiles<BF16, PROBE, KEYS, steps_of<probe_lines<DIM>, DIM>>(
         scores, tiles.own_queries(), 0, slot, false,
-        [&] { tiles.copy(keys, i + STAGES - 1, tile_end - tile, member_of); });
+        [&] { copy(i + STAGES - 1); });
     const int key = key_of(i);
     if (key + KEYS - 1 > probe.all_see()) {
 #pragma unroll
@@ -217,9 +219,9 @@ WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, PROBE, STAGES>& tile
       }
     }
   };
-  const auto member_of = [&](int i, int row) {
-    const int member = key + row / 8 * part + 8 * i + row % 8;
-    return member < probe.key_end ? member : -1;
+  const int first_key = key + (int)threadIdx.x / 64 * part + (int)threadIdx.x / 8 % 8;
+  const auto copy = [&](int i) {
+    tiles.copy(keys, i, steps, [&](int own) { return first_key + 8 * own; }, (int)blockDim.x / 64 * part, probe.key_end);
   };
   float sums[2] = {0.0f, 0.0f};  // of the last step, this thread's queries of both keys
   // What a step leaves after its weights are known: done while the products of the next are made.
@@ -233,10 +235,10 @@ WARPLOOM_DEVICE void probe_sums(const ProbeTiles<BF16, DIM, PROBE, STAGES>& tile
     }
     if (DISTANCES) leave_diagonals(i);
   };
-  tiles.for_tiles(keys, steps, member_of, [&](int i, u32 slot) {
+  tiles.for_tiles(steps, copy, [&](int i, u32 slot) {
     float weights[8][4];
     multiply_tiles<BF16, PROBE, PROBE, steps_of<probe_lines<DIM>, DIM>>(weights, slot, 0, tiles.own_queries(), false, [&] {
-      tiles.copy(keys, i + STAGES - 1, steps, member_of);
+      copy(i + STAGES - 1);
       if (i > 0) leave(i - 1);
     });
 #pragma unroll

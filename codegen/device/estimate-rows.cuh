@@ -1,7 +1,7 @@
 // The vectors that scores are products of, in 16-bit elements: tokens, pools of tokens, cells of tokens. Each
 // kind answers `find(member, element)`: where elements [element, element + 8) of the vector of a member
 // lie, or null where zeros stand for them. It is start(member) + offset(element) where `has(member, element)`,
-// which holds for all elements of a whole member.
+// which holds for all elements of a whole member. Starts of tokens and pools are `apart()` from each other.
 
 /** Single tokens of one head; a member is a position. */
 struct TokenRows {
@@ -9,6 +9,7 @@ struct TokenRows {
   i64 row_stride;  // elements
   int first;       // the position of row 0
   __device__ __forceinline__ const u16* start(int position) const { return head + (i64)(position - first) * row_stride; }
+  __device__ __forceinline__ i64 apart() const { return row_stride; }
   __device__ __forceinline__ i64 offset(int element) const { return element; }
   __device__ __forceinline__ bool is_whole(int) const { return true; }
   __device__ __forceinline__ bool has(int, int) const { return true; }
@@ -20,6 +21,7 @@ template <int DIM> struct PooledRows {
   const u16* rows;
   int from;
   __device__ __forceinline__ const u16* start(int member) const { return rows + (i64)(member - from) * DIM; }
+  __device__ __forceinline__ i64 apart() const { return DIM; }
   __device__ __forceinline__ i64 offset(int element) const { return element; }
   __device__ __forceinline__ bool is_whole(int) const { return true; }
   __device__ __forceinline__ bool has(int, int) const { return true; }

@@ -25,6 +25,31 @@ WARPLOOM_DEVICE void copy_tile(u32 tile, const Rows& rows, int line, MemberOf me
   }
 }
 
+/**
+ * The same of tokens or pools at equal distances: thread t copies chunk t % 8 of every line of the rows t / 8, t / 8 +
+ * blockDim.x / 8 and so on. `member` is whose vector the first of them holds, the next ones' are `step` further;
+ * those from `end` on hold zeros.
+ */
+template <int ROWS, int LINES, int WIDTH, typename Rows>
+WARPLOOM_DEVICE void copy_rows(u32 tile, const Rows& rows, int member, int step, int end) {
+  const int chunk = threadIdx.x % 8, apart = blockDim.x / 8;
+  const u16* source = rows.start(member) + chunk * 8;
+  const i64 source_step = step * rows.apart();
+  u32 to = chunk_address<ROWS>(tile, threadIdx.x / 8, chunk);
+  for (int row = threadIdx.x / 8; row < ROWS; row += apart) {
+#pragma unroll
+    for (int line = 0; line < LINES; ++line) {
+      const int element = line * LINE_ELEMENTS + chunk * 8;
+      if (WIDTH % LINE_ELEMENTS == 0 || element < (WIDTH + 15) / 16 * 16)
+        copy_async_16(to + line * ROWS * LINE_BYTES, source + line * LINE_ELEMENTS,
+                      member < end && (WIDTH % LINE_ELEMENTS == 0 || element < WIDTH));
+    }
+    member += step;
+    source += source_step;
+    to += apart * LINE_BYTES;
+  }
+}
+
 /** Steps of 16 elements in LINES lines of a vector of WIDTH elements. */
 template <int LINES, int WIDTH> constexpr int steps_of =
     LINES * 4 < (WIDTH + 15) / 16 ? LINES * 4 : (WIDTH + 15) / 16;

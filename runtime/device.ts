@@ -14,6 +14,8 @@ import { EmulatedMachine, emulatedArchs } from './emulator/machine.ts';
 export interface DeviceOptions {
   /** Worker threads of the CPU device; 0 works on the calling thread. Default: one per core. */
   readonly threads?: number;
+  /** Of an emulated device: 0 (by default) is the latest that copies land, any other a random legal order. */
+  readonly seed?: number;
 }
 
 /** The CPU device: plans interpreted tile by tile on worker threads. */
@@ -80,7 +82,8 @@ export async function openDevice(kind?: string, options: DeviceOptions = {}): Pr
   const [, ordinal] = /^cuda(?::(\d+))?$/.exec(wanted) ?? [undefined, undefined];
   if (wanted === 'cuda' || ordinal !== undefined) return openCuda(Number(ordinal ?? 0));
   const arch = emulatedArchs.find((one) => wanted === `emulated:${one}`);
-  if (arch !== undefined) return new GpuDevice(new EmulatedMachine(arch));
+  if (arch !== undefined)
+    return new GpuDevice(new EmulatedMachine(arch, { seed: options.seed ?? 0 }));
   throw new DeviceError([
     diagnostic('R002', `there is no device '${wanted}'`, {
       help: `this version has: ${deviceKinds.join(', ')}; 'cuda:1' is the second GPU`,

@@ -56,6 +56,26 @@ describe('the emulated machine', () => {
     expect(() => machine.check()).toThrow('this device was disposed');
   });
 
+  it('has the order of its threads by a seed', async () => {
+    const said = kernelOf('said', {
+      fields: [pointer('y', 'float')],
+      body: '  __syncthreads();\n  printf("%d ", threadIdx.x >> 5);',
+      threads: 96,
+    });
+    const order = async (seed: number): Promise<string> => {
+      let printed = '';
+      const machine = new EmulatedMachine('sm_90a', { seed, onPrint: (text) => (printed += text) });
+      const { address } = machine.alloc(4);
+      machine.run(await machine.prepare(launch(said)), { y: address });
+      await machine.dispose();
+      return printed;
+    };
+    const [first, second] = [await order(0), await order(7)];
+    expect(second).not.toBe(first);
+    expect(await order(7)).toBe(second);
+    expect([...second].sort()).toEqual([...first].sort());
+  });
+
   it('keeps the first fault', async () => {
     const machine = new EmulatedMachine('sm_80');
     const from = machine.alloc(128);

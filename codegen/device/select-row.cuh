@@ -44,18 +44,38 @@ template <typename Weight> struct SeenRow {
   int words;
 };
 
+/** Reads that are under way at once: what is done with one must not hold up the next. */
+#define READ_AHEAD 4
+
 /** Calls `use(column, weight)` for all columns that the row sees, in any order. */
 template <typename Row, typename Use> WARPLOOM_DEVICE void for_seen(const Row& row, Use use) {
-  const int whole = row.to & ~3;
-#pragma unroll 4
-  for (int column = 4 * threadIdx.x; column < whole; column += 4 * blockDim.x) {
-    const float4 four = *(const float4*)(row.values + column);
-    use(column, row.weight(four.x));
-    use(column + 1, row.weight(four.y));
-    use(column + 2, row.weight(four.z));
-    use(column + 3, row.weight(four.w));
+  const int whole = row.to & ~3, apart = 4 * blockDim.x;
+  for (int first = 4 * threadIdx.x; first < whole; first += READ_AHEAD * apart) {
+    float4 fours[READ_AHEAD];
+#pragma unroll
+    for (int i = 0; i < READ_AHEAD; ++i)
+      if (first + i * apart < whole) fours[i] = *(const float4*)(row.values + first + i * apart);
+#pragma unroll
+    for (int i = 0; i < READ_AHEAD; ++i) {
+      const int column = first + i * apart;
+      if (column >= whole) break;
+      use(column, row.weight(fours[i].x));
+      use(column + 1, row.weight(fours[i].y));
+      use(column + 2, row.weight(fours[i].z));
+      use(column + 3, row.weight(fours[i].w));
+    }
   }
   for (int column = whole + threadIdx.x; column < row.to; column += blockDim.x) use(column, row.weight(row.values[column]));
+}
+
+/** The values of the columns [column, column + 4), zeros for those that the row does not see. */
+template <typename Row> WARPLOOM_DEVICE float4 four_values(const Row& row, int column) {
+  if (column + 3 < row.to) return *(const float4*)(row.values + column);
+  float4 four = {0.0f, 0.0f, 0.0f, 0.0f};
+  if (column < row.to) four.x = row.values[column];
+  if (column + 1 < row.to) four.y = row.values[column + 1];
+  if (column + 2 < row.to) four.z = row.values[column + 2];
+  return four;
 }
 
 /**
@@ -63,32 +83,31 @@ template <typename Row, typename Use> WARPLOOM_DEVICE void for_seen(const Row& r
  * many this thread has written.
  */
 template <typename Row, typename Choice> WARPLOOM_DEVICE u32 write_chosen(const Row& row, Choice choice) {
-  const int lane = threadIdx.x & 31;
+  const int lane = threadIdx.x & 31, apart = 4 * blockDim.x, end = row.words * 32;
   u32 members = 0;
   // Whole warps stay together: eight lanes make a word.
-#pragma unroll 2
-  for (int first = 4 * (int)(threadIdx.x & ~31u); first < row.words * 32; first += 4 * blockDim.x) {
-    const int column = first + 4 * lane;
-    float four[4];
-    if (column + 3 < row.to) {
-      const float4 values = *(const float4*)(row.values + column);
-      four[0] = values.x, four[1] = values.y, four[2] = values.z, four[3] = values.w;
-    } else {
+  for (int first = 4 * (int)(threadIdx.x & ~31u); first < end; first += READ_AHEAD * apart) {
+    float4 fours[READ_AHEAD];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) four[i] = column + i < row.to ? row.values[column + i] : 0.0f;
-    }
-    u32 word = 0;
+    for (int i = 0; i < READ_AHEAD; ++i) fours[i] = four_values(row, first + i * apart + 4 * lane);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool is_seen = column + i < row.to;
-      if (is_forced(row.forced, column + i) || (is_seen && choice(column + i, row.weight(four[i])))) word |= 1u << i;
+    for (int i = 0; i < READ_AHEAD; ++i) {
+      if (first + i * apart >= end) break;
+      const int column = first + i * apart + 4 * lane;
+      const float four[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
+      u32 word = 0;
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        const bool is_seen = column + c < row.to;
+        if (is_forced(row.forced, column + c) || (is_seen && choice(column + c, row.weight(four[c])))) word |= 1u << c;
+      }
+      members += __popc(word);
+      word <<= 4 * (lane & 7);
+      word |= __shfl_xor_sync(FULL_WARP, word, 1);
+      word |= __shfl_xor_sync(FULL_WARP, word, 2);
+      word |= __shfl_xor_sync(FULL_WARP, word, 4);
+      if ((lane & 7) == 0 && column < end) row.bits[column >> 5] = word;
     }
-    members += __popc(word);
-    word <<= 4 * (lane & 7);
-    word |= __shfl_xor_sync(FULL_WARP, word, 1);
-    word |= __shfl_xor_sync(FULL_WARP, word, 2);
-    word |= __shfl_xor_sync(FULL_WARP, word, 4);
-    if ((lane & 7) == 0 && column < row.words * 32) row.bits[column >> 5] = word;
   }
   return members;
 }

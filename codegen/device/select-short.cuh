@@ -69,15 +69,9 @@ template <typename Row> WARPLOOM_DEVICE void choose_largest_of_short(const Row& 
 #pragma unroll
   for (int i = 0; i < SHORT_QUADS; ++i) {
     const int column = 128 * i + 4 * lane;
-    float four[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (128 * i < row.to && column + 3 < row.to) {
-      const float4 values = *(const float4*)(row.values + column);
-      four[0] = values.x, four[1] = values.y, four[2] = values.z, four[3] = values.w;
-    } else if (128 * i < row.to) {
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        if (column + c < row.to) four[c] = row.values[column + c];
-    }
+    float4 values = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (128 * i < row.to) values = four_values(row, column);
+    const float four[4] = {values.x, values.y, values.z, values.w};
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       const bool is_free = column + c < row.to && !is_forced(row.forced, column + c);

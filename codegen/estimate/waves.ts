@@ -59,15 +59,18 @@ function unitsOf(shape: LaunchShape, needed: ReadonlySet<number>, isGrouped: boo
   );
 }
 
+/** Bytes of sums held at once, where no scores are: 32 heads at 1M keys, so that all are selected from together. */
+const sumBytes = 256 * 2 ** 20;
+
 /** Whole KV heads whose sums per column stay below the limit: where no scores are held. */
 export function wavesOfSums(
   { grid, readings }: PassPlan,
   shape: LaunchShape,
   needed: ReadonlySet<number>,
-  limit: number = scoreBytes,
+  limit: number = sumBytes,
 ): WavePlan {
   const group = shape.heads / shape.kvHeads;
-  const bytes = 4 * Math.max(1, grid.columns.to) * readings.length;
+  const bytes = 4 * roundUp(Math.max(1, grid.columns.to), 32) * readings.length;
   const waves = cut(unitsOf(shape, needed, true), Math.floor(limit / bytes), group);
   return { waves, chunks: [], stride: 0, units: 0, rows: 0 };
 }
@@ -102,14 +105,16 @@ function chunksOf(rows: Chunk, align: number, step: number): Chunk[] {
   return chunks;
 }
 
-/** Runs of units in waves of at most `most`, or of `together` where these are more. */
+/** Runs of units in waves of at most `most`, or of `together` where these are more; those of a run of equal size. */
 function cut(units: readonly number[], most: number, together: number): Wave[] {
-  const perWave = Math.max(1, Math.floor(most / together)) * together;
-  return runsOf(units).flatMap(({ from, to }) =>
-    Array.from({ length: Math.ceil((to - from) / perWave) }, (_, i): Wave => {
+  const limit = Math.max(1, Math.floor(most / together));
+  return runsOf(units).flatMap(({ from, to }) => {
+    const parts = Math.ceil((to - from) / together);
+    const perWave = Math.ceil(parts / Math.ceil(parts / limit)) * together;
+    return Array.from({ length: Math.ceil((to - from) / perWave) }, (_, i): Wave => {
       return { from: from + i * perWave, to: Math.min(to, from + (i + 1) * perWave) };
-    }),
-  );
+    });
+  });
 }
 
 /** Query heads and chunks of rows whose scores stay below the limit. */

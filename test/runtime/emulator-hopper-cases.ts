@@ -164,6 +164,12 @@ export const hopperCases: Record<string, FaultCase> = {
     right: 'shared_written();',
     says: 'with no fence.proxy.async',
   },
+  'a stored box written once more after the fence': {
+    kind: 'fence',
+    body: `${fill}\n shared_written();\n LINE\n __syncthreads();\n if (threadIdx.x == 0) {\n ${store}\n store_commit();\n store_wait_read();\n}`,
+    wrong: 'if (threadIdx.x == 5) shared[20] = 7;',
+    right: 'if (threadIdx.x == 5) {\n shared[20] = 7;\n shared_written();\n}',
+  },
   'a stored box that others are still writing': {
     kind: 'race',
     body: `${fill}\n shared_written();\n LINE\n if (threadIdx.x == 127) {\n ${store}\n store_commit();\n store_wait_read();\n}`,
@@ -289,6 +295,15 @@ export const hopperCases: Record<string, FaultCase> = {
   if (threadIdx.x >= 96) threads_wait(2, 128);`,
     wrong: 'if (threadIdx.x == 127) shared[0] = 1;',
     right: 'if (threadIdx.x == 127) shared[12000] = 1;',
+  },
+  'a factor that another warp has multiplied by, unmet': {
+    kind: 'race',
+    body: `${tileIsThere} float s[1][8][4];\n products_begin();\n ${product}\n products_commit();\n products_wait<0>();
+  LINE
+  if (threadIdx.x == 127) shared[0] = 1;`,
+    wrong: '',
+    right: '__syncthreads();',
+    says: 'read for warp 0, with no barrier between',
   },
   'a descriptor with a base offset': {
     kind: 'descriptor',

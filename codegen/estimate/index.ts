@@ -1,7 +1,12 @@
-// From the traced graph of an estimate to its launch list. The folder: trees and passes (what is asked for),
-// waves (how much at once), runs (heads of equal numbers), vectors, scores, sums, select, bitmaps and kernels
-// (the texts), text (how one is written), launches (the list being built), run (the launches of a pass), sets
-// (those after the passes). What every step means: runtime/reference/estimate.ts.
+// From the traced graph of an estimate to its launch list. The folder:
+// - what is asked for: trees, passes; how much at once: waves, runs (heads of equal numbers)
+// - the families of passes, each its kernels and its launches (-run): probe, energies and cells, which hold no scores,
+//   and stored, which computes anything: scores, sums
+// - what they are made of: vectors, tiles (sizes in shared memory), products (by back-end)
+// - what reads them: select (kernels), selections (launches), bitmaps; sets (launches after the passes)
+// - kernels (of one pass), text (how one is written), launches (the list being built), places (where things lie),
+//   run (the launches of a pass); lists: what attention reads beside the bits of a set
+// What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { diagnostic, PlanError } from '../../dsl/diagnostic.ts';

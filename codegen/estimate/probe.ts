@@ -1,5 +1,5 @@
 // The kernels that sum the softmax weights of a few last queries per key and per distance: of one query head
-// 64 queries a launch, of a KV head all query heads. Device side: device/estimate-probe.cuh.
+// 64 queries a launch, of a KV head all query heads. Device side: device/estimate-probe.cuh and what it names.
 
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
@@ -91,6 +91,7 @@ const primitives = [
   'estimate-tile',
   'estimate-error',
   'estimate-partial',
+  'estimate-diagonals',
   'estimate-probe',
 ] as const;
 

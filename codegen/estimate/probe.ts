@@ -44,13 +44,16 @@ const ringBytes = (spec: ProbeSpec, pass: 'rows' | 'sums'): number => {
 /** Of each query of a block its sum, in fp32. */
 const sumBytes = 4 * probeQueries;
 
+/** Of long vectors, products take more registers. */
+const mostHeads = (headDim: number): number => (linesOf(headDim) <= 2 ? 4 : 2);
+
 /** Query heads of a block: a warpgroup each, as many as fit. */
 export function headsOfBlock(spec: ProbeSpec): number {
   const { headDim, heads, kvHeads } = spec.shape;
   const ring = Math.max(ringBytes(spec, 'rows'), ringBytes(spec, 'sums'));
   const room = backends[spec.backend].mostShared - firstTileBytes - ring;
   const most = Math.floor(room / (tileBytes(headDim, probeQueries) + sumBytes));
-  return Math.max(1, Math.min(4, heads / kvHeads, most));
+  return Math.max(1, Math.min(mostHeads(headDim), heads / kvHeads, most));
 }
 
 /** Keys of a tile of the first pass. */
@@ -120,7 +123,7 @@ const common = (spec: ProbeSpec, pass: 'rows' | 'sums') => {
       pass === 'rows' ? ringOf(spec, pass).keys : probeQueries,
     ]),
     threads: 128 * heads,
-    mostThreads: 512,
+    mostThreads: 128 * mostHeads(spec.shape.headDim),
     sharedBytes: firstTileBytes + queries + ringBytes(spec, pass),
   };
 };

@@ -108,30 +108,42 @@ export function otherKernels(backend: ProductBackend = 'portable'): GoldenKernel
     ['packed rows', packKernel()],
   ];
   const seen = new Map<string, string>();
-  for (const [name, { definition }] of patterns) {
-    if (definition.estimates.length === 0) continue;
-    const [heads, kvHeads, length, dim] = [32, 8, 32_768, 128];
-    const graph = traceSets(definition, numbersOf(definition));
-    const strides = [heads * length * dim, length * dim, dim] as const;
-    const { kernels } = estimateLaunch({
-      graphs: Array.from({ length: heads }, () => graph),
-      shape: { batch: 1, heads, kvHeads, qLen: length, kLen: length, headDim: dim, valueDim: dim },
-      dtype: 'bf16',
-      strides: { q: strides, k: [kvHeads * length * dim, length * dim, dim] },
-      backend,
-    });
+  const estimating = [...patterns.keys()].filter(
+    (name) => patterns.get(name)!.definition.estimates.length > 0,
+  );
+  // Of long vectors, the kernels that keep most in registers.
+  for (const [name, dim] of [
+    ...estimating.map((one) => [one, 128] as const),
+    ['vertical-slash', 256] as const,
+  ]) {
+    const title = dim === 128 ? name : `${name} ${dim}`;
     // Kernels that several patterns use stand with the first.
-    for (const kernel of kernels) {
+    for (const kernel of estimateKernels(name, dim, backend)) {
       if (seen.has(kernel.source)) continue;
       const taken = [...seen.values()].filter((label) =>
-        label.startsWith(`${name} ${kernel.name}`),
+        label.startsWith(`${title} ${kernel.name}`),
       );
-      const label = `${name} ${kernel.name}${taken.length > 0 ? ` (${taken.length + 1})` : ''}`;
+      const label = `${title} ${kernel.name}${taken.length > 0 ? ` (${taken.length + 1})` : ''}`;
       seen.set(kernel.source, label);
       helpers.push([label, kernel]);
     }
   }
   return helpers.map(([label, kernel]) => ({ label, kernel, choice: '' }));
+}
+
+/** The kernels of the estimate of a built-in pattern. */
+function estimateKernels(name: string, dim: number, backend: ProductBackend): readonly Kernel[] {
+  const { definition } = patterns.get(name)!;
+  const [heads, kvHeads, length] = [32, 8, 32_768];
+  const graph = traceSets(definition, numbersOf(definition));
+  const strides = [heads * length * dim, length * dim, dim] as const;
+  return estimateLaunch({
+    graphs: Array.from({ length: heads }, () => graph),
+    shape: { batch: 1, heads, kvHeads, qLen: length, kLen: length, headDim: dim, valueDim: dim },
+    dtype: 'bf16',
+    strides: { q: strides, k: [kvHeads * length * dim, length * dim, dim] },
+    backend,
+  }).kernels;
 }
 
 export interface GoldenRow {

@@ -136,7 +136,40 @@ export function boundOfKernels(
   return (node) => (hasPools(node) ? rounded : exact);
 }
 
-/** All disagreements of a device's sets with the oracle; no set is dilated. */
+/**
+ * The same of the union of [m, m + size) over the members m of a set of one axis: what must be a member has to be
+ * covered, and what is covered has to be so by what may be one.
+ */
+function dilatedDisagreements(
+  leaf: Leaf,
+  weighed: Weighed,
+  size: number,
+  set: BitSet,
+  eps: number,
+): string[] {
+  const row = weighed.rows[0]!;
+  const forced = forcedOf(leaf, row);
+  const { reference, threshold } = thresholdOf(leaf, row);
+  const expected = new Set(membersOf(leaf, row));
+  const isClose = (c: number): boolean =>
+    row.visible[c]! && !forced[c] && Math.abs(row.values[c]! - threshold) <= eps * reference;
+  const all = Array.from(row.values, (_, c) => c);
+  const covers = (members: readonly number[]): Set<number> =>
+    new Set(
+      members
+        .flatMap((m) => Array.from({ length: size }, (_, i) => m + i))
+        .filter((c) => c < set.domain.columns),
+    );
+  const must = covers(all.filter((c) => expected.has(c) && !isClose(c)));
+  const may = covers(all.filter((c) => expected.has(c) || isClose(c)));
+  const actual = new Set(set.members());
+  return [
+    ...[...must].filter((c) => !actual.has(c)).map((c) => `lacks ${c}`),
+    ...[...actual].filter((c) => !may.has(c)).map((c) => `should not have ${c}`),
+  ];
+}
+
+/** All disagreements of a device's sets with the oracle. A set is dilated as a whole or not at all. */
 export function disagreementsOfSets(
   graphs: readonly EstimateGraph[],
   inputs: OracleInputs,
@@ -152,7 +185,13 @@ export function disagreementsOfSets(
         for (const head of set.perGroup ? oracle.heads.slice(0, 1) : oracle.heads) {
           const unit = set.perGroup ? batch * kvHeads + kvHead : batch * inputs.shape.heads + head;
           const one = { set: set.units[unit]!, dense: set.dense[unit]! };
-          const found = selected(graphs[head]![name]!, oracle, head, boundOf).map((leaf) => {
+          const node = graphs[head]![name]!;
+          const bare = node.op === 'dilate' ? node.of : node;
+          const found = selected(bare, oracle, head, boundOf).map((leaf) => {
+            if (leaf && node.op === 'dilate') {
+              const weighed = oracle.weigh(leaf.of, head);
+              return dilatedDisagreements(leaf, weighed, node.size, one.set, boundOf(leaf));
+            }
             if (leaf) return disagreements(leaf, oracle.weigh(leaf.of, head), one, boundOf(leaf));
             return one.set.bits.some((word) => word !== 0) ? ['it is not empty'] : [];
           });

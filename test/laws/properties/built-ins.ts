@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { BitSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
 import type { NeededRows } from '../../../dsl/estimate/needed.ts';
-import type { ChosenNode } from '../../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
 import type { AnyPattern } from '../../../dsl/pattern.ts';
 import type { Knobs } from '../../../dsl/schedule.ts';
@@ -101,24 +100,11 @@ export const builtInsClassifyExactly = (names?: readonly string[]) =>
     },
   );
 
-/** The selections under the dilations, by name, and how far each is dilated. */
-function undilated(graph: EstimateGraph): { graph: EstimateGraph; by: Record<string, number> } {
-  const by: Record<string, number> = {};
-  const bare: Record<string, ChosenNode> = {};
-  for (const [name, node] of Object.entries(graph)) {
-    bare[name] = node.op === 'dilate' ? node.of : node;
-    by[name] = node.op === 'dilate' ? node.size : 1;
-  }
-  return { graph: bare, by };
-}
-
-/** The union of [m, m + size) over the members m, below `columns`. */
-function dilated(set: BitSet, size: number, columns: number): number[] {
-  const result = new Set<number>();
-  for (const member of set.members())
-    for (let at = member; at < member + size; at += 1) result.add(at);
-  return [...result].filter((at) => at < columns).sort((a, b) => a - b);
-}
+/** The selections under the dilations. */
+const undilated = (graph: EstimateGraph): EstimateGraph =>
+  Object.fromEntries(
+    Object.entries(graph).map(([name, node]) => [name, node.op === 'dilate' ? node.of : node]),
+  );
 
 /** Sets with the members of others in the rows that a device need not compute. */
 function completed(
@@ -159,25 +145,17 @@ export async function checkBuiltIn(device: Device, one: BuiltInCall): Promise<vo
   if (definition.estimates.length > 0) {
     const { q, k, shape, params: bound } = checkInputs(definition, inputs, params);
     const graphs = graphsPerHead(definition, bound, shape);
-    const bare = graphs.map((graph) => undilated(graph));
-    const graphsOnce = new Map(graphs.map((graph, i) => [graph, bare[i]!.graph]));
+    const graphsOnce = new Map([...new Set(graphs)].map((graph) => [graph, undilated(graph)]));
     const bareGraphs = graphs.map((graph) => graphsOnce.get(graph)!);
     const sets = await estimateSets({ graphs: bareGraphs, q, k, shape });
     const boundOf = boundOfKernels(dtype, shape, 8 * call.scale ** 2 * Math.sqrt(headDim));
     const rows = rowsNeeded(definition, graphs[0]!, bound, shape, [...graphs.keys()]);
     const chosen = completed(result.chosen, sets, rows);
-    const plain = Object.entries(chosen).filter(([set]) => bare[0]!.by[set] === 1);
-    for (const own of [sets, Object.fromEntries(plain)])
-      assert.deepEqual(disagreementsOfSets(bareGraphs, { q, k, shape }, own, boundOf), []);
-    for (const [set, { units, perGroup }] of Object.entries(sets)) {
-      for (const [unit, own] of units.entries()) {
-        const head = perGroup ? (unit % kvHeads) * (heads / kvHeads) : unit % heads;
-        const size = bare[head]!.by[set]!;
-        const used = chosen[set]!.units[unit]!;
-        if (size > 1)
-          assert.deepEqual([...used.members()], dilated(own, size, used.domain.columns));
-      }
-    }
+    for (const [own, as] of [
+      [sets, bareGraphs],
+      [chosen, graphs],
+    ] as const)
+      assert.deepEqual(disagreementsOfSets(as, { q, k, shape }, own, boundOf), []);
   }
   const { disagreements } = await compareWithOracle(pattern, inputs, params, result);
   assert.equal(showDisagreements(disagreements), '');

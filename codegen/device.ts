@@ -41,9 +41,12 @@ export function primitivesFor(kernel: string, ...names: readonly string[]): stri
   return joined(used.filter(({ text }) => /\S/.test(codeOf(text))));
 }
 
-/** A function or a struct, the comment above it included: on one line, or down to a brace at the margin. */
+/**
+ * A function or a struct, the comment and the template line above it included: on one line, down to a brace at the
+ * margin, or, where another file has the body, to a semicolon.
+ */
 const declarations =
-  /^(?:(?:\/[/*]| \*).*\n)*(?:template <.*?> )?(?:WARPLOOM_DEVICE [^(\n]*?|struct (?:alignas\(\d+\) )?)\b(\w+)(?:\(| \{)(?:.*\}|[\s\S]*?\n\};?)\n/gm;
+  /^(?:(?:\/[/*]| \*).*\n)*(?:template <.*?>[ \n])?(?:WARPLOOM_DEVICE [^(\n]*?|struct (?:alignas\(\d+\) )?)\b(\w+)(?:\([^{};]*;|(?:\(| \{)(?:.*\}|[\s\S]*?\n\};?))\n/gm;
 
 const codeOf = (text: string): string => text.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '');
 

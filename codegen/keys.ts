@@ -83,6 +83,18 @@ function lastOf(formula: Formula, names: Names): string | undefined {
   }
 }
 
+/** A CUDA C function: the keys that the linear conjuncts of a mask leave to any query of [q0, q1]. */
+export function keyBoundsText(name: string, mask: Expression, names: Names): string {
+  const formula = formulaOf(positional(mask));
+  const parts = formula.op === 'and' ? formula.parts : [formula];
+  const lines = parts.flatMap((part) => (constraintsOf(part, names) ?? []).map(boundText));
+  return `WARPLOOM_DEVICE Bounds ${name}(const Unit& u, int q0, int q1) {
+  i64 low = 0, high = (i64)u.k_len - 1;
+${lines.join('\n').replaceAll('return NO_MEMBER;', 'return {1, 0};')}
+  return {clamp_int(low), clamp_int(high)};
+}`;
+}
+
 type Emit = (formula: Formula) => string;
 
 function bodyOf(formula: Formula, names: Names, emit: Emit): string {
@@ -178,10 +190,24 @@ function constraintsOf(part: Formula, names: Names): Constraint[] | undefined {
 const isPerPair = (node: Expression): boolean =>
   mentions(node, 'index', 'q') || mentions(node, 'index', 'k') || mentions(node, 'index', 'row');
 
+/** A `has` that asks for member `rest + sign * key`. */
+export interface ShiftSearch {
+  readonly form: 'shift';
+  readonly sign: 1 | -1;
+  readonly rest: Expression;
+}
+
 /** How the member that a `has` asks for depends on the key. */
 type Search =
   | { readonly form: 'block'; readonly block: number; readonly shift: number }
-  | { readonly form: 'shift'; readonly sign: 1 | -1; readonly rest: Expression };
+  | ShiftSearch;
+
+/** The search of a `has` whose member moves with the key. */
+export function shiftOf(node: Expression): ShiftSearch | undefined {
+  const atom = positional(node);
+  const search = atom.op === 'has' ? searchOf(atom) : undefined;
+  return search?.form === 'shift' ? search : undefined;
+}
 
 function searchOf(node: Expression & { op: 'has' }): Search | undefined {
   const argument = keyArgument(node.args.at(-1)!);
@@ -196,6 +222,13 @@ function searchOf(node: Expression & { op: 'has' }): Search | undefined {
   ];
   const rest = terms.reduce((sum, term) => binary('add', sum, term), int(constant));
   return { form: 'shift', sign: argument.sign, rest };
+}
+
+/** A `has` of blocks of keys: `floor((k + shift) / block)`. */
+export function blockOf(node: Expression): { block: number; shift: number } | undefined {
+  const atom = positional(node);
+  const search = atom.op === 'has' ? searchOf(atom) : undefined;
+  return search?.form === 'block' ? { block: search.block, shift: search.shift } : undefined;
 }
 
 const scaled = (factor: number, node: Expression): Expression =>

@@ -1,7 +1,7 @@
 // What a back-end of the attention kernel is: how tiles are loaded and multiplied. Arguments, units and the walk
 // are the same for all; elements, scores, the softmax and results are sections that a back-end takes as it needs.
 
-import type { BoxMap, Place } from '../kernel.ts';
+import type { BoxMap, Buffer, Place, Step } from '../kernel.ts';
 import type { Names } from '../names.ts';
 import type { Field } from '../struct.ts';
 import type { CallFacts } from './call.ts';
@@ -31,6 +31,9 @@ export interface KernelLaunch {
   readonly args: Readonly<Record<string, number>>;
   readonly buffers: Readonly<Record<string, Place>>;
   readonly maps?: Readonly<Record<string, Place & BoxMap>>;
+  /** Of its own: memory, and what has to be done before. */
+  readonly workspace?: readonly Buffer[];
+  readonly before?: readonly Step[];
 }
 
 /** What a launch is made from: query tiles of a unit, and units (query heads of a batch entry). */
@@ -38,6 +41,8 @@ export interface LaunchRequest {
   readonly call: CallFacts;
   readonly tiles: number;
   readonly units: number;
+  /** Entries that a list of columns has room for. */
+  readonly columnsCapacity: number;
 }
 
 /** A way to write attention kernels. All functions are pure. */
@@ -57,7 +62,7 @@ export interface AttentionBackend<Knobs extends TileKnobs = TileKnobs> {
    * `row_blocks`, `score_blocks`, `value_blocks` and `key_steps`.
    */
   readonly constants: (context: KernelContext<Knobs>) => string;
-  /** All that follows `Arguments`, `Unit` and `advance`, down to the kernel `attention`. */
+  /** All that follows `Arguments`, `Unit` and the masks, down to the kernel `attention`. */
   readonly body: (context: KernelContext<Knobs>) => string;
   readonly launch: (context: KernelContext<Knobs>, request: LaunchRequest) => KernelLaunch;
 }

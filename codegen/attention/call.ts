@@ -30,7 +30,15 @@ export interface CallFacts {
   readonly params: BoundParameters;
   /** Buffers `set <name>`: bits [units, rows, stride]. */
   readonly sets: Readonly<
-    Record<string, { readonly domain: SetDomain; readonly perGroup: boolean }>
+    Record<
+      string,
+      {
+        readonly domain: SetDomain;
+        readonly perGroup: boolean;
+        /** No row has more members. */
+        readonly most: number;
+      }
+    >
   >;
   /** Buffers `tensor <name>`: row-major. */
   readonly captured: Readonly<Record<string, { readonly shape: readonly number[] }>>;

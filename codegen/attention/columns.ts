@@ -54,12 +54,13 @@ list_columns(const __grid_constant__ Arguments p) {
     __syncthreads();
     int at = before + sum - own;
     for (int i = 0; i < warp; ++i) at += warp_counts[i];
-    for (; members != 0; members &= members - 1) list[at++] = word * 32 + __ffs(members) - 1;
+    for (; members != 0; members &= members - 1, ++at)
+      if (at < p.capacity) list[at] = word * 32 + __ffs(members) - 1;
     __syncthreads();
     if (threadIdx.x == ${threads - 1}) before = at;
   }
   __syncthreads();
-  if (threadIdx.x == 0) p.count[blockIdx.x] = before;
+  if (threadIdx.x == 0) p.count[blockIdx.x] = min(before, p.capacity);
 }
 `;
 

@@ -19,13 +19,13 @@ export const elementsText = ({ passes, score, names }: KernelContext): string =>
 /** The key of a column; the number of keys for a column that has none. */
 function keyText(passes: readonly KernelPass[]): string {
   const cases = passes.map(({ kind }) => {
-    if (kind === 'tiles') return '  if (visit.kind == TILE) return visit.at + column;';
+    if (kind === 'tiles') return '  if (visit.kind == TILE) return place_of(visit, column);';
     if (kind === 'columns')
       return `  if (visit.kind == COLUMNS) {
-    const int entry = visit.at + column;
+    const int entry = place_of(visit, column);
     return entry < p.columns_count[index] ? p.columns_list[(i64)index * p.columns_capacity + entry] : u.k_len;
   }`;
-    return '  if (visit.kind == STAND_INS) return visit.at + column;';
+    return '  if (visit.kind == STAND_INS) return place_of(visit, column);';
   });
   return `WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const Visit& visit, int column) {
 ${cases.join('\n')}

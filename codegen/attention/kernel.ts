@@ -14,7 +14,7 @@ import { exponentOf } from './exponent.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
 import type { TileKnobs } from './tiles.ts';
-import { walkText } from './walk.ts';
+import { masksText } from './walk.ts';
 
 /** Everything that a kernel is made for. Lengths, batch, heads, strides and other parameters are arguments. */
 export interface AttentionSpec<Knobs extends TileKnobs = TileKnobs> {
@@ -72,7 +72,7 @@ export function attentionKernel<Knobs extends TileKnobs>(
     backend.constants(context) + poolSizeText(passes),
     params.text,
     unitText(unit),
-    walkText(passes, names),
+    masksText(passes, names),
     backend.body(context),
   ].join('\n\n');
   const primitives = primitivesFor(text, ...primitivesOf(spec), ...backend.primitives);

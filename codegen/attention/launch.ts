@@ -79,7 +79,14 @@ export function attentionLaunch(call: AttentionCall): LaunchList {
     if (pass.kind === 'columns') addColumns(call, pass.set, args, buffers, workspace, steps);
     if (pass.kind === 'rest') addPools(call, pass.size, args, workspace, steps);
   }
-  const own = attention.launch({ call, tiles, units: batch * headCount });
+  const own = attention.launch({
+    call,
+    tiles,
+    units: batch * headCount,
+    columnsCapacity: args.columns_capacity ?? 0,
+  });
+  workspace.push(...(own.workspace ?? []));
+  steps.push(...(own.before ?? []));
   steps.push({
     op: 'launch',
     kernel,
@@ -170,9 +177,9 @@ function addColumns(
 ): void {
   const { batch, heads, kvHeads } = call.shape;
   const headCount = call.headList?.length ?? heads;
-  const { domain, perGroup } = call.sets[set]!;
+  const { domain, perGroup, most } = call.sets[set]!;
   const units = batch * headCount;
-  const capacity = Math.max(1, domain.columns);
+  const capacity = Math.max(1, Math.min(domain.columns, most));
   workspace.push({ name: 'columns_list', bytes: units * capacity * 4 });
   workspace.push({ name: 'columns_count', bytes: units * 4 });
   const lists = { list: whole('columns_list'), count: whole('columns_count') };

@@ -18,6 +18,8 @@ export interface KnobRequest {
   readonly blockSharedBytes: number;
   /** Of the pattern's `Unit`, which tiles share shared memory with; a small one, when left out. */
   readonly unitBytes?: number;
+  /** Slots of two boxes as well: for masks that `asksApart`. */
+  readonly apart?: boolean;
 }
 
 /** By warpgroups that compute: 64 query rows each. */
@@ -29,7 +31,7 @@ const either = [true, false] as const;
 
 /** The tiles of the Hopper back-end that fit, whatever the pattern. */
 export function legalHopperKnobs(request: Omit<KnobRequest, 'arch' | 'blockSharedBytes'>) {
-  const { headDim, valueDim, unitBytes = 128 } = request;
+  const { headDim, valueDim, unitBytes = 128, apart = false } = request;
   const all: HopperKnobs[] = [];
   for (const groups of [2, 3] as const)
     for (const kTile of keysOfGroups[groups])
@@ -37,16 +39,18 @@ export function legalHopperKnobs(request: Omit<KnobRequest, 'arch' | 'blockShare
         for (const qBuffers of [2, 1] as const)
           for (const pingPong of either)
             for (const speculative of either)
-              all.push({
-                qTile: groups * 64,
-                kTile,
-                warps: groups * 4,
-                stages,
-                blocks: 1,
-                qBuffers,
-                pingPong,
-                speculative,
-              });
+              for (const boxes of apart ? ([1, 2, 3] as const) : ([1] as const))
+                all.push({
+                  qTile: groups * 64,
+                  kTile,
+                  warps: groups * 4,
+                  stages,
+                  blocks: 1,
+                  qBuffers,
+                  pingPong,
+                  speculative,
+                  boxes,
+                });
   return all.filter(
     (knobs) =>
       hopperProblem(knobs, headDim, valueDim, controlBytes({ knobs, unitBytes })) === undefined,

@@ -14,23 +14,32 @@ export const visitKinds: Record<KernelPass['kind'], string> = {
   rest: 'STAND_INS',
 };
 
-/** `struct Visit`, `struct Walk`, the masks of the passes, and `advance`. */
-export function walkText(passes: readonly KernelPass[], names: Names): string {
+/** `Kind`, and the masks of the passes: for a pair, for a box, and the search for its keys. */
+export function masksText(passes: readonly KernelPass[], names: Names): string {
   return [
-    `// What a step works on: keys, entries of the list of columns, or pools, from \`at\` on.
-enum Kind { ${Object.values(visitKinds).join(', ')}, NOTHING };
+    `// What a step works on: keys, entries of the list of columns, or pools.
+enum Kind { ${Object.values(visitKinds).join(', ')}, NOTHING };`,
+    ...passes.map((pass) => passText(pass, names)),
+  ].join('\n\n');
+}
+
+/** `struct Visit`, `place_of`, `struct Walk` and `advance`. Needs the masks. */
+export function walkText(passes: readonly KernelPass[]): string {
+  return [
+    `// Keys, entries or pools from \`at\` on.
 struct Visit {
   Kind kind;
   int at;
   bool full;  // every pair is allowed: no mask is evaluated
 };
+WARPLOOM_DEVICE int place_of(const Visit& visit, int column) { return visit.at + column; }
 
 // Where the walk is: tiles already judged (one bit each, from \`base\` on), and where to go on.
 struct Walk {
   int pass, next, base;
   u32 may, full;
 };`,
-    ...passes.map((pass) => passText(pass, names)),
+    ...passes.map(groupText),
     advanceText(passes),
   ].join('\n\n');
 }
@@ -49,7 +58,6 @@ WARPLOOM_DEVICE Truth judge_${kind}(const Unit& u, Bounds q, Bounds k) {
 }`,
     ...(kind === 'columns' ? [] : [keysText(`keys_${kind}`, mask, names)]),
     ...(pass.kind === 'rest' ? [standsInText(pass.size)] : []),
-    groupText(pass),
   ].join('\n\n');
 }
 

@@ -9,6 +9,13 @@ struct alignas(64) TensorMap {
 #define KEEP_IN_CACHE 0x14F0000000000000ull
 #define DROP_FROM_CACHE 0x12F0000000000000ull
 
+/** One lane of a converged warp: it orders copies, and the compiler knows that no other does. */
+WARPLOOM_DEVICE bool elect_one() {
+  u32 chosen;
+  asm volatile("{\n.reg .pred p;\nelect.sync _|p, 0xffffffff;\nselp.u32 %0, 1, 0, p;\n}\n" : "=r"(chosen));
+  return chosen != 0u;
+}
+
 WARPLOOM_DEVICE void tensor_map_prefetch(const TensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }

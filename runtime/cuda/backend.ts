@@ -203,10 +203,10 @@ export class CudaBackend implements Backend {
   ): Promise<ReadyAttention> {
     const known: Record<string, SetFacts> = {};
     for (const [name, set] of Object.entries(sets)) {
-      if (isOn(this.#machine, set)) known[name] = { domain: set.domain, perGroup: set.perGroup };
+      if (isOn(this.#machine, set)) known[name] = set;
       else {
-        const { domain, words } = wordsOfSet(set);
-        known[name] = { domain, perGroup: set.perGroup };
+        const { domain, words, most } = wordsOfSet(set);
+        known[name] = { domain, perGroup: set.perGroup, most };
         await own.upload(`set ${name}`, new Uint8Array(words.buffer));
       }
     }
@@ -265,7 +265,7 @@ export class CudaBackend implements Backend {
   }
 
   #runEstimate(pattern: string, estimate: ReadyEstimate, tensors: PlacedTensors): DeviceSets {
-    const { launch, graph, rows, results, places } = estimate;
+    const { launch, graph, sets, rows, results, places } = estimate;
     const block = new Block(this.#machine, results.bytes);
     Object.assign(places, tensors.places);
     placeLayout(places, results, block.address);
@@ -275,7 +275,7 @@ export class CudaBackend implements Backend {
       offset: results.offsets[launch.errorBuffer]!,
       explain: (word) => notFinite(pattern, word),
     };
-    return setsOfLaunch(launch, graph, block, results.offsets, verdict, rows);
+    return setsOfLaunch(launch, graph, sets, block, results.offsets, verdict, rows);
   }
 }
 

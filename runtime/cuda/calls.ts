@@ -9,6 +9,7 @@ import { lengthClass } from '../../codegen/attention/lengths.ts';
 import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
+import { mostMembers } from '../../dsl/estimate/most.ts';
 import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { mentions, walk } from '../../dsl/expression.ts';
@@ -42,6 +43,8 @@ export interface CallFacts {
 export interface SetFacts {
   readonly domain: SetDomain;
   readonly perGroup: boolean;
+  /** No row has more members. */
+  readonly most: number;
 }
 
 export interface ReadyAttention {
@@ -60,6 +63,7 @@ export interface ReadyEstimate {
   readonly graph: EstimateGraph;
   /** Of its sets, those that were computed. */
   readonly rows: NeededRows;
+  readonly sets: Readonly<Record<string, SetFacts>>;
   readonly workspace: Layout;
   readonly results: Layout;
   /** Filled in by each run. */
@@ -252,6 +256,12 @@ export class Calls {
       launch,
       graph: graphs[0]!,
       rows,
+      sets: Object.fromEntries(
+        Object.entries(launch.sets).map(([name, { domain, perGroup }]) => {
+          const most = graphs.map((graph) => mostMembers(graph[name]!, domain.columns));
+          return [name, { domain, perGroup, most: Math.max(...most) }];
+        }),
+      ),
       workspace: layoutOf(launch.list.workspace),
       results: layoutOf(launch.results),
       places: {},

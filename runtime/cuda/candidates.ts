@@ -8,16 +8,19 @@ import {
   ofPortable,
 } from '../../codegen/attention/choice.ts';
 import { hopperCandidates, withTile } from '../../codegen/attention/hopper/knobs.ts';
+import { asksApart } from '../../codegen/attention/hopper/pairs.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf } from '../../codegen/attention/lengths.ts';
+import { type KernelPass, passesOf, withFixed } from '../../codegen/attention/passes.ts';
 import {
   sharedBytes,
   type TileKnobs,
   tileCandidates,
   tileProblem,
 } from '../../codegen/attention/tiles.ts';
-import type { Definition } from '../../dsl/definition.ts';
+import { type Definition, lifted, restSize } from '../../dsl/definition.ts';
 import { DeviceError, diagnostic, PlanError } from '../../dsl/diagnostic.ts';
+import { isFixed } from '../../dsl/given.ts';
 import type { KernelRequest } from './kernels.ts';
 import type { Machine } from './machine.ts';
 
@@ -90,6 +93,20 @@ function portableChoices({ definition, shape }: KernelRequest, chip: Chip): Choi
   ]);
 }
 
+/** The passes of a kernel, with the fixed parameters as constants. */
+function passesIn({ definition, numbers, segments }: KernelRequest): KernelPass[] {
+  const fixed = Object.entries(definition.given).filter(([, entry]) => isFixed(entry));
+  const mask = withFixed(
+    lifted(definition).mask,
+    Object.fromEntries(fixed.map(([name]) => [name, numbers[name]!])),
+  );
+  return passesOf(
+    mask,
+    definition.knobs.gather,
+    segments ? undefined : restSize(definition, numbers),
+  );
+}
+
 /** Boxes of packed sequences would reach into their neighbours, and there are none of tensors without rows. */
 const isForHopper = ({ segments, empty = false }: KernelRequest, { arch }: Chip): boolean =>
   arch === hopperArch && !segments && !empty;
@@ -99,9 +116,12 @@ function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
   const { definition, shape, lengths } = request;
   const stated = statedKnobs(definition);
   if (stated.length === 0)
-    return hopperCandidates(shape.headDim, shape.valueDim, lengths && classOf(lengths.kLen)).map(
-      ofHopper,
-    );
+    return hopperCandidates(
+      shape.headDim,
+      shape.valueDim,
+      lengths && classOf(lengths.kLen),
+      asksApart(passesIn(request)),
+    ).map(ofHopper);
   return [withTile(definition.knobs)].filter((one) => one !== undefined).map(ofHopper);
 }
 
@@ -119,7 +139,8 @@ export function legalChoices(request: KernelRequest, chip: Chip): Choice[] {
   const { definition, shape } = request;
   const { arch, blockSharedBytes } = chip;
   const { headDim, valueDim } = shape;
-  return legalKnobs({ headDim, valueDim, arch, blockSharedBytes }).filter(
+  const apart = asksApart(passesIn(request)) !== undefined;
+  return legalKnobs({ headDim, valueDim, arch, blockSharedBytes, apart }).filter(
     (choice) =>
       isListed(definition, choice) && (choice.backend === 'portable' || isForHopper(request, chip)),
   );

@@ -25,8 +25,8 @@ export interface CompiledKernel {
   readonly milliseconds: number;
 }
 
-/** Without it the log holds no resources. */
-const verbose = '--ptxas-options=-v';
+/** The log holds resources; a lambda with a type of its own for each call is a function of the device like any other. */
+const always = ['--ptxas-options=-v', '-default-device'];
 
 /**
  * Compiles a kernel for an architecture such as `sm_80` or `sm_90a`, or takes it from the cache.
@@ -43,7 +43,7 @@ export async function compileKernel(
   const { name, source } = kernel;
   const key = keyOf([name, source, compiler.version, arch, options, entryForm]);
   const { entry, fromCache } = await cache.take(key, async () => {
-    const request = { name, source, arch, options: [verbose, ...options] };
+    const request = { name, source, arch, options: [...always, ...options] };
     const { cubin, log } = await compiler.compile(request);
     return { cubin, report: reportOf(log, name) };
   });

@@ -55,10 +55,7 @@ export async function launchesOf(
     const facts = { part, shape, dtype, strides: rows, given: inputs.given[i]! };
     const isDynamic = part.definition.estimates.length > 0;
     const estimate = isDynamic ? await calls.estimate(facts) : undefined;
-    const { ready, attention, workspace } = await calls.attention(
-      facts,
-      estimate?.launch.sets ?? {},
-    );
+    const { ready, attention, workspace } = await calls.attention(facts, estimate?.sets ?? {});
     launches.push({
       ...part,
       numbers: parametersOf(facts.given.params, part.heads[0] ?? 0),

@@ -36,6 +36,7 @@ export type KnownSets = Readonly<Record<string, SetFacts>>;
 /** Whether a kernel that was made ready for one set serves another. */
 export const isLike = (a: SetFacts, b: SetFacts): boolean =>
   a.perGroup === b.perGroup &&
+  a.most === b.most &&
   a.domain.rowFrom === b.domain.rowFrom &&
   a.domain.rows === b.domain.rows &&
   a.domain.columns === b.domain.columns &&

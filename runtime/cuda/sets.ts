@@ -33,6 +33,8 @@ export class DeviceSet implements ChosenSet {
   readonly domain: SetDomain;
   readonly count: number;
   readonly rows: RowRange | undefined;
+  /** No row has more members. */
+  readonly most: number;
   readonly where: Where;
   readonly verdict: Verdict | undefined;
   #host: Pick<ChosenSet, 'units' | 'dense'> | undefined;
@@ -41,6 +43,7 @@ export class DeviceSet implements ChosenSet {
     facts: Pick<ChosenSet, 'axes' | 'perGroup' | 'rows'> & {
       readonly domain: SetDomain;
       readonly count: number;
+      readonly most: number;
     },
     where: Where,
     verdict?: Verdict,
@@ -50,6 +53,7 @@ export class DeviceSet implements ChosenSet {
     this.domain = facts.domain;
     this.count = facts.count;
     this.rows = facts.rows;
+    this.most = facts.most;
     this.where = where;
     this.verdict = verdict;
   }
@@ -107,6 +111,7 @@ export async function readChosen<Sets extends ChosenSetsData>(chosen: Sets): Pro
 export function setsOfLaunch(
   launch: EstimateLaunch,
   graph: EstimateGraph,
+  known: Readonly<Record<string, { readonly most: number }>>,
   block: Block,
   offsets: Readonly<Record<string, number>>,
   verdict: Verdict,
@@ -121,20 +126,28 @@ export function setsOfLaunch(
         dense: dense === undefined ? undefined : offsets[dense],
       };
       const rows = partOf(domain, needed[name]);
-      const facts = { axes, perGroup, domain, count: units, rows };
+      const facts = { axes, perGroup, domain, count: units, most: known[name]!.most, rows };
       return [name, new DeviceSet(facts, where, verdict)];
     }),
   );
 }
 
-/** A set in host memory as words for the device: [units, rows, stride] over one domain. */
-export function wordsOfSet({ units }: ChosenSet): { domain: SetDomain; words: Uint32Array } {
+/** A set in host memory as words for the device: [units, rows, stride] over one domain. `most`: members of a row. */
+export function wordsOfSet({ units }: ChosenSet): {
+  domain: SetDomain;
+  words: Uint32Array;
+  most: number;
+} {
   const domain = hullOf(units);
   const size = wordsOf(domain);
   const words = new Uint32Array(size * units.length);
-  for (const [i, unit] of units.entries())
-    words.set(unit.bits, i * size + (unit.domain.rowFrom - domain.rowFrom) * unit.stride);
-  return { domain, words };
+  let most = 0;
+  for (const [i, unit] of units.entries()) {
+    const { rowFrom, rows } = unit.domain;
+    words.set(unit.bits, i * size + (rowFrom - domain.rowFrom) * unit.stride);
+    for (let row = rowFrom; row < rowFrom + rows; row += 1) most = Math.max(most, unit.count(row));
+  }
+  return { domain, words, most };
 }
 
 export const isOn = (machine: Machine, set: ChosenSet): set is DeviceSet =>

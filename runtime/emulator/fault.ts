@@ -18,6 +18,7 @@ export const faultKinds = {
   fence: 'a fence that is missing between ordinary code and asynchronous copies or products',
   barrier: 'a barrier that nobody initialised, or with another count or phase than others expect',
   registers: 'a share of registers that cannot be',
+  box: 'a box that is stored from before its tensor on',
   descriptor: 'a description of a tensor or matrix that the hardware refuses',
   race: 'two accesses by different threads, one of them a write, that nothing orders',
   deadlock: 'threads that wait for others which never come',

@@ -1,5 +1,5 @@
 // The asynchronous products in the text of a kernel, read as an assembler reads them. Their instruction names
-// every accumulator, so each kernel has its own in place of a primitive (codegen/attention/hopper/products.ts).
+// every accumulator, so each kernel has its own in place of a primitive (codegen/wgmma.ts).
 // Source: PTX ISA, wgmma.mma_async.
 
 import { invariant } from '../../dsl/diagnostic.ts';
@@ -7,8 +7,8 @@ import { invariant } from '../../dsl/diagnostic.ts';
 const productFunction =
   /(WARPLOOM_DEVICE void \w+\([^{}]*)\) \{(\s*)asm volatile\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+):([\s\S]*?)\);/g;
 const instruction =
-  /^\{\n\.reg \.pred p;\nsetp\.ne\.b32 p, %(\d+), 0;\nwgmma\.mma_async\.sync\.aligned\.m64n(\d+)k16\.f32\.(bf16|f16)\.(bf16|f16) \{([^}]*)\}, (\{[^}]*\}|%\d+), %(\d+), p, (-?\d), (-?\d), (\d)(?:, (\d))?;\n\}\n$/;
-const operand = /"(\+f|l|r)"\(/g;
+  /^\{\n\.reg \.pred p;\nsetp\.ne\.b32 p, (%\d+|[01]), 0;\nwgmma\.mma_async\.sync\.aligned\.m64n(\d+)k16\.f32\.(bf16|f16)\.(bf16|f16) \{([^}]*)\}, (\{[^}]*\}|%\d+), %(\d+), p, (-?\d), (-?\d), (\d)(?:, (\d))?;\n\}\n$/;
+const operand = /"([+=]f|l|r)"\(/g;
 
 /**
  * The same text with calls of the emulator in place of the products, each of which is a function. Lines keep their
@@ -46,6 +46,7 @@ function callOf(text: string, operands: readonly string[]): string {
     invariant(found !== undefined, `a product has no operand %${place}`);
     return `(${found})`;
   };
+  const addsText = adds!.startsWith('%') ? operandAt(adds!.slice(1)) : adds;
   const outputs = placesIn(results!);
   invariant(
     type === other && outputs.length === Number(n) / 2 && signA === '1' && signB === '1',
@@ -61,6 +62,6 @@ function callOf(text: string, operands: readonly string[]): string {
     fromRegisters ? `const u32* const registers[] = {${addresses(placesIn(a!))}};` : '',
     `const WarploomProduct product = {${n}, ${type === 'f16'}, ${transposedA !== '0'}, ${transposedB !== '0'},`,
     `results, ${fromRegisters ? 'registers' : 'nullptr'}, ${fromRegisters ? '0' : operandAt(a!.slice(1))},`,
-    `${operandAt(b!)}, ${operandAt(adds!)} != 0}; warploomMultiply(&product, line.at); }`,
+    `${operandAt(b!)}, ${addsText} != 0}; warploomMultiply(&product, line.at); }`,
   ].join(' ');
 }

@@ -17,6 +17,7 @@ const choice = z.discriminatedUnion('backend', [
       qBuffers: z.union([z.literal(1), z.literal(2)]),
       pingPong: z.boolean(),
       speculative: z.boolean(),
+      boxes: z.union([z.literal(1), z.literal(2), z.literal(3)]).default(1),
     }),
   }),
   z.object({ backend: z.literal('portable'), knobs: z.object(tile) }),

@@ -6,13 +6,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { choiceName, kernelOf, ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
 import { columnsKernel } from '../../codegen/attention/columns.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
+import { packKernel } from '../../codegen/attention/hopper/packed.ts';
 import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { hopperArch } from '../../codegen/attention/legal.ts';
 import { poolsKernel } from '../../codegen/attention/pools.ts';
 import { tileCandidates } from '../../codegen/attention/tiles.ts';
 import { zonesKernel } from '../../codegen/attention/zones.ts';
 import { estimateLaunch } from '../../codegen/estimate/index.ts';
-import { membersKernel, packKernel, runsKernel } from '../../codegen/estimate/lists.ts';
 import type { ProductBackend } from '../../codegen/estimate/products.ts';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { type Definition, traceSets } from '../../dsl/definition.ts';
@@ -103,9 +103,7 @@ export function otherKernels(backend: ProductBackend = 'portable'): GoldenKernel
     ['pools fp16', poolsKernel('fp16')],
     ['zones int', zonesKernel('int')],
     ['zones float', zonesKernel('float')],
-    ['members', membersKernel()],
-    ['runs', runsKernel()],
-    ['packed rows', packKernel()],
+    ['packed columns', packKernel()],
   ];
   const seen = new Map<string, string>();
   const estimating = [...patterns.keys()].filter(

@@ -25,7 +25,7 @@ interface Given {
   readonly uniforms: number;
   readonly hasScore: boolean;
 }
-type Knobs = Pick<HopperKnobs, 'warps' | 'stages' | 'qBuffers' | 'speculative'>;
+type Knobs = Pick<HopperKnobs, 'warps' | 'boxes' | 'stages' | 'qBuffers' | 'speculative'>;
 
 const named = <Value>(count: number, name: string, value: Value): Record<string, Value> =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`${name}${i}`, value]));
@@ -53,7 +53,13 @@ function kernelOf(given: Given, knobs: Knobs): { kernel: Kernel; bytes: number }
     ...Object.keys(declarations.sets).map((name) => x.has(name, [k])),
   ];
   const context: KernelContext<HopperKnobs>[] = [];
-  const all = { qTile: knobs.warps * 16, kTile: 64, blocks: 1, pingPong: false, ...knobs };
+  const all = {
+    qTile: knobs.warps * 16,
+    kTile: 64,
+    blocks: 1,
+    pingPong: false,
+    ...knobs,
+  };
   const { kernel } = attentionKernel(
     {
       ...{ declarations, mask: atoms.reduce((a, b) => x.and(a, b)), fixed: {}, gather: undefined },
@@ -66,12 +72,21 @@ function kernelOf(given: Given, knobs: Knobs): { kernel: Kernel; bytes: number }
   return { kernel, bytes: controlBytes(context[0]!) };
 }
 
-const knobs: fc.Arbitrary<Knobs> = fc.record({
-  warps: fc.constantFrom(8, 12),
-  stages: fc.integer({ min: 1, max: 4 }),
-  qBuffers: fc.constantFrom(1 as const, 2 as const),
-  speculative: fc.boolean(),
-});
+/** Only two warpgroups ask for boxes of their own. */
+const cuts = [
+  { warps: 8, boxes: 1 },
+  { warps: 8, boxes: 2 },
+  { warps: 8, boxes: 3 },
+  { warps: 12, boxes: 1 },
+] as const;
+const knobs: fc.Arbitrary<Knobs> = fc
+  .record({
+    cut: fc.constantFrom(...cuts),
+    stages: fc.integer({ min: 1, max: 4 }),
+    qBuffers: fc.constantFrom(1 as const, 2 as const),
+    speculative: fc.boolean(),
+  })
+  .map(({ cut, ...more }) => ({ ...cut, ...more }));
 const givens: fc.Arbitrary<Given> = fc.record({
   params: fc.nat(40),
   tensors: fc.nat(6),
@@ -88,7 +103,7 @@ describe('what a Hopper kernel declares in shared memory', () => {
       fc.asyncProperty(givens, knobs, async (given, own) => {
         const { kernel, bytes } = kernelOf(given, own);
         // The declarations alone: what follows them takes a second to compile.
-        const end = kernel.source.indexOf('// ---- the walker');
+        const end = kernel.source.indexOf('struct Tiles {');
         expect(end).toBeGreaterThan(0);
         const source = `${kernel.source.slice(0, end)}
 static_assert(sizeof(Control) <= ${bytes}, "too few");
@@ -102,9 +117,11 @@ extern "C" __global__ void attention(const __grid_constant__ Arguments p) {}
   });
 
   it.each<Given & Knobs>([
-    { params: 0, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: false, warps: 8, stages: 2, qBuffers: 2, speculative: true },
-    { params: 30, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: true, warps: 12, stages: 2, qBuffers: 1, speculative: true },
-    { params: 5, tensors: 4, rank: 2, sets: 5, uniforms: 3, hasScore: false, warps: 8, stages: 3, qBuffers: 1, speculative: false },
+    { params: 0, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: false, warps: 8, boxes: 1, stages: 2, qBuffers: 2, speculative: true },
+    { params: 30, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: true, warps: 12, boxes: 1, stages: 2, qBuffers: 1, speculative: true },
+    { params: 5, tensors: 4, rank: 2, sets: 5, uniforms: 3, hasScore: false, warps: 8, boxes: 1, stages: 3, qBuffers: 1, speculative: false },
+    { params: 5, tensors: 2, rank: 2, sets: 2, uniforms: 2, hasScore: false, warps: 8, boxes: 2, stages: 2, qBuffers: 2, speculative: true },
+    { params: 0, tensors: 0, rank: 1, sets: 1, uniforms: 0, hasScore: false, warps: 8, boxes: 3, stages: 2, qBuffers: 1, speculative: true },
   ])('is what ptxas reports, but for the alignment of what follows: %j', async (one) => {
     const { kernel, bytes } = kernelOf(one, one);
     const { staticShared } = (await compileKernel(kernel, 'sm_90a')).report;

@@ -4,7 +4,7 @@
 import { type AttentionKernel, attentionKernel } from '../../codegen/attention/kernel.ts';
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
 import { type KernelPass, passesOf } from '../../codegen/attention/passes.ts';
-import { walkText } from '../../codegen/attention/walk.ts';
+import { masksText, walkText } from '../../codegen/attention/walk.ts';
 import { devicePrimitives } from '../../codegen/device.ts';
 import type { Kernel, Step } from '../../codegen/kernel.ts';
 import { namesOf } from '../../codegen/names.ts';
@@ -144,9 +144,10 @@ export class Questions {
     const gathers = this.#passes.flat().filter(({ kind }) => kind === 'columns');
     this.#columns = gathers[0];
     const uniforms = new Uniforms();
-    const walks = plain.map(({ mask, gather, restSize }) =>
-      walkText(passesOf(uniforms.ofMask(mask), gather, restSize), names),
-    );
+    const walks = plain.map(({ mask, gather, restSize }) => {
+      const passes = passesOf(uniforms.ofMask(mask), gather, restSize);
+      return `${masksText(passes, names)}\n\n${walkText(passes)}`;
+    });
     const spec = { declarations, names, perGroup: new Set<string>(), segments: false };
     // The arguments of an attention kernel that gathers columns, where any mask does.
     const set = this.#columns?.kind === 'columns' ? this.#columns.set : undefined;
@@ -209,7 +210,11 @@ export class Questions {
       sets: Object.fromEntries(
         Object.entries(sets).map(([name, set]) => [
           name,
-          { domain: set.units[0]!.domain, perGroup: set.perGroup },
+          {
+            domain: set.units[0]!.domain,
+            perGroup: set.perGroup,
+            most: set.units[0]!.domain.columns,
+          },
         ]),
       ),
       captured,

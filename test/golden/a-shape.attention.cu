@@ -65,19 +65,8 @@ WARPLOOM_DEVICE Unit load_unit(const Arguments& p, int index) {
   return u;
 }
 
-// What a step works on: keys, entries of the list of columns, or pools, from `at` on.
+// What a step works on: keys, entries of the list of columns, or pools.
 enum Kind { TILE, COLUMNS, STAND_INS, NOTHING };
-struct Visit {
-  Kind kind;
-  int at;
-  bool full;  // every pair is allowed: no mask is evaluated
-};
-
-// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
-struct Walk {
-  int pass, next, base;
-  u32 may, full;
-};
 
 // May query q attend to key k in this pass?
 WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) {
@@ -111,6 +100,20 @@ WARPLOOM_DEVICE int keys_tiles(const Unit& u, int q0, int q1, int k) {
   const int found = keys_tiles_1(u, q0, q1, (int)low);
   return found > high ? NO_MEMBER : found;
 }
+
+// Keys, entries or pools from `at` on.
+struct Visit {
+  Kind kind;
+  int at;
+  bool full;  // every pair is allowed: no mask is evaluated
+};
+WARPLOOM_DEVICE int place_of(const Visit& visit, int column) { return visit.at + column; }
+
+// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
+struct Walk {
+  int pass, next, base;
+  u32 may, full;
+};
 
 WARPLOOM_DEVICE bool judge_group_tiles(const Unit& u, const Arguments& p, int index, int q0, int q1, Walk& walk) {
   const int lane = threadIdx.x & 31;
@@ -191,7 +194,7 @@ WARPLOOM_DEVICE void copy_v(const Unit& u, const Arguments& p, int index, const 
 // ---- scores: keys, masks and score functions ----
 
 WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const Visit& visit, int column) {
-  if (visit.kind == TILE) return visit.at + column;
+  if (visit.kind == TILE) return place_of(visit, column);
   return u.k_len;
 }
 

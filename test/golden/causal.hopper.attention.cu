@@ -13,8 +13,8 @@ constexpr int k_bytes = 32768, v_bytes = 32768;
 
 struct Arguments {
   TensorMap q_map;  // boxes of 64 rows
-  TensorMap k_map;  // boxes of k_tile rows
-  TensorMap v_map;  // boxes of k_tile rows
+  TensorMap k_map;  // a slot of rows
+  TensorMap v_map;  // a slot of rows
   TensorMap out_map;  // boxes of 64 rows
   u16* out;  // [batch, heads, q_len, value_dim]
   i64 out_batch;
@@ -57,19 +57,8 @@ WARPLOOM_DEVICE Unit load_unit(const Arguments& p, int index) {
   return u;
 }
 
-// What a step works on: keys, entries of the list of columns, or pools, from `at` on.
+// What a step works on: keys, entries of the list of columns, or pools.
 enum Kind { TILE, COLUMNS, STAND_INS, NOTHING };
-struct Visit {
-  Kind kind;
-  int at;
-  bool full;  // every pair is allowed: no mask is evaluated
-};
-
-// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
-struct Walk {
-  int pass, next, base;
-  u32 may, full;
-};
 
 // May query q attend to key k in this pass?
 WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) {
@@ -87,6 +76,20 @@ WARPLOOM_DEVICE int keys_tiles(const Unit& u, int q0, int q1, int k) {
   if (low > high) return NO_MEMBER;
   return (int)low;
 }
+
+// Keys, entries or pools from `at` on.
+struct Visit {
+  Kind kind;
+  int at;
+  bool full;  // every pair is allowed: no mask is evaluated
+};
+WARPLOOM_DEVICE int place_of(const Visit& visit, int column) { return visit.at + column; }
+
+// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
+struct Walk {
+  int pass, next, base;
+  u32 may, full;
+};
 
 WARPLOOM_DEVICE bool judge_group_tiles(const Unit& u, const Arguments& p, int index, int q0, int q1, Walk& walk) {
   const int lane = threadIdx.x & 31;
@@ -237,7 +240,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   };
   // Each warpgroup gets the task, and its rows of Q, as soon as it has room for them.
   auto publish = [&](Order order) {
-    if (lane == 0) {
+    if (elect_one()) {
       Task& task = c.tasks[count % task_count];
       if (order != COMPUTE) task.order = order;
       const int buffer = count & 1;
@@ -287,7 +290,6 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
       piece = next;
     }
   };
-
 #pragma unroll 1
   for (;;) {
     if (pick()) {
@@ -307,7 +309,9 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
 }
 
-// ---- the copier: one thread orders the copies of keys and values ----
+// ---- the copier: one lane orders the copies of keys and values ----
+
+WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
 
 WARPLOOM_DEVICE void next_slot(int& slot, u32& parity) {
   if (++slot == stages) {
@@ -317,31 +321,53 @@ WARPLOOM_DEVICE void next_slot(int& slot, u32& parity) {
 }
 
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
+  const int lane = threadIdx.x & 31;
   int k_slot = 0, v_slot = 0;
   u32 k_parity = 1, v_parity = 1, parity = 0;
   auto fill_k = [&](const Piece& piece) {
+    const Task& task = c.tasks[piece.task];
+    const TensorMap& whole = p.k_map;
+    const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
+    const u32 to = tiles.k + k_slot * k_bytes;
     barrier_wait(c.k_empty[k_slot], k_parity);
-    const Unit& u = c.tasks[piece.task].unit;
-    c.held[k_slot] = piece;
-    barrier_arrive_expect(c.k_full[k_slot], k_bytes);
-    copy_box(tiles.k + k_slot * k_bytes, p.k_map, c.k_full[k_slot], 0, piece.at, 0, u.kv_head, u.batch, KEEP_IN_CACHE);
+    if (lane == 0) {
+      c.held[k_slot].at = piece.at;
+      c.held[k_slot].what = piece.what;
+    }
+    __syncwarp();
+    if (elect_one()) {
+      barrier_arrive_expect(c.k_full[k_slot], k_bytes);
+      copy_box(to, whole, c.k_full[k_slot], 0, piece.at, 0, head, batch, KEEP_IN_CACHE);
+    }
+    __syncwarp();
     next_slot(k_slot, k_parity);
   };
   auto fill_v = [&](const Piece& piece) {
+    const Task& task = c.tasks[piece.task];
+    const TensorMap& whole = p.v_map;
+    const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
+    const u32 to = tiles.v + v_slot * v_bytes;
     barrier_wait(c.v_empty[v_slot], v_parity);
-    const Unit& u = c.tasks[piece.task].unit;
-    barrier_arrive_expect(c.v_full[v_slot], v_bytes);
-    copy_box(tiles.v + v_slot * v_bytes, p.v_map, c.v_full[v_slot], 0, piece.at, 0, u.kv_head, u.batch, KEEP_IN_CACHE);
+    if (elect_one()) {
+      barrier_arrive_expect(c.v_full[v_slot], v_bytes);
+      copy_box(to, whole, c.v_full[v_slot], 0, piece.at, 0, head, batch, KEEP_IN_CACHE);
+    }
+    __syncwarp();
     next_slot(v_slot, v_parity);
   };
   // K of a step is ordered before V of the step before: it is let go earlier.
-  Piece owed;
+  Piece owed = {};
   bool owes = false;
 #pragma unroll 1
   for (int place = 0;;) {
     barrier_wait(c.piece_full[place], parity);
-    const Piece piece = c.queue[place];
-    barrier_arrive(c.piece_empty[place]);
+    const Piece& next = c.queue[place];
+    Piece piece;
+    piece.at = same(next.at);
+    piece.what = same(next.what);
+    piece.task = same(next.task);
+    __syncwarp();
+    if (lane == 0) barrier_arrive(c.piece_empty[place]);
     if (++place == queue_length) {
       place = 0;
       parity ^= 1;
@@ -358,7 +384,7 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
 // ---- scores: keys, masks and score functions ----
 
 WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const Visit& visit, int column) {
-  if (visit.kind == TILE) return visit.at + column;
+  if (visit.kind == TILE) return place_of(visit, column);
   return u.k_len;
 }
 
@@ -369,10 +395,11 @@ WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) 
 
 typedef float Scores[row_blocks][score_blocks][4];
 
-// -inf where the mask is false.
+// -inf where the mask is false, in the first score blocks.
+template <int blocks = score_blocks>
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
 #pragma unroll
-  for (int j = 0; j < score_blocks; ++j)
+  for (int j = 0; j < blocks; ++j)
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int key = key_of(u, p, index, visit, column + j * 8 + e);
@@ -391,62 +418,67 @@ typedef float RowValues[row_blocks][2];
 
 // ---- products: one step of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----
 
-// d = a b^T: both in shared memory, rows of 16 elements along the sum.
-WARPLOOM_DEVICE void multiply_shared(float (&d)[1][16][4], u64 a, u64 b, int add) {
+// d = a b^T, or d += a b^T: both in shared memory, rows of 16 elements along the sum.
+
+WARPLOOM_DEVICE void begin_scores(float (&d)[1][16][4], u64 a, u64 b) {
   asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+      "{\n.reg .pred p;\nsetp.ne.b32 p, 0, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
       "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
-      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), 
-        "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
-        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), 
-        "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
-        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), 
-        "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
-        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), 
-        "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
-        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), 
-        "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
-        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), 
-        "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
-        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), 
-        "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
-        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), 
-        "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
-      : "l"(a), "l"(b), "r"(add));
+      : "=f"(d[0][0][0]), "=f"(d[0][0][1]), "=f"(d[0][0][2]), "=f"(d[0][0][3]), "=f"(d[0][1][0]), "=f"(d[0][1][1]), "=f"(d[0][1][2]), "=f"(d[0][1][3]), 
+        "=f"(d[0][2][0]), "=f"(d[0][2][1]), "=f"(d[0][2][2]), "=f"(d[0][2][3]), "=f"(d[0][3][0]), "=f"(d[0][3][1]), "=f"(d[0][3][2]), "=f"(d[0][3][3]), 
+        "=f"(d[0][4][0]), "=f"(d[0][4][1]), "=f"(d[0][4][2]), "=f"(d[0][4][3]), "=f"(d[0][5][0]), "=f"(d[0][5][1]), "=f"(d[0][5][2]), "=f"(d[0][5][3]), 
+        "=f"(d[0][6][0]), "=f"(d[0][6][1]), "=f"(d[0][6][2]), "=f"(d[0][6][3]), "=f"(d[0][7][0]), "=f"(d[0][7][1]), "=f"(d[0][7][2]), "=f"(d[0][7][3]), 
+        "=f"(d[0][8][0]), "=f"(d[0][8][1]), "=f"(d[0][8][2]), "=f"(d[0][8][3]), "=f"(d[0][9][0]), "=f"(d[0][9][1]), "=f"(d[0][9][2]), "=f"(d[0][9][3]), 
+        "=f"(d[0][10][0]), "=f"(d[0][10][1]), "=f"(d[0][10][2]), "=f"(d[0][10][3]), "=f"(d[0][11][0]), "=f"(d[0][11][1]), "=f"(d[0][11][2]), "=f"(d[0][11][3]), 
+        "=f"(d[0][12][0]), "=f"(d[0][12][1]), "=f"(d[0][12][2]), "=f"(d[0][12][3]), "=f"(d[0][13][0]), "=f"(d[0][13][1]), "=f"(d[0][13][2]), "=f"(d[0][13][3]), 
+        "=f"(d[0][14][0]), "=f"(d[0][14][1]), "=f"(d[0][14][2]), "=f"(d[0][14][3]), "=f"(d[0][15][0]), "=f"(d[0][15][1]), "=f"(d[0][15][2]), "=f"(d[0][15][3])
+      : "l"(a), "l"(b));
+}
+
+WARPLOOM_DEVICE void add_scores(float (&d)[1][16][4], u64 a, u64 b) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
+      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
+        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
+        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
+        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
+        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
+        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
+        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
+        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
+      : "l"(a), "l"(b));
 }
 
 // d += a b: a in registers, b in shared memory with its rows along the sum.
-WARPLOOM_DEVICE void multiply_registers(float (&d)[1][16][4], const u32 (&a)[4], u64 b, int add) {
+WARPLOOM_DEVICE void add_values(float (&d)[1][16][4], const u32 (&a)[4], u64 b) {
   asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"
+      "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
       "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}\n"
-      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), 
-        "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
-        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), 
-        "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
-        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), 
-        "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
-        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), 
-        "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
-        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), 
-        "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
-        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), 
-        "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
-        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), 
-        "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
-        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), 
-        "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
+        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
+        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
+        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
+        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
+        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
+        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
+        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 
 // ---- softmax: a row lies in the four lanes of a quad ----
@@ -478,20 +510,23 @@ struct Softmax {
     }
   }
 
-  // Scores become weights 2^(scale * s - reference).
+  // The scores of the first blocks become weights 2^(scale * s - reference).
+  template <int blocks = score_blocks>
   __device__ __forceinline__ void weigh_from(float scale, Scores& s, float first, float second) {
 #pragma unroll
-    for (int j = 0; j < score_blocks; ++j)
+    for (int j = 0; j < blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
         sum[e >> 1][e & 1] += s[0][j][e];
       }
   }
-  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from(scale, s, reference[0], reference[1]); }
+  template <int blocks = score_blocks>
+  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from<blocks>(scale, s, reference[0], reference[1]); }
 
   // The same after the references have followed the highest scores. One that lifts weights to at most 2^8 is
   // not followed (FlashAttention-4). Did any of the warp's move?
+  template <int blocks = score_blocks>
   __device__ __forceinline__ bool absorb(float scale, Scores& s) {
     float from[2];
     bool moved = false;
@@ -499,7 +534,7 @@ struct Softmax {
     for (int half = 0; half < 2; ++half) {
       float high = fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]);
 #pragma unroll
-      for (int j = 1; j < score_blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
+      for (int j = 1; j < blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
       high = quad_max(high) * scale;
       const float before = reference[half];
       const bool move = high > before && !(high - before <= 8.f);
@@ -511,7 +546,7 @@ struct Softmax {
       sum[half][1] *= factor[half];
       moved = moved || move;
     }
-    weigh_from(scale, s, from[0], from[1]);
+    weigh_from<blocks>(scale, s, from[0], from[1]);
     return __any_sync(FULL_WARP, moved);
   }
 
@@ -548,9 +583,10 @@ struct Softmax {
 };
 
 // Scores become the first operand of P V: the accumulators of a row as they lie.
+template <int blocks = score_blocks>
 WARPLOOM_DEVICE void pack(const Scores& s, Weights& weights) {
 #pragma unroll
-  for (int j = 0; j < score_blocks; ++j) {
+  for (int j = 0; j < blocks; ++j) {
     weights[0][j >> 1][(j & 1) * 2] = pack_bf16(s[0][j][0], s[0][j][1]);
     weights[0][j >> 1][(j & 1) * 2 + 1] = pack_bf16(s[0][j][2], s[0][j][3]);
   }
@@ -565,7 +601,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   const bool elected = (threadIdx.x & 127) == 0;
   const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
   const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
-  const u64 v_first = matrix_descriptor(tiles.v, k_tile * 128, 1024);
+  const u64 v_first = matrix_descriptor(tiles.v, 16384, 1024);
   const float scale = p.scale * 1.4426950216293335f;  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
@@ -579,13 +615,15 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   int at = 0, what = 0;  // of the step: what its K slot holds
 
   auto multiply_q_k = [&]() {
-    pin(s);
     products_begin();
     const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
 #pragma unroll
-    for (int step = 0; step < head_steps; ++step)
-      multiply_shared(s, q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4),
-                      k_matrix + (((step >> 2) * 16384 + (step & 3) * 32) >> 4), step != 0);
+    for (int step = 0; step < head_steps; ++step) {
+      const u64 q_step = q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4);
+      const u64 k_step = k_matrix + (((step >> 2) * 16384 + (step & 3) * 32) >> 4);
+      if (step == 0) begin_scores(s, q_step, k_step);
+      else add_scores(s, q_step, k_step);
+    }
     products_commit();
   };
   auto multiply_p_v = [&]() {
@@ -595,7 +633,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     products_begin();
     const u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
 #pragma unroll
-    for (int step = 0; step < key_steps; ++step) multiply_registers(out, weights[0][step], v_matrix + step * 128, 1);
+    for (int step = 0; step < key_steps; ++step) add_values(out, weights[0][step], v_matrix + step * 128);
     products_commit();
   };
   auto release_k = [&]() {
@@ -827,7 +865,7 @@ attention(const __grid_constant__ Arguments p) {
   if (group == groups) {
     registers_give<72>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
-    if (threadIdx.x == 128 * groups + 32) order_copies(p, control, tiles);
+    if (warp == 4 * groups + 1) order_copies(p, control, tiles);
   } else {
     registers_take<216>();
     consume(p, control, tiles, group);

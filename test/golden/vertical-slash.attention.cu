@@ -86,19 +86,8 @@ WARPLOOM_DEVICE Unit load_unit(const Arguments& p, int index) {
   return u;
 }
 
-// What a step works on: keys, entries of the list of columns, or pools, from `at` on.
+// What a step works on: keys, entries of the list of columns, or pools.
 enum Kind { TILE, COLUMNS, STAND_INS, NOTHING };
-struct Visit {
-  Kind kind;
-  int at;
-  bool full;  // every pair is allowed: no mask is evaluated
-};
-
-// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
-struct Walk {
-  int pass, next, base;
-  u32 may, full;
-};
 
 // May query q attend to key k in this pass?
 WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) {
@@ -126,6 +115,30 @@ WARPLOOM_DEVICE int keys_tiles(const Unit& u, int q0, int q1, int k) {
   return found > high ? NO_MEMBER : found;
 }
 
+// May query q attend to key k in this pass?
+WARPLOOM_DEVICE bool allowed_columns(const Unit& u, int q, int k) {
+  return (((k <= q) && !set_has(u.set_distances, 0, ((((floor_div(q, 64) + 1) * 64) - 1) - k))) && set_has(u.set_columns, 0, k));
+}
+
+// The same for all pairs of a box at once.
+WARPLOOM_DEVICE Truth judge_columns(const Unit& u, Bounds q, Bounds k) {
+  return truth_and(truth_and(truth_le(k, q), truth_not(set_truth(u.set_distances, bounds_of(0), bounds_sub(bounds_sub(bounds_mul(bounds_add(bounds_floor_div(q, bounds_of(64)), bounds_of(1)), bounds_of(64)), bounds_of(1)), k)))), set_truth(u.set_columns, bounds_of(0), k));
+}
+
+// Keys, entries or pools from `at` on.
+struct Visit {
+  Kind kind;
+  int at;
+  bool full;  // every pair is allowed: no mask is evaluated
+};
+WARPLOOM_DEVICE int place_of(const Visit& visit, int column) { return visit.at + column; }
+
+// Where the walk is: tiles already judged (one bit each, from `base` on), and where to go on.
+struct Walk {
+  int pass, next, base;
+  u32 may, full;
+};
+
 WARPLOOM_DEVICE bool judge_group_tiles(const Unit& u, const Arguments& p, int index, int q0, int q1, Walk& walk) {
   const int lane = threadIdx.x & 31;
   if (walk.next >= u.k_len) return false;
@@ -142,16 +155,6 @@ WARPLOOM_DEVICE bool judge_group_tiles(const Unit& u, const Arguments& p, int in
   if (run > 0) walk.may &= (1u << run) - 1;
   walk.next = walk.base + (run > 0 ? run : 32) * k_tile;
   return true;
-}
-
-// May query q attend to key k in this pass?
-WARPLOOM_DEVICE bool allowed_columns(const Unit& u, int q, int k) {
-  return (((k <= q) && !set_has(u.set_distances, 0, ((((floor_div(q, 64) + 1) * 64) - 1) - k))) && set_has(u.set_columns, 0, k));
-}
-
-// The same for all pairs of a box at once.
-WARPLOOM_DEVICE Truth judge_columns(const Unit& u, Bounds q, Bounds k) {
-  return truth_and(truth_and(truth_le(k, q), truth_not(set_truth(u.set_distances, bounds_of(0), bounds_sub(bounds_sub(bounds_mul(bounds_add(bounds_floor_div(q, bounds_of(64)), bounds_of(1)), bounds_of(64)), bounds_of(1)), k)))), set_truth(u.set_columns, bounds_of(0), k));
 }
 
 WARPLOOM_DEVICE bool judge_group_columns(const Unit& u, const Arguments& p, int index, int q0, int q1, Walk& walk) {
@@ -256,9 +259,9 @@ WARPLOOM_DEVICE void copy_v(const Unit& u, const Arguments& p, int index, const 
 // ---- scores: keys, masks and score functions ----
 
 WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const Visit& visit, int column) {
-  if (visit.kind == TILE) return visit.at + column;
+  if (visit.kind == TILE) return place_of(visit, column);
   if (visit.kind == COLUMNS) {
-    const int entry = visit.at + column;
+    const int entry = place_of(visit, column);
     return entry < p.columns_count[index] ? p.columns_list[(i64)index * p.columns_capacity + entry] : u.k_len;
   }
   return u.k_len;

@@ -11,6 +11,7 @@ export const emulator: readonly Mutation[] = [
     'runtime/emulator/device/tensor-copy.cc',
     ['a box has a row past the end', 'index < map.sizes[axis];', 'index <= map.sizes[axis];'],
     ['a box begins at row 0', 'isInside && index >= 0 &&', 'isInside &&'],
+    ['a store may begin before its tensor', 'if (first < 0)', 'if (false)'],
     ['a store needs no wait before the next', 'checkStores(store, map);', ''],
     ['a block may end while it copies', 'if (loading > 0)', 'if (loading < 0)'],
     ['a barrier needs no fence', 'if (!barrier.isTold)', 'if (false)'],

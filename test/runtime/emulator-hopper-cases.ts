@@ -1,8 +1,8 @@
 // One small kernel for each rule of Hopper's copies, barriers and products, with a line that breaks it and one
 // that does not. A tile of 64 x 64 elements lies in shared memory at `first`.
 
-import { productsText } from '../../codegen/attention/hopper/products.ts';
 import type { BoxMap } from '../../codegen/kernel.ts';
+import { productText } from '../../codegen/wgmma.ts';
 import type { FaultCase, FaultyLaunch } from './emulator-faults.ts';
 import { bytesOf, int, kernelOf, launch, map, pointer } from './emulator-kernels.ts';
 
@@ -17,7 +17,7 @@ const store = 'store_box(p.result, first, 0, 0, 0, 0, 0);';
 /** Ordinary code writes the tile. */
 const fill = `for (int i = threadIdx.x; i < 2048; i += 128) ((u32*)shared)[i] = i;`;
 const tileIsThere = `${fill}\n shared_written();\n __syncthreads();`;
-const product = `multiply_shared(s, matrix, matrix, 0);`;
+const product = 'begin_product(s, matrix, matrix);';
 const taken = 'p.out[threadIdx.x] = (u32)s[0][0][0];';
 
 export const hopperCases: Record<string, FaultCase> = {
@@ -157,6 +157,20 @@ export const hopperCases: Record<string, FaultCase> = {
     right: 'if (threadIdx.x == 5) p.out[5] = p.data[5];',
     says: 'in the same launch',
   },
+  'a stored box that begins before its tensor': {
+    kind: 'box',
+    body: `${tileIsThere} if (threadIdx.x == 0) {\n LINE\n store_commit();\n store_wait();\n}`,
+    wrong: 'store_box(p.result, first, 0, -1, 0, 0, 0);',
+    right: 'store_box(p.result, first, 0, 63, 0, 0, 0);',
+    says: 'stores a box from (0, -1, 0, 0, 0) on',
+  },
+  'a stored box that begins before the last axis of its tensor': {
+    kind: 'box',
+    body: `${tileIsThere} if (threadIdx.x == 0) {\n LINE\n store_commit();\n store_wait();\n}`,
+    wrong: 'store_box(p.result, first, 0, 0, 0, 0, -1);',
+    right: 'store_box(p.result, first, 0, 0, 0, 0, 1);',
+    says: 'stores a box from (0, 0, 0, 0, -1) on',
+  },
   'a stored box without a fence': {
     kind: 'fence',
     body: `${fill}\n LINE\n __syncthreads();\n if (threadIdx.x == 0) {\n ${store}\n store_commit();\n store_wait_read();\n}`,
@@ -214,7 +228,7 @@ export const hopperCases: Record<string, FaultCase> = {
     kind: 'pending-product',
     body: `${tileIsThere} float s[1][8][4], newer[1][8][4];
   products_begin();\n ${product}\n products_commit();
-  multiply_shared(newer, matrix, matrix, 0);\n products_commit();
+  begin_product(newer, matrix, matrix);\n products_commit();
   products_wait<1>();
   LINE
   products_wait<0>();`,
@@ -230,7 +244,7 @@ export const hopperCases: Record<string, FaultCase> = {
   'a factor that changes under a product': {
     kind: 'pending-product',
     body: `${tileIsThere} float s[1][8][4] = {};\n u32 a[4] = {1, 2, 3, 4};
-  products_begin();\n multiply_registers(s, a, matrix, 1);\n products_commit();
+  products_begin();\n add_registers(s, a, matrix);\n products_commit();
   LINE
   a[2] = 7;\n products_wait<0>();\n p.out[threadIdx.x] = a[2] + (u32)s[0][0][0];`,
     wrong: '',
@@ -245,7 +259,14 @@ export const hopperCases: Record<string, FaultCase> = {
   },
   'registers without a fence': {
     kind: 'fence',
-    body: `${tileIsThere} float s[1][8][4] = {};\n LINE\n multiply_shared(s, matrix, matrix, 1);\n products_commit();\n products_wait<0>();\n ${taken}`,
+    body: `${tileIsThere} float s[1][8][4] = {};\n LINE\n add_product(s, matrix, matrix);\n products_commit();\n products_wait<0>();\n ${taken}`,
+    wrong: '',
+    right: 'products_begin();',
+    says: 'with no wgmma.fence',
+  },
+  'registers that may be added to, without a fence': {
+    kind: 'fence',
+    body: `${tileIsThere} float s[1][8][4] = {};\n LINE\n multiply_product(s, matrix, matrix, p.n > 0);\n products_commit();\n products_wait<0>();\n ${taken}`,
     wrong: '',
     right: 'products_begin();',
     says: 'with no wgmma.fence',
@@ -255,7 +276,7 @@ export const hopperCases: Record<string, FaultCase> = {
     body: `${tileIsThere} float s[1][8][4];
   products_begin();\n ${product}\n products_commit();\n products_wait<0>();\n ${taken}
   LINE
-  multiply_shared(s, matrix, matrix, 1);\n products_commit();\n products_wait<0>();\n ${taken}`,
+  add_product(s, matrix, matrix);\n products_commit();\n products_wait<0>();\n ${taken}`,
     wrong: '',
     right: 'products_begin();',
   },
@@ -308,7 +329,7 @@ export const hopperCases: Record<string, FaultCase> = {
   'a descriptor with a base offset': {
     kind: 'descriptor',
     body: `${tileIsThere} float s[1][8][4];\n products_begin();\n LINE\n products_commit();\n products_wait<0>();\n ${taken}`,
-    wrong: 'multiply_shared(s, matrix | 1ull << 49, matrix, 0);',
+    wrong: 'begin_product(s, matrix | 1ull << 49, matrix);',
     right: product,
   },
   'a product of three warps': {
@@ -320,8 +341,8 @@ export const hopperCases: Record<string, FaultCase> = {
   'warps that multiply by different tiles': {
     kind: 'divergence',
     body: `${tileIsThere} float s[1][8][4];\n products_begin();\n LINE\n products_commit();\n products_wait<0>();\n ${taken}`,
-    wrong: 'multiply_shared(s, matrix, matrix + (threadIdx.x >> 5), 0);',
-    right: 'multiply_shared(s, matrix, matrix + (threadIdx.x >> 7), 0);',
+    wrong: 'begin_product(s, matrix, matrix + (threadIdx.x >> 5));',
+    right: 'begin_product(s, matrix, matrix + (threadIdx.x >> 7));',
   },
   'a share of registers in odd numbers': {
     kind: 'registers',
@@ -382,8 +403,15 @@ const tile: BoxMap = {
   promotion: 256,
 };
 
+const step = { dtype: 'bf16', columns: 64 } as const;
+const productsBefore = [
+  productText({ ...step, name: 'begin_product', from: 'shared', result: 'overwritten' }),
+  productText({ ...step, name: 'add_product', from: 'shared', result: 'added' }),
+  productText({ ...step, name: 'multiply_product', from: 'shared', result: 'either' }),
+  productText({ ...step, name: 'add_registers', from: 'registers', result: 'added' }),
+].join('\n');
+
 export function hopperLaunch({ body, threads = 128 }: FaultCase, line: string): FaultyLaunch {
-  const context = { dtype: 'bf16', knobs: { kTile: 64 }, valueDim: 64 };
   const kernel = kernelOf('faulty', {
     fields: [map('tile'), map('result'), pointer('data', 'u16'), pointer('out', 'u32'), int('n')],
     body: `  extern __shared__ __align__(1024) u8 shared[];
@@ -394,7 +422,7 @@ export function hopperLaunch({ body, threads = 128 }: FaultCase, line: string): 
     threads,
     sharedBytes: 16384,
     primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
-    before: productsText(context as Parameters<typeof productsText>[0]),
+    before: productsBefore,
   });
   const maps = {
     tile: { buffer: 'data', offset: 0, ...tile },

@@ -11,6 +11,7 @@ import {
   listOf,
   type Mutant,
   mutantsOf,
+  unusedChanges,
   type Variant,
   variants,
 } from './emulator-mutants.ts';
@@ -75,13 +76,23 @@ async function missedOf({ bitsOf, right }: Subject, mutants: readonly Mutant[]):
   return missed;
 }
 
+/** At most about so many of them, from all over. */
+function someOf<Item>(items: readonly Item[], most: number): readonly Item[] {
+  const every = Math.max(1, Math.floor(items.length / most));
+  return items.filter((_, i) => i % every === 0);
+}
+
 const turns = await subjectOf(variants.turns);
 const narrow = await subjectOf(variants.narrow);
+const pairs = await subjectOf(variants.pairs);
+const apart = await subjectOf(variants.apart);
 
 describe('a Hopper kernel', () => {
   it.each([
     ['with turns', turns, orders],
     ['with one place for queries and output', narrow, Math.ceil(orders / 4)],
+    ['with two boxes a slot', pairs, Math.ceil(orders / 2)],
+    ['whose warpgroups ask for keys apart', apart, orders],
   ] as const)(
     '%s gives the same bits in any order of its threads and copies',
     { timeout: timeoutMs },
@@ -97,16 +108,27 @@ describe('a Hopper kernel', () => {
 
   it('needs each wait, count, phase and stride', { timeout: timeoutMs }, async () => {
     expect(needed.length).toBeGreaterThan(100);
-    const every = Math.max(1, Math.floor(needed.length / mostMutants));
-    const some = needed.filter((_, i) => i % every === 0);
-    expect(await missedOf(turns, some)).toEqual([]);
+    expect(await missedOf(turns, someOf(needed, mostMutants))).toEqual([]);
   });
 
-  it('needs what other kernels do not have', { timeout: timeoutMs }, async () => {
-    const placeOf = ({ name, after }: Mutant): string => `${after} ${name}`;
-    const known = new Set(mutantsOf(turns.source).map(placeOf));
-    const own = mutantsWithMeaning(narrow.source).filter((one) => !known.has(placeOf(one)));
-    expect(own.length).toBeGreaterThan(5);
-    expect(await missedOf(narrow, own)).toEqual([]);
+  it.each([
+    ['one place for queries and output', narrow, [turns], 5],
+    ['two boxes a slot', pairs, [turns], 20],
+    ['keys for each warpgroup', apart, [turns, pairs], 5],
+  ] as const)(
+    'needs what others do not have: with %s',
+    { timeout: timeoutMs },
+    async (_, subject, others, least) => {
+      const placeOf = ({ name, after }: Mutant): string => `${after} ${name}`;
+      const known = new Set(others.flatMap(({ source }) => mutantsOf(source).map(placeOf)));
+      const own = mutantsWithMeaning(subject.source).filter((one) => !known.has(placeOf(one)));
+      expect(own.length).toBeGreaterThan(least);
+      expect(await missedOf(subject, someOf(own, mostMutants / 2))).toEqual([]);
+    },
+  );
+
+  it('has a place for each change', () => {
+    const sources = [turns, narrow, pairs, apart].map(({ source }) => source);
+    expect(unusedChanges(sources)).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@ import type { HopperKnobs } from '../../codegen/attention/hopper/knobs.ts';
 import { attentionKernel } from '../../codegen/attention/kernel.ts';
 import { attentionLaunch } from '../../codegen/attention/launch.ts';
 import type { LaunchList } from '../../codegen/kernel.ts';
+import { BitSet } from '../../dsl/chosen.ts';
 import { lifted } from '../../dsl/definition.ts';
 import { pattern } from '../../dsl/pattern.ts';
 import type { Contents } from '../../runtime/emulator/run.ts';
@@ -12,38 +13,77 @@ import { tensor } from '../../runtime/tensor.ts';
 
 /** Tiles that are whole, partial and empty, rows without a key, and one key past the last that would be allowed. */
 const gappy = pattern('gappy').mask(
-  ({ q, k }) => ((k <= q && (k < 40 || q - k < 90)) || k % 330 === 0) && q % 7 !== 3,
+  ({ q, k }) => ((k <= q && (k < 40 || q - k < 60)) || k % 330 === 0) && q % 7 !== 3,
 );
 
-/** One kernel: dimensions and knobs. */
+/** Keys at distances from each 64 queries: warpgroups ask for them apart. */
+const far = pattern('far')
+  .estimate(({ q, k }) => ({
+    distances: q.last(64).dot(k).causal().softmax().sumPerDistance().topk(9),
+  }))
+  .mask(
+    ({ q, k }, { distances }) =>
+      k <= q && q % 7 !== 3 && distances.has((Math.floor(q / 64) + 1) * 64 - 1 - k),
+  );
+
+/** One kernel: what it is of, dimensions and knobs. */
 export interface Variant {
+  readonly pattern: typeof gappy | typeof far;
   readonly headDim: number;
   readonly valueDim: number;
   readonly knobs: HopperKnobs;
 }
 
-const knobs = { qTile: 128, warps: 8, stages: 2, blocks: 1 } as const;
+const knobs = { qTile: 128, warps: 8, stages: 2, blocks: 1, boxes: 1 } as const;
 
 export const variants = {
   /** All at once: turns, tiles that overlap, attempts that fail. */
   turns: {
+    pattern: gappy,
     headDim: 64,
     valueDim: 128,
     knobs: { ...knobs, kTile: 64, qBuffers: 2, pingPong: true, speculative: true },
   },
   /** The output is staged where the queries were; weights follow the highest score. */
   narrow: {
+    pattern: gappy,
     headDim: 256,
     valueDim: 256,
     knobs: { ...knobs, kTile: 64, qBuffers: 1, pingPong: false, speculative: false },
+  },
+  /** Boxes that both warpgroups ask for, two a slot. */
+  pairs: {
+    pattern: gappy,
+    headDim: 64,
+    valueDim: 128,
+    knobs: { ...knobs, kTile: 64, boxes: 2, qBuffers: 2, pingPong: false, speculative: true },
+  },
+  /** Three boxes a slot, of which each warpgroup has two, one or none. */
+  apart: {
+    pattern: far,
+    headDim: 64,
+    valueDim: 128,
+    knobs: { ...knobs, kTile: 128, boxes: 3, qBuffers: 1, pingPong: false, speculative: true },
   },
 } as const satisfies Record<string, Variant>;
 
 const sizes = { qLen: 300, kLen: 330, heads: 2 } as const;
 
+/** Of each head: near and far ones, some of which share a box and some lead to the keys that tower; then all of a range. */
+const distances = [
+  [0, 1, 2, 30, 40, 63, 64, 65, 107, 131, 160, 190, 191, 222, 235, 280, 329],
+  Array.from({ length: 230 }, (_, i) => 5 + i),
+];
+const domain = { rowFrom: 0, rows: 1, columns: sizes.kLen, arity: 1 } as const;
+const wordsOf = (members: readonly number[]): number[] => {
+  const set = new BitSet(domain);
+  for (const member of members) set.add(0, member);
+  return [...set.bits];
+};
+
 /** The launches of one call, by one block after the other. */
-export function listOf({ headDim, valueDim, knobs: own }: Variant): LaunchList {
-  const { declarations, mask } = lifted(gappy.definition);
+export function listOf({ pattern: of, headDim, valueDim, knobs: own }: Variant): LaunchList {
+  const { declarations, mask } = lifted(of.definition);
   const { qLen, kLen, heads } = sizes;
   const attention = attentionKernel(
     {
@@ -80,19 +120,24 @@ export function listOf({ headDim, valueDim, knobs: own }: Variant): LaunchList {
       out: rows(qLen, valueDim),
     },
     params: {},
-    sets: {},
+    sets: Object.fromEntries(
+      Object.keys(declarations.sets).map((name) => [
+        name,
+        { domain, perGroup: false, most: domain.columns },
+      ]),
+    ),
     captured: {},
   });
 }
 
 /** Small numbers, and a few keys whose scores tower above those that come first. */
-export function buffersOf({ headDim, valueDim }: Variant): Record<string, Contents> {
+export function buffersOf({ pattern: of, headDim, valueDim }: Variant): Record<string, Contents> {
   const { qLen, kLen, heads } = sizes;
   const random = (length: number, dim: number, seed: number): Uint16Array =>
     tensor.random([1, heads, length, dim], { dtype: 'bf16', seed }).data as Uint16Array;
   const k = random(kLen, headDim, 2);
   // Exponents of bf16 begin at bit 7: times 2^6.
-  for (const key of [3, 20]) for (let d = 0; d < headDim; d++) k[key * headDim + d]! += 6 << 7;
+  for (const key of [3, 20, 100]) for (let d = 0; d < headDim; d++) k[key * headDim + d]! += 6 << 7;
   const bytes = (data: Uint16Array) =>
     new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return {
@@ -103,6 +148,9 @@ export function buffersOf({ headDim, valueDim }: Variant): Record<string, Conten
     lse: { bytes: 4 * heads * qLen },
     error: new Uint8Array(8).fill(0xff),
     counter: new Uint8Array(4),
+    ...(of === far
+      ? { 'set distances': new Uint8Array(Uint32Array.from(distances.flatMap(wordsOf)).buffer) }
+      : {}),
   };
 }
 
@@ -128,6 +176,8 @@ export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
   [/__syncwarp\(\); is gone/, /^}$/],
   // Turns make kernels fast; without one the products only come earlier.
   [/threads_wait\(1 \+ group, 256\); is gone/, /wait_for_k\(\);/],
+  // Boxes at distances come the last first: three never follow each other.
+  [/copy_box\(to, whole, .* is gone/, /piece\.more\[1\] ==/],
 ];
 
 type Change = readonly [where: RegExp, to: (...found: string[]) => string, what: string];
@@ -146,25 +196,40 @@ const changes: readonly Change[] = [
   [/(barrier_arrive_expect\([^;]*, )([^,;]*)\);/g, (_, head, bytes) => `${head}${bytes} - 16);`, 'expects less'],
   [/(threads_(?:wait|arrive)\([^;]*, )(\d+)\);/g, (_, head, count) => `${head}${count} + 32);`, 'counts a warp more'],
   [/(matrix_descriptor\([^;]*, )1024\);/g, (_, head) => `${head}512);`, 'has another stride'],
-  [/(matrix_descriptor\([^;]*, )k_tile \* 128(, 1024\);)/g, (_, head, tail) => `${head}k_tile * 64${tail}`, 'has another leading stride'],
+  [/(matrix_descriptor\(tiles\.v, )(\d+)(, 1024\);)/g, (_, head, bytes, tail) => `${head}${Number(bytes) / 2}${tail}`, 'has another leading stride'],
   [/\(step & 3\) \* 32/g, () => '(step & 3) * 16', 'steps too short'],
   [/\(step & 3\) \* 32/g, () => '(step & 1) * 32', 'steps back'],
   [/v_matrix \+ step \* 128/g, () => 'v_matrix + step * 64', 'steps too short'],
-  [/step != 0/g, () => '1', 'adds to what was'],
-  [/step != 0/g, () => 'step > 1', 'forgets a step'],
+  [/if \(step == 0\) begin_(\w+)/g, (_, name) => `if (step == 0) add_${name}`, 'adds to what was'],
+  [/if \(step == 0\) begin_/g, () => 'if (step <= 1) begin_', 'forgets a step'],
   [/if \(\+\+(\w+_slot) == stages\)/g, (_, slot) => `if (++${slot} == stages - 1)`, 'has a slot less'],
   [/tiles\.(k|v) \+ \w+_slot \* \w+_bytes/g, (_, which) => `tiles.${which}`, 'has one place'],
   [/chunk \^ \(matrix_row & 7\)/g, () => 'chunk ^ (matrix_row & 3)', 'swizzles a bit less'],
   [/\(chunk & 7\) \^ \(r & 7\)/g, () => '(chunk & 7) ^ (r & 6)', 'swizzles a bit less'],
-  [/return \(k <= q/g, () => 'return (k < q', 'is off by one'],
-  [/q - k < 90/g, () => 'q - k < 91', 'is off by one'],
+  [/\(k <= q\)/g, () => '(k < q)', 'is off by one'],
+  [/\(q - k\) < 60/g, () => '(q - k) < 61', 'is off by one'],
   [/key < u\.k_len/g, () => 'key <= u.k_len', 'is off by one'],
   [/if \(rescale\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
   [/registers_give<(\d+)>/g, (_, count) => `registers_give<${Number(count) + 8}>`, 'gives too few'],
   [/first >= 0 && first < u\.q_len/g, () => 'first >= 0 && first + 63 < u.q_len', 'leaves out the last rows'],
-  [/c\.held\[k_slot\] = piece;/g, () => '', 'is gone'],
+  [/c\.held\[k_slot\]\.\w+(?:\[\d\])? = piece\.[^;]*;/g, () => ';', 'is gone'],
+  [/if \(lane < 2 \* groups\) (?:\(&c|keep|piece)[^;]*;/g, () => ';', 'is gone'],
+  [/\+ (held_)?box \* box_keys \* 128/g, () => '', 'is gone'],
+  [/held_box = box;/g, () => 'held_box = 0;', 'forgets where'],
+  [/if \(box > 0\) at = /g, () => 'if (box > 1) at = ', 'is off by one'],
+  [/ \/ slot_boxes \* PIECE_BOXES\(piece\.what\)/g, () => '', 'expects all boxes'],
+  [/own\.asked = 0u;/g, () => ';', 'is gone'],
+  [/slot_boxes(?: && piece\.more\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],
   [/== total \+ \(int\)gridDim\.x - 1/g, () => '== total + (int)gridDim.x', 'is off by one'],
 ]; // biome-ignore format: a table
+
+const ownText = (source: string): string => source.slice(source.indexOf('// ---- kernel ----'));
+
+/** Changes that no text has a place for: it says something else by now. */
+export const unusedChanges = (sources: readonly string[]): string[] =>
+  changes
+    .filter(([where]) => !sources.some((source) => ownText(source).search(where) >= 0))
+    .map(([where, , what]) => `${where} ${what}`);
 
 /** All mutants of a kernel's own text. */
 export function mutantsOf(source: string): Mutant[] {

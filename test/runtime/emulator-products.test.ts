@@ -1,28 +1,46 @@
 // Products in the text of a kernel as the emulator reads them: what the instruction says is what is run.
 
 import { describe, expect, it } from 'vitest';
-import { productsText } from '../../codegen/attention/hopper/products.ts';
+import { productText } from '../../codegen/wgmma.ts';
 import { hostProducts } from '../../runtime/emulator/products.ts';
 
-const textOf = (dtype: 'bf16' | 'fp16', columns: number): string => {
-  const context = { dtype, knobs: { kTile: columns }, valueDim: columns };
-  return productsText(context as Parameters<typeof productsText>[0]);
-};
-const text = textOf('fp16', 16);
+const step = { dtype: 'fp16', columns: 16 } as const;
+const text = [
+  productText({ ...step, name: 'begin', blocks: 4, from: 'shared', result: 'overwritten' }),
+  productText({ ...step, name: 'add', from: 'registers', result: 'added' }),
+  productText({ ...step, name: 'multiply', from: 'shared', result: 'either' }),
+].join('\n');
+const sums =
+  'float* const results[] = {&(d[0][0][0]), &(d[0][0][1]), &(d[0][0][2]), &(d[0][0][3]), ' +
+  '&(d[0][1][0]), &(d[0][1][1]), &(d[0][1][2]), &(d[0][1][3])};';
 
 describe('a product in the text of a kernel', () => {
   it('becomes a call, and lines keep their numbers', () => {
     const host = hostProducts(text);
     expect(host).not.toMatch(/\basm\b/);
     expect(host.split('\n').length).toBe(text.split('\n').length);
-    const lineOf = (of: string) => of.split('\n').findIndex((line) => line.includes('registers('));
-    expect(lineOf(host)).toBe(lineOf(text));
-    expect(host.split('\n').find((line) => line.includes('multiply_shared('))).toBe(
-      'WARPLOOM_DEVICE void multiply_shared(float (&d)[1][2][4], u64 a, u64 b, int add, WARPLOOM_LINE) { ' +
-        '{ float* const results[] = {&(d[0][0][0]), &(d[0][0][1]), &(d[0][0][2]), &(d[0][0][3]), ' +
-        '&(d[0][1][0]), &(d[0][1][1]), &(d[0][1][2]), &(d[0][1][3])};  ' +
-        'const WarploomProduct product = {16, true, false, false, results, nullptr, (a), (b), (add) != 0}; ' +
-        'warploomMultiply(&product, line.at); }',
+    const lineOf = (of: string, name: string) =>
+      of.split('\n').findIndex((line) => line.startsWith(`WARPLOOM_DEVICE void ${name}(`));
+    for (const name of ['add', 'multiply']) expect(lineOf(host, name)).toBe(lineOf(text, name));
+  });
+
+  it.each([
+    [
+      'begin(float (&d)[1][4][4], u64 a, u64 b, WARPLOOM_LINE)',
+      ' const WarploomProduct product = {16, true, false, false, results, nullptr, (a), (b), 0 != 0};',
+    ],
+    [
+      'add(float (&d)[1][2][4], const u32 (&a)[4], u64 b, WARPLOOM_LINE)',
+      'const u32* const registers[] = {&(a[0]), &(a[1]), &(a[2]), &(a[3])}; ' +
+        'const WarploomProduct product = {16, true, false, true, results, registers, 0, (b), 1 != 0};',
+    ],
+    [
+      'multiply(float (&d)[1][2][4], u64 a, u64 b, int add, WARPLOOM_LINE)',
+      ' const WarploomProduct product = {16, true, false, false, results, nullptr, (a), (b), (add) != 0};',
+    ],
+  ])('is called with what it is: %s', (head, call) => {
+    expect(hostProducts(text)).toContain(
+      `WARPLOOM_DEVICE void ${head} { { ${sums} ${call} warploomMultiply(&product, line.at); }`,
     );
   });
 

@@ -8,7 +8,7 @@ import type { KernelContext } from '../backend.ts';
 import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
 import { copiesOf } from './copier.ts';
-import { type HopperKnobs, pipelines, type SharedLayout } from './knobs.ts';
+import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
 
 const log2 = '0.6931471805599453f';
 
@@ -21,17 +21,46 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const hasRest = passes.some(({ kind }) => kind === 'rest');
   const when = (condition: boolean, text: string, otherwise = ''): string =>
     condition ? text : otherwise;
-  const kSlab = knobs.kTile * 128;
+  const kSlab = slotKeys(knobs) * 128;
+  const paired = isApart(knobs);
+  const lastProduct = paired
+    ? 'if (held == 2) multiply_p_v(Number<2>()); else multiply_p_v(Number<1>());'
+    : 'multiply_p_v();';
+  const careful = speculative ? ', careful' : '';
+  const two = paired ? 'Number<2>()' : '';
+  const some = paired ? '<boxes.value * box_blocks>' : '';
+  const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
+  /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
+  const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
+    [
+      ...(score?.value
+        ? [`apply_score${some}(task->unit, p, task->index, visit, task->start + row, column, s);`]
+        : []),
+      ...(hasRest
+        ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`]
+        : []),
+      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + row, column, s${more});`,
+    ]
+      .map((line) => `${indent}${line}\n`)
+      .join('');
   return `// ---- the consumers: 64 rows of queries for each warpgroup ----
 
-WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles, int group) {
+${when(
+  paired,
+  `// A number that is part of a type: how many boxes, or which block.
+template <int n> struct Number {
+  static constexpr int value = n;
+};
+
+`,
+)}WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles, int group) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
   // This lane's rows are \`row\` and \`row + 8\`; its columns are \`column\` and the next of every eight.
   const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
   const bool elected = (threadIdx.x & 127) == 0;
   const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
   const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
-  const u64 v_first = matrix_descriptor(tiles.v, k_tile * 128, 1024);
+  const u64 v_first = matrix_descriptor(tiles.v, ${kSlab}, 1024);
   ${score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
@@ -47,25 +76,41 @@ ${when(
   Softmax softmax;
   Task* task = nullptr;
   int at = 0, what = 0;  // of the step: what its K slot holds
-
-  auto multiply_q_k = [&]() {
-    pin(s);
+${when(
+  paired,
+  `  int second = 0, box = 0;     // of the step: where its second box begins; the first one that it works on
+  u32 asked = 0u;              // what this warpgroup asks for
+  int held = 2, held_box = 0;  // of the weights: how many boxes of V they are for, and the first one
+`,
+)}
+  auto multiply_q_k = [&](${when(paired, 'auto boxes')}) {
     products_begin();
-    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
+    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes ${when(paired, '+ box * box_keys * 128 ')}>> 4);
 #pragma unroll
-    for (int step = 0; step < head_steps; ++step)
-      multiply_shared(s, q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4),
-                      k_matrix + (((step >> 2) * ${kSlab} + (step & 3) * 32) >> 4), step != 0);
+    for (int step = 0; step < head_steps; ++step) {
+      const u64 q_step = q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4);
+      const u64 k_step = k_matrix + (((step >> 2) * ${kSlab} + (step & 3) * 32) >> 4);
+${when(
+  paired,
+  `      if constexpr (boxes.value == 1) {
+        if (step == 0) begin_box(s, q_step, k_step);
+        else add_box(s, q_step, k_step);
+        continue;
+      }
+`,
+)}      if (step == 0) begin_scores(s, q_step, k_step);
+      else add_scores(s, q_step, k_step);
+    }
     products_commit();
   };
-  auto multiply_p_v = [&]() {
+  auto multiply_p_v = [&](${when(paired, 'auto boxes')}) {
     barrier_wait(c.v_full[v_slot], v_parity);
     pin(out);
     pin(weights);
     products_begin();
-    const u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
+    const u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(paired, '+ held_box * box_keys * 128 ')}>> 4);
 #pragma unroll
-    for (int step = 0; step < key_steps; ++step) multiply_registers(out, weights[0][step], v_matrix + step * 128, 1);
+    for (int step = 0; step < key_steps${when(paired, ' * boxes.value / 2')}; ++step) add_values(out, weights[0][step], v_matrix + step * 128);
     products_commit();
   };
   auto release_k = [&]() {
@@ -94,7 +139,14 @@ ${when(
     barrier_wait(c.k_full[k_slot], k_parity);
     at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0);
     what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
-  };
+${when(
+  paired,
+  `    asked = __shfl_sync(FULL_WARP, asked_of(what, group), 0);
+    box = (int)(asked >> 6);
+    second = __shfl_sync(FULL_WARP, c.held[k_slot].more[box > 0 ? 1 : 0], 0);
+    if (box > 0) at = __shfl_sync(FULL_WARP, c.held[k_slot].more[box - 1], 0);
+`,
+)}  };
   auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
   auto release_q = [&](int number) {
     __syncwarp();
@@ -117,34 +169,55 @@ ${when(
 `,
 )}    return order;
   };
-  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&]() {
-    const Visit visit = {${passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)'}, at, (what & PIECE_FULL) != 0};
-${when(score?.value !== undefined, '    apply_score(task->unit, p, task->index, visit, task->start + row, column, s);\n')}${when(hasRest, '    if (visit.kind == STAND_INS) weigh_pools(task->unit, scale, visit, column, s);\n')}    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + row, column, s);
+${
+  paired
+    ? `  // The keys that the walk lets through, read while the slot is held.
+  u32 keep[score_blocks / 4];
+  bool full = false, ready = false;
+  auto read_keys = [&](auto boxes) {
+    const u32 used = boxes.value == 2 ? 3u : 1u;
+    full = (asked & 17u * used) == 17u * used;
+    if (full) return;
+    ready = (~(asked >> 2) & asked & used) == 0u;
+#pragma unroll
+    for (int i = 0; i < boxes.value; ++i) {
+      const u64 keys = asked >> i & 1u ? c.held[k_slot].keep[group][i] : 0ull;  // none for this warpgroup
+#pragma unroll
+      for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
+    }
   };
-  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](${speculative ? 'bool careful' : ''}) {
+  // The author's score and mask on the products of a step.
+  auto score_and_mask = [&](auto boxes) {
+    const Visit visit = {${kindText}, at, second};
+${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')}  };
+`
+    : `  // The author's score and mask on the products of a step.
+  auto score_and_mask = [&]() {
+    const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
+${maskText('    ', '', 'if (!visit.full) ')}  };
+`
+}  // One step: this tile's Q K^T and the last one's P V are under way together.
+  auto step = [&](${when(paired, 'auto boxes, auto before')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
     bool rescale = false;
-    wait_for_k();
-${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k();
-    multiply_p_v();
+${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
+    multiply_p_v(${when(paired, 'before')});
 ${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    products_wait<1>();
     scores_done();
-    release_k();
-    score_and_mask();
+${when(paired, '    read_keys(boxes);\n')}    release_k();
+    score_and_mask(${when(paired, 'boxes')});
 ${when(
   speculative,
   `    if (careful)
-      rescale = softmax.absorb(scale, s);
+      rescale = softmax.absorb${some}(scale, s);
     else
-      softmax.weigh(scale, s);
+      softmax.weigh${some}(scale, s);
 `,
-  '    rescale = softmax.absorb(scale, s);\n',
+  `    rescale = softmax.absorb${some}(scale, s);\n`,
 )}    products_wait<0>();
     outputs_done();
-    pack(s, weights);
+    pack${some}(s, weights);
     if (rescale) softmax.rescale(out);
-  };
+${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
   // Sums become outputs, and leave through shared memory.
   auto finish = [&](Task& done, int number, bool alone) {
     const Unit& u = done.unit;
@@ -232,10 +305,10 @@ ${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0
   while (order == COMPUTE) {
     if (!begun) {
       wait_for_k();
-      multiply_q_k();
+      multiply_q_k(${two});
       products_wait<0>();
       scores_done();
-      release_k();
+${when(paired, '      read_keys(Number<2>());\n')}      release_k();
     }
     task = &c.tasks[(received - 1) % task_count];
     const int number = received - 1;
@@ -244,35 +317,59 @@ ${when(score !== undefined, `    const Unit& u = task->unit;\n    scale = ${scal
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-    score_and_mask();
+    score_and_mask(${two});
     softmax.absorb(scale, s);
     pack(s, weights);
-    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,
   `    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
     if (!careful) softmax.keep();
 `,
 )}#pragma unroll 1
-    while (!(what & PIECE_LAST)) step(${speculative ? 'careful' : ''});
-    release_q(number);
+    while (!(what & PIECE_LAST)) ${
+      paired
+        ? `{
+      wait_for_k();
+      const bool both = (asked & 3u) == 3u;
+      const auto one = Number<1>();
+      const auto two = Number<2>();
+      if (both && held == 2) step(two, two${careful});
+      else if (both) step(two, one${careful});
+      else if (held == 2) step(one, two${careful});
+      else step(one, one${careful});
+    }
+`
+        : `step(${speculative ? 'careful' : ''});
+`
+    }    release_q(number);
     begun = false;
 ${when(
   pipelined,
   `    order = next_task();
     if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
       wait_for_k();
-${when(pingPong, '      threads_wait(1 + group, 256);\n')}      multiply_q_k();
+${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
+  paired,
+  `      auto overlap = [&](auto boxes) {
+        multiply_q_k(Number<2>());
+        multiply_p_v(boxes);
+        products_wait<1>();
+      };
+      if (held == 2) overlap(Number<2>());
+      else overlap(Number<1>());
+`,
+  `      multiply_q_k();
       multiply_p_v();
-${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}      products_wait<1>();
-      scores_done();
-      release_k();
+`,
+)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!paired, '      products_wait<1>();\n')}      scores_done();
+${when(paired, '      read_keys(Number<2>());\n')}      release_k();
       begun = true;
     } else {
-      multiply_p_v();
+      ${lastProduct}
     }
 `,
-  '    multiply_p_v();\n',
+  `    ${lastProduct}\n`,
 )}    products_wait<0>();
     outputs_done();
     finish(*task, number, alone);

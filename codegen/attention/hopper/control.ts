@@ -2,10 +2,13 @@
 // tiles of queries that are worked on.
 
 import type { KernelContext } from '../backend.ts';
-import { groupsOf, type HopperKnobs } from './knobs.ts';
+import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
 
-/** Steps that the walk may be ahead of the copies. A tile drawn too early would wait for the ones before it. */
-const queueLength = 4;
+/**
+ * Steps that the walk may be ahead of the copies. A tile drawn too early would wait for the ones before it; a walk
+ * over sets goes by fits and starts.
+ */
+const queueLength = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 1 ? 6 : 4);
 
 /** Tasks that are remembered: what the walk is ahead by, two that are computed, and one in between. */
 const taskCount = 8;
@@ -13,6 +16,7 @@ const taskCount = 8;
 /** `Task`, `Piece` and `Control`. Needs `Unit` and `Visit`. */
 export const controlText = ({ knobs }: KernelContext<HopperKnobs>): string => {
   const { speculative } = knobs;
+  const apart = isApart(knobs);
   return `// ---- what the roles of a block share ----
 
 // One tile of queries of one unit, or what to do instead.
@@ -36,14 +40,23 @@ ${
 struct Piece {
   int at, what;
   int task;  // its place among the tasks
-};
+${apart ? '  int more[2];              // where its other boxes begin, as the first does at `at`\n  alignas(16) u64 keep[groups][2];  // of the boxes that a warpgroup works on, the keys that it may attend to\n' : ''}};
 #define PIECE_KIND 3
 #define PIECE_FULL 4   // every pair is allowed
 #define PIECE_LAST 8   // of its tile
 #define PIECE_NONE 16  // no more until others follow: only V of the step before
 #define PIECE_STOP 32  // no more at all
-
-constexpr int queue_length = ${queueLength}, task_count = ${taskCount};
+${
+  apart
+    ? `#define PIECE_OPENS 64  // the first of its tile: two boxes, whoever asks
+#define PIECE_BOXES(what) ((what) >> 24)
+// What a warpgroup asks: bits 0 and 1 for which of its two boxes, 2 and 3 for which no more than the keys kept decides
+// its pairs, 4 and 5 for which all keys are; from bit 6 on the first of its boxes among those of the piece.
+WARPLOOM_DEVICE u32 asked_of(int what, int group) { return (u32)what >> (8 + 8 * group) & 255u; }
+`
+    : ''
+}
+constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount};
 
 // Slots are full when copies have landed, and empty when every warp that computes has let go of them.
 struct Control {
@@ -62,8 +75,13 @@ export function controlBytes({
   unitBytes,
 }: Pick<KernelContext<HopperKnobs>, 'knobs' | 'unitBytes'>): number {
   const groups = groupsOf(knobs);
-  const barriers = 4 * knobs.stages + 2 * knobs.qBuffers * groups + 2 * queueLength + taskCount;
-  const pieces = queueLength + knobs.stages;
-  const task = Math.ceil(unitBytes / 8) * 8 + 32;
-  return 8 * barriers + 12 * pieces + taskCount * task + 16;
+  const { speculative } = knobs;
+  const barriers =
+    4 * knobs.stages +
+    2 * knobs.qBuffers * groups +
+    2 * queueLength(knobs) +
+    (speculative ? taskCount : 0);
+  const pieces = (queueLength(knobs) + knobs.stages) * (isApart(knobs) ? 64 : 12);
+  const task = Math.ceil(unitBytes / 8) * 8 + (speculative ? 32 : 24);
+  return 8 * barriers + pieces + taskCount * task + 16;
 }

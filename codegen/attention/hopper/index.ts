@@ -4,23 +4,25 @@
 import { passFields, rowFields, tensorFields } from '../arguments.ts';
 import type { AttentionBackend, KernelContext } from '../backend.ts';
 import { elementsText } from '../elements.ts';
-import { gathers, type KernelPass } from '../passes.ts';
+import type { KernelPass } from '../passes.ts';
 import { scoresText } from '../scores.ts';
 import { accumulatorsText } from '../softmax.ts';
+import { walkText } from '../walk.ts';
 import { consumerText } from './consumer.ts';
 import { controlBytes, controlText } from './control.ts';
 import { copierText } from './copier.ts';
-import { gathererText } from './gatherer.ts';
 import {
   type HopperKnobs,
   hopperProblem,
   hopperRegisterProblem,
+  isApart,
   sharedLayout,
   threadsOf,
 } from './knobs.ts';
-import { launchOf, pointersOf } from './launch.ts';
+import { launchOf } from './launch.ts';
 import { constantsText, mainText, tilesText } from './main.ts';
 import { tensorMapFields } from './maps.ts';
+import { pairsProblem, pairText } from './pairs.ts';
 import { productsText } from './products.ts';
 import { hopperSoftmaxText } from './softmax.ts';
 import { walkerText } from './walker.ts';
@@ -29,16 +31,17 @@ const layoutOf = (context: KernelContext<HopperKnobs>) =>
   sharedLayout(context.knobs, context.headDim, context.valueDim, controlBytes(context));
 
 export const hopper: AttentionBackend<HopperKnobs> = {
-  primitives: ['shared', 'async-copy', 'barrier', 'tensor-copy', 'warpgroup'],
+  primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
   problem: (context) =>
     noPasses(context.passes) ??
+    (isApart(context.knobs) ? pairsProblem(context.passes, context.knobs) : undefined) ??
     hopperRegisterProblem(context.knobs, context.valueDim) ??
     hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
   threads: ({ knobs }) => threadsOf(knobs),
   sharedBytes: (context) => layoutOf(context).bytes + 1024,
-  fields: ({ passes }) => [
-    ...tensorMapFields(passes),
-    ...tensorFields(pointersOf(passes)),
+  fields: ({ passes, knobs }) => [
+    ...tensorMapFields(passes, isApart(knobs)),
+    ...tensorFields(['out']),
     ...rowFields,
     ...orderFields,
     ...passFields(passes),
@@ -48,13 +51,13 @@ export const hopper: AttentionBackend<HopperKnobs> = {
     if (noPasses(context.passes)) return '';
     const layout = layoutOf(context);
     return [
+      isApart(context.knobs) ? pairText : walkText(context.passes),
       controlText(context),
       tilesText,
       walkerText(context, layout),
       copierText(context),
-      ...(gathers(context.passes) ? [gathererText(context)] : []),
       elementsText(context),
-      scoresText(context, 'boxes'),
+      scoresText(context, isApart(context.knobs) ? 'kept' : 'boxes'),
       accumulatorsText,
       productsText(context),
       hopperSoftmaxText(context),

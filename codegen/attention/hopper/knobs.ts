@@ -10,7 +10,23 @@ export interface HopperKnobs extends TileKnobs {
   readonly pingPong: boolean;
   /** Weights are relative to the highest score of the first step, not to the highest so far. */
   readonly speculative: boolean;
+  /**
+   * Boxes of keys in a slot. With 2 or 3 each warpgroup works on one or two that follow each other, as it asks for
+   * them: for masks that differ by 64 rows. A tile of keys is two of them.
+   */
+  readonly boxes: 1 | 2 | 3;
 }
+
+/** Does each warpgroup ask for keys of its own? */
+export const isApart = ({ boxes }: Pick<HopperKnobs, 'boxes'>): boolean => boxes > 1;
+
+/** Keys of a box: those that a warpgroup asks for together. */
+export const boxKeys = (knobs: Pick<HopperKnobs, 'kTile' | 'boxes'>): number =>
+  isApart(knobs) ? knobs.kTile / 2 : knobs.kTile;
+
+/** Keys that a slot has room for. */
+export const slotKeys = (knobs: Pick<HopperKnobs, 'kTile' | 'boxes'>): number =>
+  knobs.boxes * boxKeys(knobs);
 
 /** Elements of a swizzled row in shared memory: 128 bytes. */
 export const slabWidth = 64;
@@ -49,12 +65,12 @@ export function sharedLayout(
   valueDim: number,
   controlBytes: number,
 ): SharedLayout {
-  const { kTile, stages, qBuffers } = knobs;
+  const { stages, qBuffers } = knobs;
   const groups = groupsOf(knobs);
   const rowBytes = (dim: number): number => slabsOf(dim) * 128;
   const outGroup = 64 * rowBytes(valueDim);
-  const k = kTile * rowBytes(headDim);
-  const v = kTile * rowBytes(valueDim);
+  const k = slotKeys(knobs) * rowBytes(headDim);
+  const v = slotKeys(knobs) * rowBytes(valueDim);
   const apart = 64 * rowBytes(headDim);
   const room = mostShared - controlBytes - stages * (k + v);
   const outReplacesQ = groups * (qBuffers * apart + outGroup) > room;
@@ -99,9 +115,14 @@ export function registersOf(
 const heldRegisters = ({ kTile }: TileKnobs, valueDim: number): number =>
   kTile / 2 + kTile / 4 + valueDim / 2;
 
-/** What a thread that computes has: masks want more than products where it can be spared, and the walk needs 32. */
-const registerBounds = (knobs: TileKnobs): { least: number; most: number } =>
-  groupsOf(knobs) === 3 ? { least: 144, most: 160 } : { least: 216, most: 232 };
+/**
+ * What a thread that computes has: masks want more than products where it can be spared. The walk needs 32, for
+ * slots of two boxes 80.
+ */
+const registerBounds = (knobs: TileKnobs): { least: number; most: number } => {
+  if (groupsOf(knobs) === 3) return { least: 144, most: 160 };
+  return isApart({ boxes: 1, ...knobs }) ? { least: 208, most: 208 } : { least: 216, most: 232 };
+};
 
 /** No kernel was seen to get by with fewer beside what it holds. */
 const leastOverhead = 24;
@@ -126,6 +147,8 @@ export function hopperProblem(
   if (qTile !== groups * 64)
     return `${qTile} query rows are not 64 for each of ${groups} warpgroups`;
   if (kTile % 16 !== 0 || kTile > 256) return `${kTile} keys are no multiple of 16 up to 256`;
+  if (isApart(knobs) && (groups !== 2 || kTile % 64 !== 0))
+    return `${knobs.boxes} boxes of half of ${kTile} keys are not for ${groups} warpgroups of whole boxes of 32`;
   const { bytes, outReplacesQ } = sharedLayout(knobs, headDim, valueDim, controlBytes);
   if (outReplacesQ && knobs.qBuffers > 1)
     return 'there is no room for two tiles of queries beside the output';
@@ -142,6 +165,7 @@ const knobs = (groups: 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}): H
   qBuffers: 2,
   pingPong: false,
   speculative: true,
+  boxes: 1,
   ...more,
 });
 
@@ -166,14 +190,29 @@ const table: readonly Row[] = [
   { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, single), knobs(2, 48, single)] },
 ]; // biome-ignore format: a table
 
+/** For masks that ask for keys by 64 rows (`asksApart`). Measured on an H100, 2026-11-26. */
+const apartTables: Readonly<Record<'distances' | 'blocks', readonly Row[]>> = {
+  distances: [
+    { dim: 128, upTo: Infinity, tiles: [knobs(2, 128, { boxes: 3, ...single }), knobs(2, 128, { boxes: 2, ...single })] },
+    { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, { boxes: 2, ...single })] },
+  ],
+  blocks: [
+    { dim: 128, upTo: Infinity, tiles: [knobs(2, 128, { boxes: 2 }), knobs(2, 128, { boxes: 2, ...single })] },
+    { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, { boxes: 2, ...single })] },
+  ],
+}; // biome-ignore format: a table
+
 /** Tiles for a head, the fastest first, by the larger of its dimensions and by the keys (of all lengths, when left out). */
 export function hopperCandidates(
   headDim: number,
   valueDim: number,
   kLen = Infinity,
+  apart?: 'distances' | 'blocks',
 ): readonly HopperKnobs[] {
   const dim = Math.max(headDim, valueDim);
-  return table.find((row) => dim <= row.dim && kLen <= row.upTo)?.tiles ?? [];
+  return [...(apart ? [apartTables[apart]] : []), table].flatMap(
+    (rows) => rows.find((row) => dim <= row.dim && kLen <= row.upTo)?.tiles ?? [],
+  );
 }
 
 /** A tile that an author states, completed; undefined where it is not one of this back-end. */

@@ -1,19 +1,23 @@
 // One launch of a Hopper kernel: its tensor maps, and the order in which its blocks draw their tiles.
 
-import { type TensorName, tensorArguments } from '../arguments.ts';
+import type { BoxMap, Place } from '../../kernel.ts';
+import { tensorArguments } from '../arguments.ts';
 import type { KernelContext, KernelLaunch, LaunchRequest } from '../backend.ts';
 import type { RowStrides } from '../call.ts';
-import { gathers, type KernelPass } from '../passes.ts';
-import type { HopperKnobs } from './knobs.ts';
-import { rowMap } from './maps.ts';
+import { gathers } from '../passes.ts';
+import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
+import { rowMap, sourcesOf } from './maps.ts';
+import { packed } from './packed.ts';
 
 /** Bytes of keys and values that are taken to stay in L2 while all blocks read them. */
 const cachedBytes = 32e6;
 
 export function launchOf(
-  { dtype, headDim, valueDim, knobs, passes }: KernelContext<HopperKnobs>,
-  { call, tiles, units }: LaunchRequest,
+  context: KernelContext<HopperKnobs>,
+  request: LaunchRequest,
 ): KernelLaunch {
+  const { dtype, headDim, valueDim, knobs, passes } = context;
+  const { call, tiles, units } = request;
   const { strides, shape, multiprocessors } = call;
   const { batch, heads, kvHeads, qLen, kLen } = shape;
   const map = (
@@ -21,41 +25,48 @@ export function launchOf(
     [count, rows, dim]: readonly [heads: number, rows: number, dim: number],
     own: RowStrides,
     boxRows: number,
-  ) => ({
+    slab = false,
+  ): Place & BoxMap => ({
     buffer,
     offset: 0,
-    ...rowMap({ dtype, batch, heads: count, rows, dim, strides: own, boxRows }),
+    ...rowMap({ dtype, batch, heads: count, rows, dim, strides: own, boxRows, slab }),
   });
-  const { kTile } = knobs;
-  const maps = {
+  /** The map of keys or values, and that of one box of a slab where slots have two. */
+  const filled = (name: string, dims: readonly [number, number, number], own: RowStrides) => ({
+    [`${name}_map`]: map(name, dims, own, slotKeys(knobs)),
+    ...(isApart(knobs) && sourcesOf(passes).includes(name)
+      ? { [`${name}_box_map`]: map(name, dims, own, boxKeys(knobs), true) }
+      : {}),
+  });
+  const maps: Record<string, Place & BoxMap> = {
     q_map: map('q', [heads, qLen, headDim], strides.q, 64),
-    k_map: map('k', [kvHeads, kLen, headDim], strides.k, kTile),
-    v_map: map('v', [kvHeads, kLen, valueDim], strides.v, kTile),
+    ...filled('k', [kvHeads, kLen, headDim], strides.k),
+    ...filled('v', [kvHeads, kLen, valueDim], strides.v),
     out_map: map('out', [heads, qLen, valueDim], strides.out, 64),
   };
-  for (const pass of passes) {
-    if (pass.kind !== 'rest') continue;
-    const pools = Math.ceil(kLen / pass.size);
-    for (const [name, dim] of [
-      ['pool_k', headDim],
-      ['pool_v', valueDim],
+  const pools = passes.find((pass) => pass.kind === 'rest');
+  const columns = gathers(passes) ? packed(context, request) : undefined;
+  const tables = [
+    ...(columns ? [{ name: 'columns', count: units, rows: columns.capacity }] : []),
+    ...(pools ? [{ name: 'pool', count: kvHeads, rows: Math.ceil(kLen / pools.size) }] : []),
+  ];
+  for (const { name, count, rows } of tables)
+    for (const [which, dim] of [
+      ['k', headDim],
+      ['v', valueDim],
     ] as const) {
-      const own = { batch: kvHeads * pools * dim, head: pools * dim, row: dim };
-      Object.assign(maps, { [`${name}_map`]: map(name, [kvHeads, pools, dim], own, kTile) });
+      const own = { batch: count * rows * dim, head: rows * dim, row: dim };
+      Object.assign(maps, filled(`${name}_${which}`, [count, rows, dim], own));
     }
-  }
-  const pointers = tensorArguments(pointersOf(passes), strides);
+  const pointers = tensorArguments(['out'], strides);
   return {
     blocks: Math.min(multiprocessors, tiles * units),
     args: { ...pointers.args, units, section: sectionOf(call.shape, units) },
     buffers: { ...pointers.buffers, counter: { buffer: 'counter', offset: 0 } },
     maps,
+    ...columns,
   };
 }
-
-/** Tensors that are also reached without a map: rows that are gathered, tiles that begin before row 0. */
-export const pointersOf = (passes: readonly KernelPass[]): readonly TensorName[] =>
-  gathers(passes) ? ['k', 'v', 'out'] : ['out'];
 
 /** Units whose keys and values fit L2 together: all query heads of so many KV heads, a power of two. */
 function sectionOf(

@@ -1,11 +1,12 @@
 // The Hopper kernel itself: the roles of a block.
 
 import type { KernelContext } from '../backend.ts';
-import { gathers } from '../passes.ts';
 import { padded } from '../tiles.ts';
 import {
+  boxKeys,
   groupsOf,
   type HopperKnobs,
+  isApart,
   registersOf,
   type SharedLayout,
   slabsOf,
@@ -17,10 +18,10 @@ export function constantsText(
   { headDim, valueDim, knobs }: KernelContext<HopperKnobs>,
   layout: SharedLayout,
 ): string {
-  const { qTile, kTile, stages, qBuffers } = knobs;
+  const { qTile, kTile, stages, qBuffers, boxes } = knobs;
   return `constexpr int head_dim = ${headDim}, value_dim = ${valueDim};
 constexpr int q_tile = ${qTile}, k_tile = ${kTile}, stages = ${stages}, q_buffers = ${qBuffers};
-constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
+${isApart(knobs) ? `constexpr int slot_boxes = ${boxes}, box_keys = ${boxKeys(knobs)}, box_blocks = ${boxKeys(knobs) / 8};  // a tile of keys is two boxes\n` : ''}constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = ${kTile / 8}, value_blocks = ${padded(valueDim) / 8};  // of 8 columns
 constexpr int head_steps = ${padded(headDim) / 16}, key_steps = ${kTile / 16};  // of 16, along the sums
@@ -36,7 +37,7 @@ export const tilesText = `struct Tiles {
 };`;
 
 export function mainText(
-  { knobs, valueDim, passes }: KernelContext<HopperKnobs>,
+  { knobs, valueDim }: KernelContext<HopperKnobs>,
   layout: SharedLayout,
 ): string {
   const { compute, copy } = registersOf(knobs, valueDim);
@@ -65,7 +66,7 @@ attention(const __grid_constant__ Arguments p) {
       }
     for (int i = 0; i < queue_length; ++i) {
       barrier_init(control.piece_full[i], 1);
-      barrier_init(control.piece_empty[i], ${gathers(passes) ? 2 : 1});
+      barrier_init(control.piece_empty[i], 1);
     }
 ${
   knobs.speculative
@@ -79,8 +80,8 @@ ${
   if (group == groups) {
     registers_give<${copy}>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
-    if (threadIdx.x == 128 * groups + 32) order_copies(p, control, tiles);
-${gathers(passes) ? '    if (warp >= 4 * groups + 2) gather_columns(p, control, tiles);\n' : ''}  } else {
+    if (warp == 4 * groups + 1) order_copies(p, control, tiles);
+  } else {
     registers_take<${compute}>();
     consume(p, control, tiles, group);
   }

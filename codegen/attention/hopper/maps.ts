@@ -12,15 +12,33 @@ const map = (name: string, comment: string): Field => ({
 });
 
 /** The maps among the arguments. */
-export const tensorMapFields = (passes: readonly KernelPass[]): Field[] => [
+export const tensorMapFields = (passes: readonly KernelPass[], apart: boolean): Field[] => [
   map('q', 'boxes of 64 rows'),
-  map('k', 'boxes of k_tile rows'),
-  map('v', 'boxes of k_tile rows'),
+  map('k', 'a slot of rows'),
+  map('v', 'a slot of rows'),
   map('out', 'boxes of 64 rows'),
+  ...(passes.some(({ kind }) => kind === 'columns')
+    ? [
+        map('columns_k', 'keys of the list of columns'),
+        map('columns_v', 'values of the list of columns'),
+      ]
+    : []),
   ...(passes.some(({ kind }) => kind === 'rest')
     ? [map('pool_k', 'means of the keys of a pool'), map('pool_v', 'means of the values of a pool')]
     : []),
+  ...(!apart ? [] : sourcesOf(passes).map((name) => map(`${name}_box`, 'one box of a slab'))),
 ];
+
+/** Before the names of the keys and values that a pass takes its boxes from. */
+export const sourceOf: Record<KernelPass['kind'], string> = {
+  tiles: '',
+  columns: 'columns_',
+  rest: 'pool_',
+};
+
+/** What the slots are filled from. */
+export const sourcesOf = (passes: readonly KernelPass[]): readonly string[] =>
+  passes.flatMap(({ kind }) => [`${sourceOf[kind]}k`, `${sourceOf[kind]}v`]);
 
 /** A tensor [batch, heads, rows, dim] of 16-bit elements, and the rows of a box. Strides in elements. */
 export interface RowTensor {
@@ -31,13 +49,16 @@ export interface RowTensor {
   readonly dim: number;
   readonly strides: { readonly batch: number; readonly head: number; readonly row: number };
   readonly boxRows: number;
+  /** One slab of 64 columns, not all of a row. */
+  readonly slab?: boolean;
 }
 
 /**
  * Its map: columns within a slab of 64, rows, slabs, heads, batch. A box is whole rows where slabs divide
  * them, else a slab, whose columns beyond the tensor are zeros.
  */
-export function rowMap({ dtype, batch, heads, rows, dim, strides, boxRows }: RowTensor): BoxMap {
+export function rowMap(tensor: RowTensor): BoxMap {
+  const { dtype, batch, heads, rows, dim, strides, boxRows, slab = false } = tensor;
   const whole = dim % 64 === 0;
   const bytes = (elements: number): number => Math.max(16, elements * 2);
   return {
@@ -49,7 +70,7 @@ export function rowMap({ dtype, batch, heads, rows, dim, strides, boxRows }: Row
       bytes(strides.head),
       bytes(strides.batch),
     ],
-    box: [64, boxRows, whole ? slabsOf(dim) : 1, 1, 1],
+    box: [64, boxRows, whole && !slab ? slabsOf(dim) : 1, 1, 1],
     swizzle: 128,
     promotion: 256,
   };

@@ -59,20 +59,23 @@ ${
     }
   }
 
-  // Scores become weights 2^(scale * s - reference).
+  // The scores of the first blocks become weights 2^(scale * s - reference).
+  template <int blocks = score_blocks>
   __device__ __forceinline__ void weigh_from(float scale, Scores& s, float first, float second) {
 #pragma unroll
-    for (int j = 0; j < score_blocks; ++j)
+    for (int j = 0; j < blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
         sum[e >> 1][e & 1] += s[0][j][e];
       }
   }
-  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from(scale, s, reference[0], reference[1]); }
+  template <int blocks = score_blocks>
+  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from<blocks>(scale, s, reference[0], reference[1]); }
 
   // The same after the references have followed the highest scores. One that lifts weights to at most 2^8 is
   // not followed (FlashAttention-4). Did any of the warp's move?
+  template <int blocks = score_blocks>
   __device__ __forceinline__ bool absorb(float scale, Scores& s) {
     float from[2];
     bool moved = false;
@@ -80,7 +83,7 @@ ${
     for (int half = 0; half < 2; ++half) {
       float high = fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]);
 #pragma unroll
-      for (int j = 1; j < score_blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
+      for (int j = 1; j < blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
       high = quad_max(high) * scale;
       const float before = reference[half];
       const bool move = high > before && !(high - before <= 8.f);
@@ -92,7 +95,7 @@ ${
       sum[half][1] *= factor[half];
       moved = moved || move;
     }
-    weigh_from(scale, s, from[0], from[1]);
+    weigh_from<blocks>(scale, s, from[0], from[1]);
     return __any_sync(FULL_WARP, moved);
   }
 ${knobs.speculative ? speculation : ''}
@@ -105,9 +108,10 @@ ${knobs.speculative ? speculation : ''}
 };
 
 // Scores become the first operand of P V: the accumulators of a row as they lie.
+template <int blocks = score_blocks>
 WARPLOOM_DEVICE void pack(const Scores& s, Weights& weights) {
 #pragma unroll
-  for (int j = 0; j < score_blocks; ++j) {
+  for (int j = 0; j < blocks; ++j) {
     weights[0][j >> 1][(j & 1) * 2] = pack_${dtype}(s[0][j][0], s[0][j][1]);
     weights[0][j >> 1][(j & 1) * 2 + 1] = pack_${dtype}(s[0][j][2], s[0][j][3]);
   }

@@ -6,7 +6,8 @@ import { tileStartText } from '../addresses.ts';
 import type { KernelContext } from '../backend.ts';
 import { visitKinds } from '../walk.ts';
 import { boxText } from './copier.ts';
-import { type HopperKnobs, pipelines, type SharedLayout } from './knobs.ts';
+import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
+import { pairsFunctions, pairsWalk } from './pairs.ts';
 
 /** `walk_tasks`. Needs `Control`, `advance` and `load_unit`. */
 export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -14,8 +15,12 @@ export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLa
   const { speculative, qBuffers } = knobs;
   const when = (condition: boolean, text: string): string => (condition ? text : '');
   const [main] = passes;
+  const paired = isApart(knobs);
   const startsLast = main?.kind === 'tiles' && !isUnaligned(main.mask);
-  return `${startsLast ? `// The last key that a query of [q0, q1] may attend to, or one after it.\n${lastText('last_tiles', main.mask, names)}\n\n` : ''}// ---- the walker: one warp draws tasks and walks over their keys ----
+  const functions = startsLast
+    ? `// The last key that a query of [q0, q1] may attend to, or one after it.\n${lastText('last_tiles', main.mask, names)}\n\n`
+    : '';
+  return `${paired ? pairsFunctions(context) : functions}// ---- the walker: one warp draws tasks and walks over their keys ----
 
 WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
@@ -88,7 +93,7 @@ ${when(speculative, '      task.number = number;\n      task.careful = careful;\
   };
   // Each warpgroup gets the task, and its rows of Q, as soon as it has room for them.
   auto publish = [&](Order order) {
-    if (lane == 0) {
+    if (elect_one()) {
       Task& task = c.tasks[count % task_count];
       if (order != COMPUTE) task.order = order;
       const int buffer = ${qBuffers === 2 ? 'count & 1' : '0'};
@@ -100,7 +105,7 @@ ${when(speculative, '      task.number = number;\n      task.careful = careful;\
           const u32 to = tiles.q + (buffer * groups + group) * q_group_bytes;
           const int row = task.start - task.unit.offset + group * 64;
           barrier_arrive_expect(full, q_bytes);
-${boxText('q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit.batch', 'DROP_FROM_CACHE', '          ')}
+${boxText('p.q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit.batch', 'DROP_FROM_CACHE', '          ')}
         } else {
           barrier_arrive(full);
         }
@@ -108,7 +113,31 @@ ${boxText('q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit
     }
     ++count;
   };
-  // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
+${paired ? pairsWalk(context) : singleWalk()}
+#pragma unroll 1
+  for (;;) {
+    if (pick()) {
+      walk_keys();
+      continue;
+    }
+${
+  speculative
+    ? `    // What is still at work may have to be done again, the oldest first.
+    push({0, PIECE_NONE, 0});
+${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
+    for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
+    if (again < 0) break;
+`
+    : '    push({0, PIECE_NONE, 0});\n    break;\n'
+}  }
+  publish(STOP);
+  push({0, PIECE_STOP, 0});
+  // The last block out leaves the counter as it found it.
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
+}`;
+
+  function singleWalk(): string {
+    return `  // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
   auto walk_keys = [&]() {
     const int place = count % task_count;
     const Task& task = c.tasks[place];
@@ -143,27 +172,6 @@ ${
       first = false;
       piece = next;
     }
-  };
-
-#pragma unroll 1
-  for (;;) {
-    if (pick()) {
-      walk_keys();
-      continue;
-    }
-${
-  speculative
-    ? `    // What is still at work may have to be done again, the oldest first.
-    push({0, PIECE_NONE, 0});
-${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
-    for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
-    if (again < 0) break;
-`
-    : '    push({0, PIECE_NONE, 0});\n    break;\n'
-}  }
-  publish(STOP);
-  push({0, PIECE_STOP, 0});
-  // The last block out leaves the counter as it found it.
-  if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
-}`;
+  };`;
+  }
 }

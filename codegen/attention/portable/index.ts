@@ -8,6 +8,7 @@ import type { KernelPass } from '../passes.ts';
 import { scoresText } from '../scores.ts';
 import { softmaxText } from '../softmax.ts';
 import { sharedBytes } from '../tiles.ts';
+import { walkText } from '../walk.ts';
 import { constantsText } from './constants.ts';
 import { copiesText } from './copies.ts';
 import { mainText } from './main.ts';
@@ -15,6 +16,7 @@ import { productsText } from './products.ts';
 
 /** In the order in which a block runs them. */
 const sections = [
+  ({ passes }: KernelContext) => walkText(passes),
   copiesText,
   elementsText,
   (context: KernelContext) => scoresText(context),

@@ -264,6 +264,11 @@ void warploomStoreBox(const void *pointer, u32 from, int c0, int c1, int c2, int
   const MapWords &map = mapAt(pointer, site);
   if (map.axes != mapAxes)
     fault("descriptor", site, "stores a box of 5 axes by a map of %u", map.axes);
+  // Boxes may end outside of the tensor; to an H100 a store that begins before it is an illegal instruction.
+  for (const int first : {c0, c1, c2, c3, c4})
+    if (first < 0)
+      fault("box", site, "stores a box from (%d, %d, %d, %d, %d) on, before its tensor", c0, c1, c2,
+            c3, c4);
   Store store{piecesOf(map, from, {c0, c1, c2, c3, c4}),
               {},
               map.address,

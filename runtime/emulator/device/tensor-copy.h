@@ -18,6 +18,9 @@ void warploomStoreWait(bool isWritten, int line);
 void warploomSharedWritten();
 }
 
+// Any lane may be the one; here it is the first.
+WARPLOOM_DEVICE bool elect_one() { return (threadIdx.x & 31u) == 0u; }
+
 WARPLOOM_DEVICE void tensor_map_prefetch(const TensorMap &map, WARPLOOM_LINE) {
   warploomMapPrefetch(&map, line.at);
 }

@@ -30,10 +30,11 @@ export async function setsOn(device: Device, sets: ChosenSetsData): Promise<Chos
   if (device.kind === 'cpu') return sets;
   const placed: Record<string, DeviceSet> = {};
   for (const [name, set] of Object.entries(sets)) {
-    const { domain, words } = wordsOfSet(set);
+    const { domain, words, most } = wordsOfSet(set);
     const block = new Block(device.machine, words.byteLength);
     await device.machine.upload(block.address, words);
-    const facts = { axes: set.axes, perGroup: set.perGroup, domain, count: set.units.length };
+    const { axes, perGroup, units } = set;
+    const facts = { axes, perGroup, domain, count: units.length, most };
     placed[name] = new DeviceSet(facts, { block, bits: 0, dense: undefined });
   }
   return placed;

@@ -1,7 +1,7 @@
 // Products of a warpgroup: descriptors, layouts of what lies in shared memory, and of what lies in registers.
 // Elements are small integers, so that sums are exact in any order.
 
-import { productsText } from '../../../codegen/attention/hopper/products.ts';
+import { productText } from '../../../codegen/wgmma.ts';
 import { bf16FromNumber, fp16FromNumber } from '../../../runtime/half.ts';
 import { bytesOf, int, kernelOf, launch, pointer } from '../../runtime/emulator-kernels.ts';
 import { integersFrom, type PrimitiveCase } from './case.ts';
@@ -73,9 +73,22 @@ const finish = `products_commit();
 const numbersOf = (which: string) =>
   ['count', 'leading', 'stride', 'layout', 'step'].map((name) => int(`${which}_${name}`));
 
-const kernelFor = (type: Type, columns: number, fromRegisters: boolean) => {
-  const context = { dtype: type, knobs: { kTile: columns }, valueDim: columns };
-  const text = productsText(context as Parameters<typeof productsText>[0]);
+/** How the first step is told from those that add: by another instruction, or by what it is given. */
+type First = 'begins' | 'is told';
+const firstText = {
+  begins: (factors: string) =>
+    `if (step == 0) begin_product(s, ${factors}); else add_product(s, ${factors})`,
+  'is told': (factors: string) => `multiply_product(s, ${factors}, step != 0)`,
+};
+
+const kernelFor = (type: Type, columns: number, fromRegisters: boolean, first: First) => {
+  const product = { dtype: type, columns } as const;
+  const text = [
+    productText({ ...product, name: 'begin_product', from: 'shared', result: 'overwritten' }),
+    productText({ ...product, name: 'add_product', from: 'shared', result: 'added' }),
+    productText({ ...product, name: 'multiply_product', from: 'shared', result: 'either' }),
+    productText({ ...product, name: 'add_registers', from: 'registers', result: 'added' }),
+  ].join('\n');
   return kernelOf(`product_${type}_${columns}`, {
     fields: [
       ...(fromRegisters
@@ -94,7 +107,7 @@ const kernelFor = (type: Type, columns: number, fromRegisters: boolean) => {
   __syncthreads();
   float s[1][${columns / 8}][4];
   for (int j = 0; j < ${columns / 8}; ++j)
-    for (int e = 0; e < 4; ++e) s[0][j][e] = 0.f;
+    for (int e = 0; e < 4; ++e) s[0][j][e] = ${fromRegisters ? '0.f' : '7.f'};
   const u64 b = matrix_of(0, p.b_leading, p.b_stride, p.b_layout);
   ${
     fromRegisters
@@ -104,7 +117,7 @@ const kernelFor = (type: Type, columns: number, fromRegisters: boolean) => {
     pin(a);
     pin(s);
     products_begin();
-    multiply_registers(s, a[0][0], b + (step * p.b_step >> 4), 1);
+    add_registers(s, a[0][0], b + (step * p.b_step >> 4));
     products_commit();
     products_wait<0>();
     pin(s);
@@ -115,7 +128,7 @@ const kernelFor = (type: Type, columns: number, fromRegisters: boolean) => {
   pin(s);
   products_begin();
   for (int step = 0; step < p.steps; ++step)
-    multiply_shared(s, a + (step * p.a_step >> 4), b + (step * p.b_step >> 4), step != 0);`
+    ${firstText[first]('a + (step * p.a_step >> 4), b + (step * p.b_step >> 4)')};`
   }
   ${finish.replaceAll('COLUMNS', String(columns))}`,
     threads: 128,
@@ -136,9 +149,18 @@ interface ProductCase {
   /** Undefined: in registers. */
   readonly a?: Placed;
   readonly b: Placed;
+  readonly first?: First;
 }
 
-function productCase({ name, type, columns, steps, a, b }: ProductCase): PrimitiveCase {
+function productCase({
+  name,
+  type,
+  columns,
+  steps,
+  a,
+  b,
+  first = 'begins',
+}: ProductCase): PrimitiveCase {
   const next = integersFrom(columns + steps);
   const encode = type === 'bf16' ? bf16FromNumber : fp16FromNumber;
   const sums = 16 * steps;
@@ -177,7 +199,7 @@ function productCase({ name, type, columns, steps, a, b }: ProductCase): Primiti
     const column = (i >> 2) * 8 + (thread & 3) * 2 + (i & 1);
     return left[row]!.reduce((sum, x, k) => sum + x * right[column]![k]!, 0);
   });
-  const kernel = kernelFor(type, columns, a === undefined);
+  const kernel = kernelFor(type, columns, a === undefined, first);
   return {
     name: `product ${name}, ${type}, ${columns} columns`,
     list: launch(kernel, {
@@ -197,6 +219,7 @@ const usual = along(128);
 
 export const productCases: readonly PrimitiveCase[] = [
   ...[8, 16, 48, 64, 80, 96, 112, 128, 176, 192, 256].map((columns): ProductCase => ({ name: 'of two tiles', type: columns % 32 === 0 ? 'bf16' : 'fp16', columns, steps: 4, a: usual, b: usual })),
+  ...[16, 128].map((columns): ProductCase => ({ name: 'whose first step is told', type: 'bf16', columns, steps: 4, a: usual, b: usual, first: 'is told' })),
   { name: 'of rows in groups with gaps', type: 'bf16', columns: 64, steps: 4, a: along(128, 3072), b: along(128, 2048) },
   { name: 'whose leading bytes mean nothing', type: 'bf16', columns: 64, steps: 4, a: along(128, 1024, 4096), b: along(128, 1024, 0) },
   { name: 'swizzled by 64 bytes', type: 'bf16', columns: 64, steps: 2, a: along(64), b: along(64) },

@@ -3,18 +3,15 @@
 // Sources: FlashAttention-3 (Shah et al., 2024) for products that overlap the softmax; the speculative softmax
 // and products across tiles are our own.
 
-import { firstRowText, logSumText } from '../addresses.ts';
 import type { KernelContext } from '../backend.ts';
 import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
-import { copiesOf } from './copier.ts';
+import { finishText } from './finish.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
-
-const log2 = '0.6931471805599453f';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
-  const { knobs, valueDim, passes, score } = context;
+  const { knobs, passes, score } = context;
   const { speculative, pingPong, qBuffers } = knobs;
   const { outReplacesQ } = layout;
   const pipelined = pipelines(knobs, layout);
@@ -218,86 +215,7 @@ ${when(
     pack${some}(s, weights);
     if (rescale) softmax.rescale(out);
 ${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
-  // Sums become outputs, and leave through shared memory.
-  auto finish = [&](Task& done, int number, bool alone) {
-    const Unit& u = done.unit;
-    const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
-    float inverse[2];
-${when(
-  speculative,
-  `    bool failed = false;
-    const bool speculated = !alone && !done.careful;
-`,
-)}#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int output_row = done.start + row + 8 * half - u.offset;
-      const bool inside = output_row >= 0 && output_row < u.q_len;
-      inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
-      float check[2] = {0.f, 0.f};  // NaN if an output is not finite
-#pragma unroll
-      for (int j = 0; j < value_blocks; ++j)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) check[e] = fmaf(out[0][j][2 * half + e], 0.f, check[e]);
-      bool good = total[half] < POSITIVE_INFINITY && check[0] + check[1] == 0.f;
-${when(
-  speculative,
-  `      if (speculated) {
-        failed = failed || (inside && !(good && total[half] < MOST_SUM && total[half] > LEAST_SUM));
-        good = true;
-      }
-`,
-)}      if (!good) {
-        good = total[half] < POSITIVE_INFINITY;
-#pragma unroll
-        for (int j = 0; j < value_blocks; ++j) {
-          const float a = out[0][j][2 * half] * inverse[half], b = out[0][j][2 * half + 1] * inverse[half];
-          good = good && a == a && b == b;
-        }
-      }
-      if (!inside) continue;
-      if (column == 0)
-        ${logSumText(false)} =
-            total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * ${log2} : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
-      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + u.head) << 32 | (u32)output_row);
-    }
-${when(
-  speculative,
-  `    if (__any_sync(FULL_WARP, failed) && lane == 0) atomicOr(&done.failed, 1);
-`,
-)}    const u32 staged = tiles.out + group * out_group_bytes;
-    if (elected) {
-${when(!outReplacesQ, '      store_wait_read();  // what was staged before has left\n')}${when(speculative, '      if (done.careful) store_wait();  // the first attempt must not be stored after this one\n')}    }
-    threads_wait(4 + group, 128);
-    const int matrix = lane >> 3, matrix_row = warp * 16 + (matrix & 1) * 8 + (lane & 7);
-#pragma unroll
-    for (int j = 0; j < value_blocks; j += 2) {
-      const int chunk = (j & 7) + (matrix >> 1);
-      store_matrices(staged + matrix_row * 128 + (j >> 3) * 8192 + ((chunk ^ (matrix_row & 7)) << 4),
-                     pack_${context.dtype}(out[0][j][0] * inverse[0], out[0][j][1] * inverse[0]),
-                     pack_${context.dtype}(out[0][j][2] * inverse[1], out[0][j][3] * inverse[1]),
-                     pack_${context.dtype}(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
-                     pack_${context.dtype}(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
-    }
-    shared_written();
-    threads_wait(4 + group, 128);
-    const int first = done.start + group * 64 - u.offset;
-    if (first < 0) {
-      // A box must not begin before its tensor.
-      u16* to = ${firstRowText('out', false)};
-#pragma unroll 1
-      for (int at = threadIdx.x & 127; at < 64 * (value_dim / 8); at += 128) {
-        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8), output_row = first + r;
-        if (output_row >= 0 && output_row < u.q_len)
-          *(uint4*)(to + (i64)output_row * p.out_row + chunk * 8) =
-              shared_load(staged + r * 128 + (chunk >> 3) * 8192 + (((chunk & 7) ^ (r & 7)) << 4));
-      }
-${when(outReplacesQ, '      threads_wait(4 + group, 128);\n')}    }
-    if (elected) {
-${storesText(valueDim)}
-      store_commit();
-${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0][group]);\n')}${when(speculative, '      barrier_arrive(c.done[number % task_count]);\n')}    }
-    __syncwarp();
-  };
+${finishText(context, layout)}
 
   Order order = next_task();
   bool begun = false;  // the first product of the task is done
@@ -376,14 +294,4 @@ ${when(paired, '      read_keys(Number<2>());\n')}      release_k();
 ${when(pipelined, speculative ? '    if (order == FINISH) order = next_task();\n' : '', '    order = next_task();\n')}  }
   if (elected) store_wait_read();
 }`;
-
-  function storesText(dim: number): string {
-    const stores = Array.from({ length: copiesOf(dim) }, (_, slab) => {
-      const offset = slab === 0 ? '' : ` + ${slab * 8192}`;
-      return `store_box(p.out_map, staged${offset}, ${slab * 64}, first, 0, u.head, u.batch);`;
-    });
-    return `      if (first >= 0 && first < u.q_len) {
-${stores.map((store) => `        ${store}`).join('\n')}
-      }`;
-  }
 }

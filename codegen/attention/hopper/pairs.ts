@@ -12,6 +12,7 @@ import { visitKinds } from '../walk.ts';
 import { blocksText } from './blocks.ts';
 import { distancesText } from './distances.ts';
 import { boxKeys, type HopperKnobs } from './knobs.ts';
+import { boxesText, listText } from './rounds.ts';
 import { walkOf } from './walks.ts';
 
 /** Why there is no such walk for a pattern, or undefined. */
@@ -282,94 +283,4 @@ function passText(pass: KernelPass, { passes, knobs }: KernelContext<HopperKnobs
     boxes: boxesText(pass),
   }[form];
   return `${kind}${walked}    pair_up(true);\n`;
-}
-
-const listText = `    {
-      const int entries = p.columns_count[task.index];
-      const int* list = p.columns_list + (i64)task.index * p.columns_capacity;
-      constexpr int parts = box_keys / 32, boxes = 4;  // so many boxes are asked for at a time
-      int key[parts], later[parts];
-      auto load = [&](int at, int (&keys)[parts]) {
-#pragma unroll
-        for (int part = 0; part < parts; ++part) {
-          const int entry = at + part * 32 + lane;
-          keys[part] = entry < entries ? list[entry] : -1;
-        }
-      };
-      load(0, later);
-#pragma unroll 1
-      for (int base = 0; base < entries; base += boxes * box_keys) {
-        Box box = {};
-#pragma unroll 1
-        for (int i = 0; i < boxes; ++i) {
-#pragma unroll
-          for (int part = 0; part < parts; ++part) key[part] = later[part];
-          load(base + (i + 1) * box_keys, later);
-#pragma unroll
-          for (int group = 0; group < groups; ++group)
-#pragma unroll
-            for (int part = 0; part < parts; ++part) {
-              const u32 word = __ballot_sync(FULL_WARP, key[part] >= 0 && listed(u, task.start + group * 64, key[part]));
-              if (lane == i + 16 * group) box.keep[group] |= (u64)word << (32 * part);
-            }
-        }
-        // Half of the lanes judge a box each for the first warpgroup, half for the second.
-        const Bounds rows = rows_of(task, lane >> 4);
-        box.at = base + (lane & 15) * box_keys;
-        if ((lane & 15) < boxes && box.at < entries && (box.keep[0] | box.keep[1]) != 0ull && rows.lo <= rows.hi) {
-          const Truth truth = judge_own_columns(u, rows, {list[box.at], list[min(box.at + box_keys, entries) - 1]});
-          if (truth.may) box.asked = 1u << (lane >> 4);
-          if (!truth.may_not) box.ready = 1u << (lane >> 4);
-        }
-        join_halves(box);
-        take(box);
-      }
-    }
-`;
-
-/** Box by box, each judged as a whole. */
-function boxesText({ kind }: KernelPass): string {
-  const tiles = kind === 'tiles';
-  const start = tiles
-    ? `      // The last keys come first: under a causal mask each row has its own among them, and so a reference.
-      const int last = max(last_tiles(u, task.q0, task.q1), 0) / k_tile * k_tile;
-      bool is_last = true;
-`
-    : '';
-  const found = tiles
-    ? `        int found = last;
-        if (!is_last) found = keys_tiles(u, task.q0, task.q1, next);
-        if (found >= u.k_len) break;
-        const int base = found - found % box_keys, from = base + place * box_keys;
-        const Bounds keys = {from, min(from + box_keys, u.k_len) - 1};
-        const bool there = from < u.k_len && (is_last ? place < 2 : from != last && from != last + box_keys), whole = from + box_keys <= u.k_len;
-        next = is_last ? 0 : base + 16 * box_keys;
-        is_last = false;`
-    : `        constexpr i64 width = box_keys * (i64)pool_size;
-        const int found = keys_rest(u, task.q0, task.q1, next);
-        if (found >= u.k_len) break;
-        const i64 start = found - found % width, from = start + place * width;
-        const int base = (int)(start / pool_size);
-        const bool there = from < u.k_len, whole = from + width <= u.k_len;
-        const Bounds keys = there ? Bounds{(int)from, (int)min(from + width, (i64)u.k_len) - 1} : Bounds{0, 0};
-        next = clamp_int(start + 16 * width);`;
-  return `    {
-      // Half of the lanes judge a box each for the first warpgroup, half for the second.
-      const int place = lane & 15;
-      const Bounds rows = rows_of(task, lane >> 4);
-${start}#pragma unroll 1
-      for (int next = 0; next < u.k_len;) {
-${found}
-        Box box = {base + place * box_keys, 0u, 0u, {}};
-        if (there && rows.lo <= rows.hi) {
-          const Truth truth = judge_${kind}(u, rows, keys);
-          if (truth.may) box.asked = 1u << (lane >> 4);
-          if (!truth.may_not && whole) box.ready = 1u << (lane >> 4);
-        }
-        box.keep[0] = box.keep[1] = WHOLE_BOX;
-        join_halves(box);
-        take(box);
-      }
-    }
-`;
 }

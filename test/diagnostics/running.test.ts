@@ -30,7 +30,7 @@ describe('R002: a device that is not there', () => {
   it('by name', async () => {
     expect(await refused('R002', () => openDevice('tpu'))).toMatchInlineSnapshot(`
       "error[R002]: there is no device 'tpu'
-        = help: this version has: cpu, cuda, emulated:sm_80; 'cuda:1' is the second GPU"
+        = help: this version has: cpu, cuda, emulated:sm_80, emulated:sm_90a; 'cuda:1' is the second GPU"
     `);
     expect((await openDevice('cpu', { threads: 0 })).kind).toBe('cpu');
   });

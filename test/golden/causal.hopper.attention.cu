@@ -306,7 +306,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   publish(STOP);
   push({0, PIECE_STOP, 0});
   // The last block out leaves the counter as it found it.
-  if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
 }
 
 // ---- the copier: one lane orders the copies of keys and values ----

@@ -133,7 +133,7 @@ ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
   publish(STOP);
   push({0, PIECE_STOP, 0});
   // The last block out leaves the counter as it found it.
-  if (lane == 0 && drawn == total + (int)gridDim.x - 1) *p.counter = 0;
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
 }`;
 
   function singleWalk(): string {

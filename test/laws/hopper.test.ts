@@ -82,7 +82,9 @@ describe('the built-in pattern', () => {
         fixed ??= Object.fromEntries(
           Object.entries(call.params).filter(([param]) => isFixed(given[param])),
         );
-        const shape = { ...call.shape, headDim, valueDim };
+        // A call without keys or queries has no such kernel.
+        const [qLen, kLen] = [Math.max(1, call.shape.qLen), Math.max(1, call.shape.kLen)];
+        const shape = { ...call.shape, qLen, kLen, headDim, valueDim };
         const params = { ...call.params, ...fixed } as typeof call.params;
         const whole = { name, knobs: {}, call: { ...call, shape, dtype, params } };
         await named(own, whole, () => checkBuiltIn(device, whole));

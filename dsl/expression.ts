@@ -191,8 +191,15 @@ export function compare(name: Comparison, a: Expression, b: Expression, span?: S
 }
 
 /** The operands of nested `and` or `or`, in order: how they are grouped is no part of the meaning. */
-function operands(node: Expression, op: 'and' | 'or'): Expression[] {
+export function operands(node: Expression, op: 'and' | 'or'): Expression[] {
   return node.op === op ? node.args.flatMap((arg) => operands(arg, op)) : [node];
+}
+
+/** The conjunction or disjunction of so many: of none, what changes nothing. */
+export function chain(op: 'and' | 'or', parts: readonly Expression[]): Expression {
+  const [first = bool(op === 'and'), ...others] = parts;
+  const join = op === 'and' ? and : or;
+  return others.reduce((all, part) => join(all, part), first);
 }
 
 /** Text of the meaning alone (no spans, no names of the author's variables): equal text, equal expression. */

@@ -2,7 +2,7 @@
 // is asked once for each key, `k <= q` for each pair.
 
 import { collect } from '../../dsl/analysis/linear.ts';
-import { and, bool, children, type Expression, walk } from '../../dsl/expression.ts';
+import { chain, children, type Expression, operands, walk } from '../../dsl/expression.ts';
 
 /** Does an expression have one value for all queries of an aligned run of `rows`? */
 export function sameForRows(node: Expression, rows: number): boolean {
@@ -16,25 +16,21 @@ export function sameForRows(node: Expression, rows: number): boolean {
   return children(node).every((child) => sameForRows(child, rows));
 }
 
-/** The conjuncts of a mask, flat. */
-export const conjunctsOf = (mask: Expression): readonly Expression[] =>
-  mask.op === 'and' ? mask.args.flatMap(conjunctsOf) : [mask];
-
-const conjunction = (parts: readonly Expression[]): Expression =>
-  parts.reduce((all, part) => and(all, part), bool(true));
-
 /** A mask as two that both have to hold: `shared` by aligned runs of rows and worth asking once, and each row's own. */
 export function splitByRows(
   mask: Expression,
   rows: number,
 ): { shared: Expression; own: Expression } | undefined {
-  const parts = conjunctsOf(mask);
+  const parts = operands(mask, 'and');
   const asks = (part: Expression) => [...walk(part)].some(({ op }) => op === 'has');
   const isShared = (part: Expression) => asks(part) && sameForRows(part, rows);
   const shared = parts.filter(isShared);
   if (shared.length === 0) return undefined;
   return {
-    shared: conjunction(shared),
-    own: conjunction(parts.filter((part) => !isShared(part))),
+    shared: chain('and', shared),
+    own: chain(
+      'and',
+      parts.filter((part) => !isShared(part)),
+    ),
   };
 }

@@ -2,7 +2,16 @@
 // the mask drops of its hull. Expressions alone: lengths and members are not known here.
 
 import { fold } from '../analysis/specialise.ts';
-import { and, bool, type Expression, mentions, not, rebuild } from '../expression.ts';
+import {
+  and,
+  bool,
+  chain,
+  type Expression,
+  mentions,
+  not,
+  operands,
+  rebuild,
+} from '../expression.ts';
 
 /**
  * `A and (set.has(k) or B)` as two disjoint parts: tiles of `A and B`, and packed keys of the set with
@@ -12,9 +21,9 @@ export function splitColumns(
   mask: Expression,
   set: string,
 ): { tiles: Expression; columns: Expression } | undefined {
-  const parts = flatten(mask, 'and');
+  const parts = operands(mask, 'and');
   for (const [i, part] of parts.entries()) {
-    const arms = flatten(part, 'or');
+    const arms = operands(part, 'or');
     const asked = arms.findIndex((arm) => arm.op === 'has' && arm.set === set && isKey(arm.args));
     if (asked < 0) continue;
     const others = arms.filter((_, j) => j !== asked);
@@ -33,18 +42,6 @@ export function splitColumns(
 const isKey = (args: readonly Expression[]): boolean =>
   args.length === 1 && args[0]!.op === 'index' && args[0]!.name === 'k';
 
-function flatten(node: Expression, op: 'and' | 'or'): Expression[] {
-  return node.op === op ? node.args.flatMap((arg) => flatten(arg, op)) : [node];
-}
-
-function chain(op: 'and' | 'or', parts: readonly Expression[]): Expression {
-  const [first = bool(op === 'and'), ...others] = parts;
-  return others.reduce(
-    (all, part) => (op === 'and' ? and(all, part) : { op, kind: 'bool', args: [all, part] }),
-    first,
-  );
-}
-
 /** The mask with every `has` read as true, folded: what could be allowed if all sets were full. */
 export function hullOf(mask: Expression): Expression {
   return rebuild(mask, (node) => (node.op === 'has' ? bool(true) : fold(node)));
@@ -52,7 +49,7 @@ export function hullOf(mask: Expression): Expression {
 
 /** The hull without the mask. Conjuncts that ask no set are the same in both: `A and not (the rest)`. */
 export function droppedBy(mask: Expression): Expression {
-  const parts = flatten(mask, 'and');
+  const parts = operands(mask, 'and');
   const plain = parts.filter((part) => !mentions(part, 'has'));
   const asking = chain(
     'and',

@@ -104,7 +104,7 @@ function* wordsOf({ units }: ChosenSet, domain: Pick<SetDomain, 'rowFrom' | 'row
 
 /**
  * Chosen sets from a file that `saveChosen` wrote, for `attend({ q, k, v, chosen })`: a list where they are those of
- * byHead. Throws FileError F001 and F002 as any safetensors file, F007 where it holds no sets or damaged ones.
+ * byHead. Throws FileError F001 and F002 like `openSafetensors`, F007 where it holds no sets or damaged ones.
  */
 export async function loadChosen<Sets extends AnySets = ChosenSetsData>(
   path: string,

@@ -1,10 +1,10 @@
 // How the keys of a pass are walked over for slots of two boxes: by the members of a set that its mask asks, by a
 // list, or box by box. What the walk itself finds out of a mask, the warps that compute need not ask again.
 
-import { and, bool, type Expression } from '../../../dsl/expression.ts';
+import { bool, chain, type Expression, operands } from '../../../dsl/expression.ts';
 import { blockOf, type ShiftSearch, shiftOf } from '../../keys.ts';
 import type { KernelPass } from '../passes.ts';
-import { conjunctsOf, sameForRows, splitByRows } from '../rows.ts';
+import { sameForRows, splitByRows } from '../rows.ts';
 
 /** Rows of queries of a warpgroup: what the walk asks is the same for all of them. */
 export const groupRows = 64;
@@ -14,7 +14,7 @@ export type BoxWalk = { readonly own: Expression } & (
   | { readonly form: 'boxes' }
   /** A set asked at `rest + sign * key`. */
   | { readonly form: 'distances'; readonly set: string; readonly search: ShiftSearch }
-  /** A set of blocks of `block` keys, the first one \`shift\` before key 0; of two axes, asked at `row`. */
+  /** A set of blocks of `block` keys, the first one `shift` before key 0; of two axes, asked at `row`. */
   | {
       readonly form: 'blocks';
       readonly set: string;
@@ -22,12 +22,9 @@ export type BoxWalk = { readonly own: Expression } & (
       readonly block: number;
       readonly shift: number;
     }
-  /** A list of keys; \`shared\` is asked once for each. */
+  /** A list of keys; `shared` is asked once for each. */
   | { readonly form: 'list'; readonly shared: Expression }
 );
-
-const conjunction = (parts: readonly Expression[]): Expression =>
-  parts.reduce((all, part) => and(all, part), bool(true));
 
 /** How a pass is walked over in boxes of so many keys. */
 export function walkOf({ kind, mask }: KernelPass, keys: number): BoxWalk {
@@ -36,9 +33,12 @@ export function walkOf({ kind, mask }: KernelPass, keys: number): BoxWalk {
     const { shared = bool(true), own = mask } = splitByRows(mask, groupRows) ?? {};
     return { form: 'list', shared, own };
   }
-  const parts = conjunctsOf(mask);
+  const parts = operands(mask, 'and');
   for (const part of parts) {
-    const own = conjunction(parts.filter((other) => other !== part));
+    const own = chain(
+      'and',
+      parts.filter((other) => other !== part),
+    );
     if (part.op !== 'has') continue;
     const row = part.args.length === 2 ? part.args[0]! : undefined;
     if (row && !sameForRows(row, groupRows)) continue;

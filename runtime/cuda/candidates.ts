@@ -8,7 +8,7 @@ import {
   ofPortable,
 } from '../../codegen/attention/choice.ts';
 import { hopperCandidates, withTile } from '../../codegen/attention/hopper/knobs.ts';
-import { asksApart } from '../../codegen/attention/hopper/pairs.ts';
+import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf } from '../../codegen/attention/lengths.ts';
 import { type KernelPass, passesOf, withFixed } from '../../codegen/attention/passes.ts';
@@ -139,7 +139,7 @@ export function legalChoices(request: KernelRequest, chip: Chip): Choice[] {
   const { definition, shape } = request;
   const { arch, blockSharedBytes } = chip;
   const { headDim, valueDim } = shape;
-  const apart = asksApart(passesIn(request)) !== undefined;
+  const apart = mayAskApart(passesIn(request));
   return legalKnobs({ headDim, valueDim, arch, blockSharedBytes, apart }).filter(
     (choice) =>
       isListed(definition, choice) && (choice.backend === 'portable' || isForHopper(request, chip)),

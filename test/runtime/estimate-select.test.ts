@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { forcedOfRow, forcedOfSums, line } from '../../dsl/estimate/axes.ts';
 import type { Leaf } from '../../dsl/estimate/demand.ts';
+import { mostMembers } from '../../dsl/estimate/most.ts';
 import { jensenShannon } from '../../runtime/cpu/estimate/combine.ts';
 import { expOfNegative } from '../../runtime/cpu/estimate/exponential.ts';
 import { Selection } from '../../runtime/cpu/estimate/select.ts';
@@ -37,6 +38,27 @@ const weights = fc.array(fc.oneof(fc.constantFrom(0, -0, 1), fc.nat(6), fc.nat(1
 });
 
 describe('one row', () => {
+  test('has no more members than lists of it are made for', () => {
+    fc.assert(
+      fc.property(leaves, weights, fc.integer({ min: 1, max: 9 }), (leaf, numbers, size) => {
+        const columns = numbers.length;
+        const values = Float64Array.from(numbers);
+        const row = { row: 0, values, visible: numbers.map(() => true), blocks: undefined };
+        const { set, dense } = choose(leaf, { arity: 1, rowFrom: 0, columns, rows: [row] });
+        const members = dense ? numbers.map((_, c) => c) : [...set.members(0)];
+        const most = mostMembers(leaf, columns);
+        expect(members.length).toBeLessThanOrEqual(most);
+        if (leaf.op === 'topk') expect(members.length).toBe(most);
+        const wide = new Set(members.flatMap((m) => Array.from({ length: size }, (_, i) => m + i)));
+        const dilated = { op: 'dilate', of: leaf, size } as const;
+        expect(wide.size).toBeLessThanOrEqual(mostMembers(dilated, columns + size - 1));
+        const either = { op: 'where', verdict: undefined as never, yes: leaf, no: 'none' } as const;
+        expect(mostMembers(either, columns)).toBe(most);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   test('of sums is chosen exactly as by sorting', () => {
     fc.assert(
       fc.property(leaves, weights, (leaf, numbers) => {

@@ -27,18 +27,22 @@ export const pairsProblem = (
 /** Masks of more nodes are asked in too many places of such a kernel: its compilation would take minutes. */
 const mostNodes = 60;
 
+/** Do sets that a mask asks differ within 128 rows, so that warpgroups of 64 may need other keys? */
+export function mayAskApart(passes: readonly KernelPass[]): boolean {
+  const nodes = passes.flatMap(({ mask }) => [...walk(mask)]);
+  const differ = nodes.some((part) => part.op === 'has' && !sameForRows(part, 128));
+  return differ && nodes.length <= mostNodes;
+}
+
 /**
- * Does a mask walk over a set that differs within 128 rows? Then warpgroups of 64 need other keys: at distances those
- * of the first are mostly those of the second, shifted.
+ * The set of tiles that such a mask walks over, if it does: then the kernel is taken untuned. At distances, the keys
+ * of the first warpgroup are mostly those of the second, shifted.
  */
 export function asksApart(passes: readonly KernelPass[]): 'distances' | 'blocks' | undefined {
   const tiles = passes.find(({ kind }) => kind === 'tiles');
-  if (!tiles) return undefined;
+  if (!tiles || !mayAskApart(passes)) return undefined;
   const { form } = walkOf(tiles, 64);
-  if (form !== 'distances' && form !== 'blocks') return undefined;
-  const nodes = passes.flatMap(({ mask }) => [...walk(mask)]);
-  const differ = nodes.some((part) => part.op === 'has' && !sameForRows(part, 128));
-  return differ && nodes.length <= mostNodes ? form : undefined;
+  return form === 'distances' || form === 'blocks' ? form : undefined;
 }
 
 /** `struct Visit` and `place_of` of a step of two boxes. */

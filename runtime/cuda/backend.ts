@@ -23,7 +23,7 @@ import {
 } from './calls.ts';
 import { ErrorWords, notFinite } from './error-words.ts';
 import { PlacedTensors, rowStrides } from './inputs.ts';
-import { checkKernelShape } from './kernels.ts';
+import { checkKernelShape } from './kernel-request.ts';
 import { placeLayout } from './layout.ts';
 import { giveLease, takeLease } from './leases.ts';
 import type { Machine } from './machine.ts';

@@ -23,7 +23,8 @@ import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { Block } from './block.ts';
-import { type ChosenKernel, chooseKernel, type KernelRequest } from './kernels.ts';
+import type { KernelRequest } from './kernel-request.ts';
+import { type ChosenKernel, chooseKernel } from './kernels.ts';
 import { type Layout, layoutOf, placeLayout } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
 

@@ -18,10 +18,9 @@ import {
   tileCandidates,
   tileProblem,
 } from '../../codegen/attention/tiles.ts';
-import { type Definition, lifted, restSize } from '../../dsl/definition.ts';
+import type { Definition } from '../../dsl/definition.ts';
 import { DeviceError, diagnostic, PlanError } from '../../dsl/diagnostic.ts';
-import { isFixed } from '../../dsl/given.ts';
-import type { KernelRequest } from './kernels.ts';
+import { type KernelRequest, specOf } from './kernel-request.ts';
 import type { Machine } from './machine.ts';
 
 /** What of a machine decides which kernels it has room for. */
@@ -93,18 +92,10 @@ function portableChoices({ definition, shape }: KernelRequest, chip: Chip): Choi
   ]);
 }
 
-/** The passes of a kernel, with the fixed parameters as constants. */
-function passesIn({ definition, numbers, segments }: KernelRequest): KernelPass[] {
-  const fixed = Object.entries(definition.given).filter(([, entry]) => isFixed(entry));
-  const mask = withFixed(
-    lifted(definition).mask,
-    Object.fromEntries(fixed.map(([name]) => [name, numbers[name]!])),
-  );
-  return passesOf(
-    mask,
-    definition.knobs.gather,
-    segments ? undefined : restSize(definition, numbers),
-  );
+/** The passes of the kernel. */
+function passesIn(request: KernelRequest): KernelPass[] {
+  const { mask, fixed, gather, restSize } = specOf(request);
+  return passesOf(withFixed(mask, fixed), gather, restSize);
 }
 
 /** Boxes of packed sequences would reach into their neighbours, and there are none of tensors without rows. */

@@ -3,78 +3,13 @@
 
 import { type Choice, kernelOf } from '../../codegen/attention/choice.ts';
 import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
-import { type Lengths, lengthClass } from '../../codegen/attention/lengths.ts';
-import { type Definition, lifted, restSize } from '../../dsl/definition.ts';
-import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
-import { isPerGroup } from '../../dsl/estimate/node.ts';
-import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
-import { isFixed } from '../../dsl/given.ts';
-import type { BackendShape } from '../backend.ts';
+import { lengthClass } from '../../codegen/attention/lengths.ts';
+import { invariant } from '../../dsl/diagnostic.ts';
 import { kernelId, textId } from '../tuner/key.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { defaultChoices, fits, listsOf, statesTile } from './candidates.ts';
+import { type KernelRequest, specOf } from './kernel-request.ts';
 import type { Machine } from './machine.ts';
-
-export interface KernelRequest {
-  readonly definition: Definition;
-  /** The numbers of one head; fixed ones become constants of the kernel. */
-  readonly numbers: Readonly<Record<string, number>>;
-  /** The estimate of one head. */
-  readonly graph: EstimateGraph;
-  readonly shape: Pick<BackendShape, 'headDim' | 'valueDim' | 'dtype'>;
-  readonly segments: boolean;
-  /** No key at all: boxes of tensors without rows cannot be. */
-  readonly empty?: boolean;
-  /** Of the call; where they are not known yet, what is best for all lengths is taken. */
-  readonly lengths?: Lengths | undefined;
-  /** The one to make, whatever is known to be best: for tuning. */
-  readonly choice?: Choice | undefined;
-}
-
-/** throws: DeviceError R013 for a dtype or dimensions that CUDA has no kernel for. */
-export function checkKernelShape({ headDim, valueDim, dtype }: KernelRequest['shape']): void {
-  const refuse = (what: string, help: string): never => {
-    throw new DeviceError([diagnostic('R013', what, { help })]);
-  };
-  if (dtype === 'fp32') refuse('CUDA has no kernel for fp32', "convert q, k and v: q.to('bf16')");
-  for (const [name, dim] of [
-    ['head', headDim],
-    ['value', valueDim],
-  ] as const) {
-    if (dim % 8 !== 0 || dim > 256 || dim === 0)
-      refuse(
-        `CUDA has no kernel for a ${name} dimension of ${dim}`,
-        'it takes multiples of 8 up to 256: append zeros',
-      );
-  }
-}
-
-/** What a kernel is made for, but for its tile. throws: DeviceError R013. */
-export function specOf(request: KernelRequest): Omit<AttentionSpec, 'knobs'> {
-  const { definition, numbers, graph, shape, segments } = request;
-  checkKernelShape(shape);
-  const { headDim, valueDim } = shape;
-  const dtype = shape.dtype as AttentionSpec['dtype'];
-  const { declarations, mask, score } = lifted(definition);
-  const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
-    isFixed(entry) ? [[name, numbers[name]!] as const] : [],
-  );
-  const perGroup = Object.entries(graph).filter(([, node]) => isPerGroup(node));
-  return {
-    declarations,
-    mask,
-    score,
-    fixed: Object.fromEntries(fixed),
-    gather: definition.knobs.gather,
-    // A pattern without sets drops nothing that stand-ins could stand for; only such are packed.
-    restSize: segments ? undefined : restSize(definition, numbers),
-    perGroup: new Set(perGroup.map(([name]) => name)),
-    dtype,
-    headDim,
-    valueDim,
-    segments,
-  };
-}
 
 /** A kernel, and why it is this one. */
 export interface ChosenKernel extends AttentionKernel {

@@ -9,7 +9,8 @@ import { stridesOf } from '../dtype.ts';
 import type { CheckedCall } from '../plans.ts';
 import type { Tensor } from '../tensor.ts';
 import { Calls } from './calls.ts';
-import { type ChosenKernel, checkKernelShape } from './kernels.ts';
+import { checkKernelShape } from './kernel-request.ts';
+import type { ChosenKernel } from './kernels.ts';
 import type { ChipName } from './machine.ts';
 import { OfflineMachine } from './offline.ts';
 

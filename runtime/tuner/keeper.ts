@@ -6,7 +6,7 @@ import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { listsOf } from '../cuda/candidates.ts';
-import type { KernelRequest } from '../cuda/kernels.ts';
+import type { KernelRequest } from '../cuda/kernel-request.ts';
 import type { ChipName } from '../cuda/machine.ts';
 import { kernelId, textId } from './key.ts';
 import { isWell } from './race.ts';

@@ -10,7 +10,7 @@ import { passesOf, withFixed } from '../../codegen/attention/passes.ts';
 import type { Step } from '../../codegen/kernel.ts';
 import { traceSets } from '../../dsl/definition.ts';
 import { queryOffset } from '../../dsl/shape.ts';
-import { specOf } from '../../runtime/cuda/kernels.ts';
+import { specOf } from '../../runtime/cuda/kernel-request.ts';
 import { stridesOf } from '../../runtime/dtype.ts';
 import { arbitraryShape } from '../arbitraries.ts';
 import {

@@ -5,21 +5,16 @@ import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts'
 import { walkOf } from '../../codegen/attention/hopper/walks.ts';
 import { passesOf, withFixed } from '../../codegen/attention/passes.ts';
 import { splitByRows } from '../../codegen/attention/rows.ts';
-import { lifted, restSize } from '../../dsl/definition.ts';
 import * as x from '../../dsl/expression.ts';
-import { isFixed } from '../../dsl/given.ts';
 import { patterns } from '../../patterns/index.ts';
+import { specOf } from '../../runtime/cuda/kernel-request.ts';
 import { requestOf } from './golden.ts';
 
 function passesIn(name: string, change: Readonly<Record<string, number>> = {}) {
-  const { definition } = patterns.get(name)!;
-  const numbers = { ...requestOf(definition, 128).numbers, ...change };
-  const fixed = Object.keys(numbers).filter((one) => isFixed(definition.given[one]));
-  const mask = withFixed(
-    lifted(definition).mask,
-    Object.fromEntries(fixed.map((one) => [one, numbers[one]!])),
-  );
-  return passesOf(mask, definition.knobs.gather, restSize(definition, numbers));
+  const request = requestOf(patterns.get(name)!.definition, 128);
+  const numbers = { ...request.numbers, ...change };
+  const { mask, fixed, gather, restSize } = specOf({ ...request, numbers });
+  return passesOf(withFixed(mask, fixed), gather, restSize);
 }
 
 const [q, k] = [x.index('q'), x.index('k')];

@@ -6,7 +6,7 @@ import type { Names } from '../../names.ts';
 import { setWords } from './set-words.ts';
 import type { BoxWalk } from './walks.ts';
 
-/** `walk_blocks`. Needs `judge_beside` and `linear_keys`. */
+/** `walk_blocks`. Needs `ask_box` and `linear_keys`. */
 export const blocksText = (
   { set, row, block, shift }: BoxWalk & { readonly form: 'blocks' },
   names: Names,

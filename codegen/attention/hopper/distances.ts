@@ -7,7 +7,7 @@ import type { Names } from '../../names.ts';
 import { setWords } from './set-words.ts';
 import type { BoxWalk } from './walks.ts';
 
-/** `walk_distances`. Needs `judge_beside` and `linear_keys`. */
+/** `walk_distances`. Needs `ask_box` and `linear_keys`. */
 export function distancesText(
   { set, search }: BoxWalk & { readonly form: 'distances' },
   names: Names,

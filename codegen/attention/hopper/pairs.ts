@@ -1,5 +1,6 @@
-// The walk for slots of two boxes: which boxes of keys each warpgroup asks for, and two of them at a time. Boxes
-// that both ask for fill a slot together; one of each warpgroup's own share a slot, where each works on its own.
+// The walk for slots of two or three boxes: which boxes of keys each warpgroup asks for, and which of them share a
+// slot. Two that both ask for fill one; one of each warpgroup's own go together, and with room for three a common one
+// between them, so that each works on two.
 
 import { walk } from '../../../dsl/expression.ts';
 import { boundsText } from '../../bounds.ts';
@@ -45,7 +46,7 @@ export function asksApart(passes: readonly KernelPass[]): 'distances' | 'blocks'
   return form === 'distances' || form === 'blocks' ? form : undefined;
 }
 
-/** `struct Visit` and `place_of` of a step of two boxes. */
+/** `struct Visit` and `place_of` of a step on two boxes. */
 export const pairText = `// Keys, entries or pools: one box from \`at\` on, another from \`second\` on.
 struct Visit {
   Kind kind;
@@ -156,7 +157,7 @@ WARPLOOM_DEVICE void ask_box(const Unit& u, const Task& task, int group, int at,
 /** `walk_keys`: pushes the pieces of the task that was picked. Needs `publish`. */
 export function pairsWalk(context: KernelContext<HopperKnobs>): string {
   const { passes } = context;
-  return `  // The keys of the task that was picked, two boxes at a time. A lane holds a box that waits for another, or is of
+  return `  // The keys of the task that was picked, a few boxes at a time. A lane holds a box that waits for another, or is of
   // the piece that is pushed when it is known whether one follows.
   auto walk_keys = [&]() {
     const int task_place = count % task_count;

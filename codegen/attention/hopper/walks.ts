@@ -1,4 +1,4 @@
-// How the keys of a pass are walked over for slots of two boxes: by the members of a set that its mask asks, by a
+// How the keys of a pass are walked over where warpgroups ask for keys apart: by the members of a set that its mask asks, by a
 // list, or box by box. What the walk itself finds out of a mask, the warps that compute need not ask again.
 
 import { bool, chain, type Expression, operands } from '../../../dsl/expression.ts';

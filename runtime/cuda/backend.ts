@@ -1,7 +1,7 @@
-// A machine at work for compiled patterns: sets estimated or brought over, attention enqueued, results left
-// in the memory of the machine until they are read.
+// A machine at work for compiled patterns: what a call needs made ready, once for all calls of its kind. How it is
+// then enqueued: enqueue.ts.
 
-import type { ChosenSet, ChosenSetsData } from '../../dsl/chosen.ts';
+import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import { traceSets } from '../../dsl/definition.ts';
 import { defaultOf, isTensorInput } from '../../dsl/given.ts';
 import type { Backend, BackendCall, BackendResult, BackendShape } from '../backend.ts';
@@ -11,35 +11,24 @@ import type { CallKind } from '../kinds.ts';
 import { bringHome } from '../launch.ts';
 import { rowsNeeded } from '../needed-rows.ts';
 import type { Part } from '../parts.ts';
-import { Tensor } from '../tensor.ts';
-import { Block, BlockMemory, type Verdict } from './block.ts';
-import {
-  type CallFacts,
-  Calls,
-  prove,
-  type ReadyAttention,
-  type ReadyEstimate,
-  type SetFacts,
-} from './calls.ts';
-import { ErrorWords, notFinite } from './error-words.ts';
+import { type CallFacts, Calls, prove, type ReadyAttention, type ReadyEstimate } from './calls.ts';
+import { Enqueuer, noSets, type PartWork } from './enqueue.ts';
 import { PlacedTensors, rowStrides } from './inputs.ts';
 import { checkKernelShape } from './kernel-request.ts';
-import { placeLayout } from './layout.ts';
-import { giveLease, takeLease } from './leases.ts';
 import type { Machine } from './machine.ts';
-import { isLike, type KnownSets, type ReadyKind, type ReadyPart, readyKindOf } from './ready.ts';
-import { DeviceSet, isOn, readChosen, setsOfLaunch, wordsOfSet } from './sets.ts';
+import { isLike, type KnownSets, type ReadyKind, readyKindOf } from './ready.ts';
+import { DeviceSet, isOn, readChosen, type SetFacts, wordsOfSet } from './sets.ts';
 
 export class CudaBackend implements Backend {
   readonly #machine: Machine;
   readonly #calls: Calls;
-  readonly #errors: ErrorWords;
+  readonly #enqueuer: Enqueuer;
   readonly #kinds = new WeakMap<CallKind, ReadyKind>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#calls = new Calls(machine);
-    this.#errors = new ErrorWords(machine);
+    this.#enqueuer = new Enqueuer(machine);
   }
 
   /** Compiles the kernel for the default numbers, where there are defaults for all fixed ones. */
@@ -62,8 +51,13 @@ export class CudaBackend implements Backend {
     try {
       await tensors.place('q', call.checked.q);
       await tensors.place('k', call.checked.k);
-      const chosen: ChosenSetsData[] = [];
-      for (const i of call.parts.keys()) chosen.push(await this.#setsOf(call, i, kind, tensors));
+      const estimates: (ReadyEstimate | undefined)[] = [];
+      for (const i of call.parts.keys()) {
+        if (call.passed[i]) await this.#checkPassed(call, i, kind, call.passed[i]);
+        estimates.push(call.passed[i] ? undefined : await this.#estimateOf(call, i, kind));
+      }
+      const estimated = this.#enqueuer.estimate(kind, estimates, tensors);
+      const chosen = estimated.map((sets, i) => call.passed[i] ?? sets);
       for (const sets of chosen) await readChosen(sets);
       return chosen;
     } finally {
@@ -74,67 +68,29 @@ export class CudaBackend implements Backend {
   /** Awaits only what is not at hand: a call like an earlier one, of tensors on the machine, is enqueued at once. */
   async attend(call: BackendCall): Promise<BackendResult> {
     const { parts, given, checked } = call;
-    const { q, shape } = checked;
     const machine = this.#machine;
     machine.check();
     const kind = this.#readyKind(call);
     const tensors = new PlacedTensors(machine);
-    /** Sets and captured tensors, whose names are their part's own. */
+    const works: PartWork[] = [];
+    /** Of each part. */
     const own = parts.map(() => new PlacedTensors(machine));
-    /** What this call holds until its results hold it. */
-    const held: Block[] = [];
     try {
-      for (const name of ['q', 'k', 'v'] as const) {
+      for (const name of inputNames) {
         const copying = tensors.place(name, checked[name]);
         if (copying) await copying;
       }
-      const chosen: ChosenSetsData[] = [];
-      const ready: ReadyAttention[] = [];
       for (let i = 0; i < parts.length; i += 1) {
-        const setsFound = this.#setsOf(call, i, kind, tensors);
-        chosen.push(setsFound instanceof Promise ? await setsFound : setsFound);
-        const found = this.#attentionOf(call, i, kind, chosen[i]!, own[i]!);
-        ready.push(found instanceof Promise ? await found : found);
+        const found = this.#workOf(call, i, kind, own[i]!);
+        works.push(found instanceof Promise ? await found : found);
         for (const name of Object.keys(given[i]!.captured)) {
           const copying = own[i]!.place(`tensor ${name}`, given[i]!.captured[name]!);
           if (copying) await copying;
         }
         call.options.signal?.throwIfAborted();
       }
-      const result = new Block(machine, kind.results.bytes);
-      held.push(result);
-      const { out: outAt, lse: lseAt } = kind.results.offsets as Results;
-      // What went wrong in an estimate is the cause of what went wrong after it.
-      const verdicts = chosen.flatMap(verdictsOf);
-      for (const [i, attention] of ready.entries()) {
-        const { block, offset } = this.#errors.take();
-        held.push(block);
-        verdicts.push({ block, offset, explain: kind.explain });
-        const { places } = attention;
-        Object.assign(places, tensors.places, own[i]!.places);
-        placeSets(places, machine, chosen[i]!);
-        places.out = result.address + outAt;
-        places.lse = result.address + lseAt;
-        places.error = block.address + offset;
-        this.#run(attention, places);
-      }
-      // With segments these are 1 and the rows of all.
-      const [batch = 0, , qLen = 0] = q.shape;
-      const { heads, valueDim } = shape;
-      const out = new Tensor({
-        data: memoryAt(result, outAt, verdicts),
-        shape: [batch, heads, qLen, valueDim],
-        dtype: q.dtype,
-        layout: q.layout,
-      });
-      const lse = new Tensor({
-        data: memoryAt(result, lseAt, verdicts),
-        shape: [batch, heads, qLen],
-        dtype: 'fp32',
-      });
-      return { out, lse, chosen };
+      return this.#enqueuer.attend(call, kind, works, tensors);
     } finally {
-      for (const block of held) block.release();
       for (const placed of own) placed.free();
       tensors.free();
     }
@@ -143,66 +99,74 @@ export class CudaBackend implements Backend {
   #readyKind(call: BackendCall): ReadyKind {
     let kind = this.#kinds.get(call.kind);
     if (!kind) {
-      kind = readyKindOf(call);
+      kind = readyKindOf(call, this.#machine);
       this.#kinds.set(call.kind, kind);
     }
     return kind;
   }
 
-  /** Enqueues a list, its workspace lent for as long. */
-  #run(list: ReadyAttention | ReadyEstimate, places: Record<string, number>): void {
-    const { ready, workspace } = list;
-    if (workspace.bytes === 0) {
-      this.#machine.run(ready, places);
-      return;
-    }
-    const scratch = takeLease(this.#machine, workspace.bytes);
-    try {
-      placeLayout(places, workspace, scratch.range.address);
-      this.#machine.run(ready, places);
-    } finally {
-      giveLease(this.#machine, scratch);
-    }
-  }
-
-  /** The attention of one part; a promise only where the call before it of the kind had other sets, or none on the machine. */
-  #attentionOf(
+  /** What one part runs; a promise only where it was not made ready for the call before it of the kind. */
+  #workOf(
     call: BackendCall,
     i: number,
     kind: ReadyKind,
-    sets: ChosenSetsData,
     own: PlacedTensors,
+  ): PartWork | Promise<PartWork> {
+    const passed = call.passed[i];
+    if (passed) {
+      return this.#checkPassed(call, i, kind, passed).then(async () => {
+        const attention = await this.#attentionOf(call, i, kind, passed, own);
+        return { estimate: undefined, passed, attention, own };
+      });
+    }
+    const workOf = (
+      estimate: ReadyEstimate | undefined,
+      attention: ReadyAttention | Promise<ReadyAttention>,
+    ): PartWork | Promise<PartWork> =>
+      attention instanceof Promise
+        ? attention.then((made) => ({ estimate, passed: noSets, attention: made, own }))
+        : { estimate, passed: noSets, attention, own };
+    const estimate = this.#estimateOf(call, i, kind);
+    if (!(estimate instanceof Promise))
+      return workOf(estimate, this.#attentionFor(call, i, kind, estimate?.sets ?? noFacts));
+    return estimate.then((made) =>
+      workOf(made, this.#attentionFor(call, i, kind, made?.sets ?? noFacts)),
+    );
+  }
+
+  /** The attention of one part over sets of which so much is known. */
+  #attentionFor(
+    call: BackendCall,
+    i: number,
+    kind: ReadyKind,
+    sets: KnownSets,
   ): ReadyAttention | Promise<ReadyAttention> {
     const part = kind.parts[i]!;
     const { attention, sets: known } = part;
-    if (!attention || !known || !this.#areLike(known, sets))
-      return this.#makeAttention(call, i, part, sets, own);
+    if (!attention || !known || !areLike(known, sets))
+      return this.#calls.attention(factsOf(call, i), sets).then((made) => {
+        part.attention = made;
+        part.sets = sets;
+        return made;
+      });
     if (!part.isProvedAlways) return attention;
     const proved = (): ReadyAttention => {
-      prove(factsOf(call, i), known);
+      prove(factsOf(call, i), sets);
       return attention;
     };
     return bringHome(call.given[i]!)?.then(proved) ?? proved();
   }
 
-  #areLike(known: KnownSets, sets: ChosenSetsData): boolean {
-    for (const name of Object.keys(sets)) {
-      const [facts, set] = [known[name], sets[name]!];
-      if (!facts || !isOn(this.#machine, set) || !isLike(facts, set)) return false;
-    }
-    return true;
-  }
-
-  /** Sets in host memory are brought over for the call. */
-  async #makeAttention(
+  /** The attention over passed sets; those in host memory are brought over for the call. */
+  async #attentionOf(
     call: BackendCall,
     i: number,
-    part: ReadyPart,
-    sets: ChosenSetsData,
+    kind: ReadyKind,
+    passed: ChosenSetsData,
     own: PlacedTensors,
   ): Promise<ReadyAttention> {
     const known: Record<string, SetFacts> = {};
-    for (const [name, set] of Object.entries(sets)) {
+    for (const [name, set] of Object.entries(passed)) {
       if (isOn(this.#machine, set)) known[name] = set;
       else {
         const { domain, words, most } = wordsOfSet(set);
@@ -210,36 +174,16 @@ export class CudaBackend implements Backend {
         await own.upload(`set ${name}`, new Uint8Array(words.buffer));
       }
     }
-    const attention = await this.#calls.attention(factsOf(call, i), known);
-    part.attention = attention;
-    part.sets = known;
-    return attention;
+    return this.#attentionFor(call, i, kind, known);
   }
 
-  /** The sets of one part; a promise only where they are passed, or no call of the kind had estimated them. */
-  #setsOf(
-    call: BackendCall,
-    i: number,
-    kind: ReadyKind,
-    tensors: PlacedTensors,
-  ): ChosenSetsData | Promise<ChosenSetsData> {
-    const { definition } = call.parts[i]!;
-    const { estimate } = kind.parts[i]!;
-    const passed = call.passed[i];
-    if (passed) return this.#passedSets(call, i, kind, passed);
-    if (definition.estimates.length === 0) return noSets;
-    if (estimate) return this.#runEstimate(definition.name, estimate, tensors);
-    return this.#makeEstimate(call, i, kind.parts[i]!).then((made) =>
-      this.#runEstimate(definition.name, made, tensors),
-    );
-  }
-
-  async #passedSets(
+  /** throws: ShapeError T011 for sets that do not fit. */
+  async #checkPassed(
     call: BackendCall,
     i: number,
     kind: ReadyKind,
     passed: ChosenSetsData,
-  ): Promise<ChosenSetsData> {
+  ): Promise<void> {
     const { definition } = call.parts[i]!;
     const { shape } = call.checked;
     const part = kind.parts[i]!;
@@ -254,37 +198,37 @@ export class CudaBackend implements Backend {
       return part.rows;
     };
     checkChosen(definition.name, part.graph, passed, shape, needed);
-    return passed;
   }
 
-  async #makeEstimate(call: BackendCall, i: number, part: ReadyPart): Promise<ReadyEstimate> {
+  /** The estimate of one part, undefined where it has none; a promise only for the first call of the kind. */
+  #estimateOf(
+    call: BackendCall,
+    i: number,
+    kind: ReadyKind,
+  ): ReadyEstimate | undefined | Promise<ReadyEstimate> {
+    const part = kind.parts[i]!;
+    if (part.estimate || call.parts[i]!.definition.estimates.length === 0) return part.estimate;
     const { headDim, valueDim } = call.checked.shape;
     checkKernelShape({ headDim, valueDim, dtype: call.checked.q.dtype as BackendShape['dtype'] });
-    part.estimate = await this.#calls.estimate(factsOf(call, i));
-    return part.estimate;
-  }
-
-  #runEstimate(pattern: string, estimate: ReadyEstimate, tensors: PlacedTensors): DeviceSets {
-    const { launch, graph, sets, rows, results, places } = estimate;
-    const block = new Block(this.#machine, results.bytes);
-    Object.assign(places, tensors.places);
-    placeLayout(places, results, block.address);
-    this.#run(estimate, places);
-    const verdict: Verdict = {
-      block,
-      offset: results.offsets[launch.errorBuffer]!,
-      explain: (word) => notFinite(pattern, word),
-    };
-    return setsOfLaunch(launch, graph, sets, block, results.offsets, verdict, rows);
+    return this.#calls.estimate(factsOf(call, i)).then((made) => {
+      part.estimate = made;
+      return made;
+    });
   }
 }
 
-type DeviceSets = Readonly<Record<string, DeviceSet>>;
+const inputNames = ['q', 'k', 'v'] as const;
+const noFacts: KnownSets = Object.freeze({});
 
-/** Where the results of a call lie in their block. */
-type Results = Readonly<Record<'out' | 'lse', number>>;
-
-const noSets: ChosenSetsData = Object.freeze({});
+/** Whether a kernel that was made ready for sets serves others of the same names. */
+function areLike(known: KnownSets, sets: KnownSets): boolean {
+  if (known === sets) return true;
+  for (const name of Object.keys(sets)) {
+    const facts = known[name];
+    if (!facts || !isLike(facts, sets[name]!)) return false;
+  }
+  return true;
+}
 
 function factsOf({ parts, checked, given, choice }: BackendCall, i: number): CallFacts {
   const { q, k, v, shape, segments } = checked;
@@ -307,21 +251,3 @@ function factsOf({ parts, checked, given, choice }: BackendCall, i: number): Cal
     choice,
   };
 }
-
-function placeSets(places: Record<string, number>, machine: Machine, sets: ChosenSetsData): void {
-  for (const name of Object.keys(sets)) {
-    const set = sets[name]!;
-    if (isOn(machine, set)) places[`set ${name}`] = set.address;
-  }
-}
-
-/** Part of a block that is kept for it, and so are the blocks of its verdicts. */
-function memoryAt(block: Block, offset: number, verdicts: readonly Verdict[]): BlockMemory {
-  for (const verdict of verdicts) verdict.block.keep();
-  return new BlockMemory(block.keep(), offset, verdicts);
-}
-
-const verdictsOf = (sets: ChosenSetsData): Verdict[] => {
-  const [first] = Object.values(sets) as (ChosenSet | DeviceSet)[];
-  return first instanceof DeviceSet && first.verdict ? [first.verdict] : [];
-};

@@ -6,11 +6,9 @@ import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
 import { hopperArch } from '../../codegen/attention/legal.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
-import { type EstimateLaunch, estimateLaunch } from '../../codegen/estimate/index.ts';
-import type { SetDomain } from '../../dsl/chosen.ts';
+import { estimateLaunch } from '../../codegen/estimate/index.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
-import { mostMembers } from '../../dsl/estimate/most.ts';
-import type { NeededRows } from '../../dsl/estimate/needed.ts';
+import type { PlanError } from '../../dsl/diagnostic.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { mentions, walk } from '../../dsl/expression.ts';
 import { isFixed, parametersOf } from '../../dsl/given.ts';
@@ -23,10 +21,12 @@ import type { Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { Block } from './block.ts';
+import { notFinite } from './error-words.ts';
 import type { KernelRequest } from './kernel-request.ts';
 import { type ChosenKernel, chooseKernel } from './kernels.ts';
 import { type Layout, layoutOf, placeLayout } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
+import { type LaunchedSet, launchedSets, type SetFacts } from './sets.ts';
 
 /** A call as far as its tensors' places do not matter. */
 export interface CallFacts {
@@ -38,14 +38,6 @@ export interface CallFacts {
   readonly segments?: Segments | undefined;
   /** The kernel to take, whatever is best: for tuning. */
   readonly choice?: Choice | undefined;
-}
-
-/** What the kernels know of a set before they read it. */
-export interface SetFacts {
-  readonly domain: SetDomain;
-  readonly perGroup: boolean;
-  /** No row has more members. */
-  readonly most: number;
 }
 
 export interface ReadyAttention {
@@ -60,13 +52,12 @@ export interface ReadyAttention {
 
 export interface ReadyEstimate {
   readonly ready: ReadyList;
-  readonly launch: EstimateLaunch;
-  readonly graph: EstimateGraph;
-  /** Of its sets, those that were computed. */
-  readonly rows: NeededRows;
-  readonly sets: Readonly<Record<string, SetFacts>>;
+  readonly sets: Readonly<Record<string, LaunchedSet>>;
   readonly workspace: Layout;
   readonly results: Layout;
+  /** Where in the results its error word is, and the error that it stands for. */
+  readonly errorAt: number;
+  explain(word: bigint): PlanError;
   /** Filled in by each run. */
   readonly places: Record<string, number>;
 }
@@ -252,19 +243,14 @@ export class Calls {
       multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(launch.list);
+    const results = layoutOf(launch.results);
     return {
       ready,
-      launch,
-      graph: graphs[0]!,
-      rows,
-      sets: Object.fromEntries(
-        Object.entries(launch.sets).map(([name, { domain, perGroup }]) => {
-          const most = graphs.map((graph) => mostMembers(graph[name]!, domain.columns));
-          return [name, { domain, perGroup, most: Math.max(...most) }];
-        }),
-      ),
+      sets: launchedSets(launch, graphs, rows, results),
       workspace: layoutOf(launch.list.workspace),
-      results: layoutOf(launch.results),
+      results,
+      errorAt: results.offsets[launch.errorBuffer]!,
+      explain: (word) => notFinite(definition.name, word),
       places: {},
     };
   }

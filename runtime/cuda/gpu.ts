@@ -1,109 +1,73 @@
-// A CUDA device as a machine: kernels compiled by NVRTC and kept loaded, launch lists encoded once and
-// given their addresses before each run.
+// A CUDA device as a machine: kernels compiled by NVRTC and kept loaded, launch lists encoded once and kept by the
+// native core, which is given their addresses for each run.
 
-import type { BoxMap, Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
+import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import { compileKernel } from './compiler.ts';
-import {
-  encodeLaunchList,
-  type LaunchRecord,
-  offsetsOfArguments,
-  startsOf,
-} from './launch-list.ts';
-import type { ChipName, KernelFacts, Machine, Places, Range, ReadyList } from './machine.ts';
-import type { CudaDevice, CudaFunction, CudaProperties, HostView } from './native.ts';
+import { EncodedList, fillPlaces, joined } from './encoded.ts';
+import type {
+  ChipName,
+  KernelFacts,
+  Machine,
+  Places,
+  Range,
+  ReadyList,
+  Sequence,
+} from './machine.ts';
+import type { CudaDevice, CudaFunction, CudaProperties, GraphRule, HostView } from './native.ts';
 import { factsOf } from './report.ts';
 import { type StepTime, StepTimes } from './step-times.ts';
-import { encodeTensorMap } from './tensor-map.ts';
 
-/** A tensor map among the bytes: it is encoded anew where its tensor has moved. */
-interface MapPatch {
-  readonly at: number;
-  readonly buffer: string;
-  readonly offset: number;
-  readonly map: BoxMap;
-  address: number | undefined;
-}
+/**
+ * Fewer records than these are launched one by one: putting a graph into a stream costs the host what two kernels do.
+ * A first call may be the only one of its kind.
+ */
+const usualGraphs: GraphRule = { records: 3, run: 2 };
 
-/** The bytes of a list, and where the addresses of its buffers go. */
-class EncodedList implements ReadyList {
-  readonly list: LaunchList;
-  readonly bytes: Uint8Array;
-  /** Where the steps begin among the bytes, and the last one ends. */
-  readonly starts: readonly number[];
-  readonly #view: DataView;
-  readonly #patches: readonly {
-    readonly at: number;
-    readonly buffer: string;
-    readonly offset: number;
-  }[];
-  readonly #maps: readonly MapPatch[];
+/** By WARPLOOM_GRAPHS: 'off' where every kernel is to be seen, as by some profilers, 'always' in tests. */
+const graphRules: Readonly<Record<string, GraphRule>> = {
+  off: { records: 0, run: 1 },
+  always: { records: 1, run: 1 },
+};
 
-  constructor(list: LaunchList, functionOf: (kernel: Kernel) => CudaFunction) {
-    this.list = list;
-    const records = list.steps.map((step) => recordOf(step, functionOf));
-    this.bytes = encodeLaunchList(records);
-    this.starts = startsOf(records);
-    this.#view = new DataView(this.bytes.buffer);
-    const places = offsetsOfArguments(records);
-    this.#patches = list.steps.flatMap((step, i) => {
-      const at = places[i]!;
-      if (step.op === 'fill') return [{ at, buffer: step.buffer, offset: step.offset }];
-      return Object.entries(step.buffers).map(([field, { buffer, offset }]) => ({
-        at: at + step.kernel.params.offsets[field]!,
-        buffer,
-        offset,
-      }));
-    });
-    this.#maps = list.steps.flatMap((step, i) => {
-      if (step.op === 'fill' || !step.maps) return [];
-      const { offsets } = step.kernel.params;
-      return Object.entries(step.maps).map(
-        ([field, { buffer, offset, ...map }]): MapPatch => ({
-          at: places[i]! + offsets[field]!,
-          buffer,
-          offset,
-          map,
-          address: undefined,
-        }),
-      );
-    });
+const graphRule = (): GraphRule => graphRules[process.env.WARPLOOM_GRAPHS ?? ''] ?? usualGraphs;
+
+/** A sequence that was dropped, and its list in the native core. */
+const collected = new FinalizationRegistry<{ device: WeakRef<CudaDevice>; list: number }>(
+  ({ device, list }) => {
+    try {
+      device.deref()?.forget(list);
+    } catch {
+      // The device was disposed or lost, and its lists with it.
+    }
+  },
+);
+
+/** Lists that the native core keeps as one. */
+class GpuSequence implements Sequence {
+  readonly lists: readonly EncodedList[];
+  readonly #gpu: Gpu;
+  readonly #list: number;
+  /** Filled in by each run. */
+  readonly #places: Float64Array;
+
+  constructor(gpu: Gpu, lists: readonly EncodedList[]) {
+    this.#gpu = gpu;
+    this.lists = lists;
+    const plan = joined(lists);
+    this.#list = gpu.device.prepare({ ...plan, graphs: graphRule() });
+    this.#places = new Float64Array(plan.places);
+    collected.register(this, { device: new WeakRef(gpu.device), list: this.#list });
   }
 
-  /** The bytes with the addresses of a run: good until the next. */
-  placed(places: Places, device: CudaDevice): Uint8Array {
-    for (const { at, buffer, offset } of this.#patches) {
-      const address = places[buffer];
-      invariant(address !== undefined, `the buffer '${buffer}' has no place`);
-      const value = address + offset;
-      this.#view.setUint32(at, value % 2 ** 32, true);
-      this.#view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
-    }
-    for (const patch of this.#maps) {
-      const place = places[patch.buffer];
-      invariant(place !== undefined, `the buffer '${patch.buffer}' has no place`);
-      const address = place + patch.offset;
-      if (patch.address === address) continue;
-      this.bytes.set(encodeTensorMap(device, { ...patch.map, address }), patch.at);
-      patch.address = address;
-    }
-    return this.bytes;
+  run(places: readonly Places[]): void {
+    fillPlaces(this.#places, this.lists, places);
+    const { times, device } = this.#gpu;
+    if (times) {
+      const steps = this.lists.flatMap(({ list }) => list.steps);
+      times.run(steps, (step) => device.step(this.#list, this.#places, step));
+    } else device.replay(this.#list, this.#places);
   }
-}
-
-function recordOf(step: Step, functionOf: (kernel: Kernel) => CudaFunction): LaunchRecord {
-  if (step.op === 'fill') return { op: 'fill', address: 0, bytes: step.bytes, value: step.value };
-  const { kernel, grid, args, buffers } = step;
-  const values = { ...args };
-  for (const field of Object.keys(buffers)) values[field] = 0;
-  return {
-    op: 'launch',
-    handle: functionOf(kernel).handle,
-    grid,
-    block: [kernel.threads, 1, 1],
-    sharedBytes: kernel.sharedBytes,
-    args: kernel.params.pack(values),
-  };
 }
 
 /** A function is made ready for so much shared memory: the same text with more of it is another one. */
@@ -123,6 +87,7 @@ export class Gpu implements Machine {
   readonly device: CudaDevice;
   /** Equal kernels are loaded once. */
   readonly #functions = new Map<string, Promise<CudaFunction>>();
+  readonly #alone = new WeakMap<ReadyList, Sequence>();
   #disposed: Promise<void> | undefined;
   #times: StepTimes | undefined;
 
@@ -178,11 +143,25 @@ export class Gpu implements Machine {
   }
 
   run(ready: ReadyList, places: Places): void {
-    invariant(ready instanceof EncodedList, 'a list was made ready by another machine');
-    if (ready.bytes.length === 0) return;
-    const bytes = ready.placed(places, this.device);
-    if (this.#times) this.#times.run(ready.list.steps, bytes, ready.starts);
-    else this.device.run(bytes);
+    let alone = this.#alone.get(ready);
+    if (!alone) {
+      alone = this.join([ready]);
+      this.#alone.set(ready, alone);
+    }
+    alone.run([places]);
+  }
+
+  join(lists: readonly ReadyList[]): Sequence {
+    const encoded = lists.map((ready) => {
+      invariant(ready instanceof EncodedList, 'a list was made ready by another machine');
+      return ready;
+    });
+    return new GpuSequence(this, encoded);
+  }
+
+  /** Where the times of steps go, while somebody asks for them. */
+  get times(): StepTimes | undefined {
+    return this.#times;
   }
 
   /** Does work and waits for it: what each step of its launch lists took, in their order. */

@@ -1,5 +1,5 @@
 // Launch lists as the bytes that the native core runs in one call (their layout:
-// runtime/native/cuda/launch-list.h). Not which launches a call needs.
+// runtime/native/cuda/launch-record.h). Not which launches a call needs.
 
 import { invariant } from '../../dsl/diagnostic.ts';
 
@@ -98,15 +98,12 @@ export function encodeLaunchList(records: readonly LaunchRecord[]): Uint8Array {
   return bytes;
 }
 
-/** Where in the encoded list each record begins, and the list ends. */
-export function startsOf(records: readonly LaunchRecord[]): number[] {
-  const starts = [0];
-  for (const record of records) starts.push(starts.at(-1)! + sizeOf(record));
-  return starts;
-}
-
 /** Where in the encoded list the argument of each launch begins, or the address of each fill and copy. */
 export function offsetsOfArguments(records: readonly LaunchRecord[]): number[] {
-  const starts = startsOf(records);
-  return records.map(({ op }, i) => starts[i]! + (op === 'launch' ? launchBytes : 8));
+  let start = 0;
+  return records.map((record) => {
+    const at = start + (record.op === 'launch' ? launchBytes : 8);
+    start += sizeOf(record);
+    return at;
+  });
 }

@@ -19,6 +19,13 @@ export interface ReadyList {
   readonly list: LaunchList;
 }
 
+/** Lists that run one after the other as one piece of work. */
+export interface Sequence {
+  readonly lists: readonly ReadyList[];
+  /** Enqueues them, each over its own places, which are read before this returns. */
+  run(places: readonly Places[]): void;
+}
+
 /** What the compiler says about a kernel: all in one thread, or one block. */
 export interface KernelFacts {
   readonly registers: number;
@@ -62,6 +69,8 @@ export interface Machine {
   prepare(list: LaunchList): Promise<ReadyList>;
   /** Enqueues a list over the places of all buffers that it names, which are read before this returns. */
   run(ready: ReadyList, places: Places): void;
+  /** Makes one piece of lists that will run one after the other more than once, where that is cheaper. */
+  join?(lists: readonly ReadyList[]): Sequence;
   synchronize(): Promise<void>;
   dispose(): Promise<void>;
 }

@@ -51,6 +51,34 @@ export interface CudaMemory {
 /** Host memory to copy from or to. Its buffer must not be resized or transferred while a copy runs. */
 export type HostView = NodeJS.ArrayBufferView;
 
+/** Where the address of a place, plus an offset, goes among the bytes of a list. */
+export interface Patch {
+  readonly at: number;
+  readonly place: number;
+  readonly offset: number;
+}
+
+/** When a list becomes a CUDA graph: with so many records, from this run on, counted from 1. 0 records: never. */
+export interface GraphRule {
+  readonly records: number;
+  readonly run: number;
+}
+
+/** A launch list without its addresses. */
+export interface ReplayPlan {
+  /** `encodeLaunchList` */
+  readonly list: Uint8Array;
+  /** How many addresses a run gives. */
+  readonly places: number;
+  readonly addresses: readonly Patch[];
+  /** Tensor maps among the bytes, each as `tensorMap` takes it. */
+  readonly maps: readonly (Patch & { readonly map: object })[];
+  readonly graphs: GraphRule;
+}
+
+const triples = (patches: readonly Patch[]): Float64Array =>
+  Float64Array.from(patches.flatMap(({ at, place, offset }) => [at, place, offset]));
+
 /** A device of the addon. Its methods throw errors of the native core. */
 interface NativeDevice {
   properties(): CudaProperties & { readonly driver: string };
@@ -64,6 +92,18 @@ interface NativeDevice {
   function(module: number, name: string, sharedBytes: number): CudaFunction;
   tensorMap(map: object): Uint8Array;
   run(list: Uint8Array): void;
+  prepare(
+    list: Uint8Array,
+    places: number,
+    addresses: Float64Array,
+    mapAddresses: Float64Array,
+    maps: readonly object[],
+    graphRecords: number,
+    graphRun: number,
+  ): number;
+  replay(list: number, places: Float64Array): void;
+  step(list: number, places: Float64Array, record: number): void;
+  forget(list: number): void;
   event(): number;
   drop(event: number): void;
   elapsed(from: number, to: number): Promise<number>;
@@ -185,6 +225,36 @@ export class CudaDevice {
   /** Enqueues a launch list (`encodeLaunchList`); it is read before this returns. */
   run(list: Uint8Array): void {
     translated(() => this.#native.run(list));
+  }
+
+  /** Keeps a launch list that is run again and again over other addresses; its number. */
+  prepare({ list, places, addresses, maps, graphs }: ReplayPlan): number {
+    return translated(() =>
+      this.#native.prepare(
+        list,
+        places,
+        triples(addresses),
+        triples(maps),
+        maps.map(({ map }) => map),
+        graphs.records,
+        graphs.run,
+      ),
+    );
+  }
+
+  /** Enqueues it over these addresses, which are read before this returns. */
+  replay(list: number, places: Float64Array): void {
+    translated(() => this.#native.replay(list, places));
+  }
+
+  /** Enqueues one record of it, counted from 0. */
+  step(list: number, places: Float64Array, record: number): void {
+    translated(() => this.#native.step(list, places, record));
+  }
+
+  /** Gives a list back; runs that are enqueued take place. */
+  forget(list: number): void {
+    translated(() => this.#native.forget(list));
   }
 
   /** A point in the work, for `elapsed`, kept until `drop`. */

@@ -5,14 +5,18 @@ import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { BackendCall } from '../backend.ts';
 import { bytesPerElement } from '../dtype.ts';
-import { type ReadyAttention, type ReadyEstimate, type SetFacts, valuesDecide } from './calls.ts';
+import { type ReadyAttention, type ReadyEstimate, valuesDecide } from './calls.ts';
 import { notNumber } from './error-words.ts';
 import { type Layout, layoutOf } from './layout.ts';
+import type { Machine } from './machine.ts';
+import { Sequences } from './sequence.ts';
+import type { SetFacts } from './sets.ts';
 
 /** Kept as long as the kind of call is. */
 export interface ReadyKind {
   readonly results: Layout;
   readonly parts: readonly ReadyPart[];
+  readonly sequences: Sequences;
   /** The error that a word of the kernels stands for. */
   explain(word: bigint): ShapeError;
 }
@@ -42,7 +46,7 @@ export const isLike = (a: SetFacts, b: SetFacts): boolean =>
   a.domain.columns === b.domain.columns &&
   a.domain.arity === b.domain.arity;
 
-export function readyKindOf({ parts, checked }: BackendCall): ReadyKind {
+export function readyKindOf({ parts, checked }: BackendCall, machine: Machine): ReadyKind {
   const { q, shape } = checked;
   const { heads, valueDim } = shape;
   const [batch = 0, , qLen = 0] = q.shape;
@@ -53,6 +57,7 @@ export function readyKindOf({ parts, checked }: BackendCall): ReadyKind {
       { name: 'lse', bytes: rows * 4 },
     ]),
     parts: parts.map(({ definition }) => ({ isProvedAlways: valuesDecide(definition) })),
+    sequences: new Sequences(machine),
     explain: (word) => notNumber(word, heads),
   };
 }

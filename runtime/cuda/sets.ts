@@ -11,13 +11,23 @@ import {
   type SetDomain,
 } from '../../dsl/chosen.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { mostMembers } from '../../dsl/estimate/most.ts';
 import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import { axesOfChosen } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { type Block, checkVerdict, type Verdict } from './block.ts';
+import type { Layout } from './layout.ts';
 import type { Machine } from './machine.ts';
 
 const wordsOf = ({ rows, columns }: SetDomain): number => rows * ((columns + 31) >>> 5);
+
+/** What the kernels know of a set before they read it. */
+export interface SetFacts {
+  readonly domain: SetDomain;
+  readonly perGroup: boolean;
+  /** No row has more members. */
+  readonly most: number;
+}
 
 interface Where {
   readonly block: Block;
@@ -40,11 +50,7 @@ export class DeviceSet implements ChosenSet {
   #host: Pick<ChosenSet, 'units' | 'dense'> | undefined;
 
   constructor(
-    facts: Pick<ChosenSet, 'axes' | 'perGroup' | 'rows'> & {
-      readonly domain: SetDomain;
-      readonly count: number;
-      readonly most: number;
-    },
+    facts: Pick<LaunchedSet, 'axes' | 'perGroup' | 'rows' | 'domain' | 'count' | 'most'>,
     where: Where,
     verdict?: Verdict,
   ) {
@@ -107,29 +113,50 @@ export async function readChosen<Sets extends ChosenSetsData>(chosen: Sets): Pro
   return chosen;
 }
 
-/** The sets that a launch of an estimate leaves at these offsets of a block. */
-export function setsOfLaunch(
+/** What is known of a set of an estimate before it is launched, and where it lies in the results. */
+export interface LaunchedSet extends SetFacts, Pick<ChosenSet, 'axes' | 'rows'> {
+  readonly count: number;
+  readonly bits: number;
+  readonly dense: number | undefined;
+}
+
+/** The sets of a launch. `rows`: of its sets, those that are computed. */
+export function launchedSets(
   launch: EstimateLaunch,
-  graph: EstimateGraph,
-  known: Readonly<Record<string, { readonly most: number }>>,
-  block: Block,
-  offsets: Readonly<Record<string, number>>,
-  verdict: Verdict,
-  needed: NeededRows,
-): Record<string, DeviceSet> {
+  graphs: readonly EstimateGraph[],
+  rows: NeededRows,
+  { offsets }: Layout,
+): Readonly<Record<string, LaunchedSet>> {
   return Object.fromEntries(
     Object.entries(launch.sets).map(([name, { perGroup, domain, units, buffer, dense }]) => {
-      const axes = axesOfChosen(graph[name]!).map(({ axis, size }) => ({ axis, size }));
-      const where = {
-        block,
+      const most = graphs.map((graph) => mostMembers(graph[name]!, domain.columns));
+      const set: LaunchedSet = {
+        axes: axesOfChosen(graphs[0]![name]!).map(({ axis, size }) => ({ axis, size })),
+        perGroup,
+        domain,
+        count: units,
+        most: Math.max(...most),
+        rows: partOf(domain, rows[name]),
         bits: offsets[buffer]!,
         dense: dense === undefined ? undefined : offsets[dense],
       };
-      const rows = partOf(domain, needed[name]);
-      const facts = { axes, perGroup, domain, count: units, most: known[name]!.most, rows };
-      return [name, new DeviceSet(facts, where, verdict)];
+      return [name, set];
     }),
   );
+}
+
+/** The sets that a launch leaves in a block. */
+export function setsOfLaunch(
+  launched: Readonly<Record<string, LaunchedSet>>,
+  block: Block,
+  verdict: Verdict,
+): Record<string, DeviceSet> {
+  const sets: Record<string, DeviceSet> = {};
+  for (const name of Object.keys(launched)) {
+    const facts = launched[name]!;
+    sets[name] = new DeviceSet(facts, { block, bits: facts.bits, dense: facts.dense }, verdict);
+  }
+  return sets;
 }
 
 /** A set in host memory as words for the device: [units, rows, stride] over one domain. `most`: members of a row. */

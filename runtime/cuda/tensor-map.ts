@@ -24,12 +24,15 @@ export interface TensorMap {
 }
 
 /** The 128 bytes of the map; elements outside the tensor are 0. throws: DeviceError R006. */
-export function encodeTensorMap(device: CudaDevice, map: TensorMap): Uint8Array {
-  const { type, swizzle = 0, promotion = 0 } = map;
-  return device.tensorMap({
+export const encodeTensorMap = (device: CudaDevice, map: TensorMap): Uint8Array =>
+  device.tensorMap(inDriversNumbers(map));
+
+/** The map as the driver counts kinds. */
+export function inDriversNumbers({ type, swizzle = 0, promotion = 0, ...map }: TensorMap): object {
+  return {
     ...map,
     type: types[type],
     swizzle: swizzles[swizzle],
     promotion: promotions[promotion],
-  });
+  };
 }

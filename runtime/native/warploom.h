@@ -1,6 +1,6 @@
 /* The C face of warploom's native core: for hosts that are not Node. It works on raw device
  * pointers and the caller's streams. Not what a launch list holds:
- * runtime/native/cuda/launch-list.h. */
+ * runtime/native/cuda/launch-record.h. */
 #ifndef WARPLOOM_H
 #define WARPLOOM_H
 

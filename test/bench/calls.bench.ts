@@ -1,11 +1,13 @@
 // What a call costs beside its kernels: `npx tsx test/bench/calls.bench.ts [cuda] [length]` prints, for every
 // built-in pattern, the time to compile, the first call, and warm calls on the host and on the device. In the
-// bundle: `./warploom bench:calls cuda 1024`. `--profile` splits the host time into calls of the machine, each
-// with how often a call makes it, and the JavaScript between them; `--only causal` takes one pattern.
+// bundle: `./warploom bench:calls cuda 1024`. `--profile` splits the host time into calls of the native core, each
+// with how often a call makes it, and the JavaScript between them; `--only causal` takes one pattern. With
+// `WARPLOOM_GRAPHS=off` every kernel is launched by itself.
 
 import { parseArgs } from 'node:util';
 import { alibiSoftcap, compile, documents, openDevice, patterns, tensor } from '../../index.ts';
-import type { Machine } from '../../runtime/cuda/machine.ts';
+import { Gpu } from '../../runtime/cuda/gpu.ts';
+import type { CudaDevice } from '../../runtime/cuda/native.ts';
 
 const { values: options, positionals } = parseArgs({
   options: { profile: { type: 'boolean', default: false }, only: { type: 'string' } },
@@ -38,15 +40,15 @@ const rounds = 25;
 /** Rounds before those that count: V8 compiles a function once it was called often. */
 const warmRounds = 50;
 
-/** The methods of a machine that a warm call may use, and their times since the last `read`, in microseconds. */
+/** What a warm call may ask of the native core, and the times since the last `reset`, in microseconds. */
 class Watch {
   /** Collected tensors are freed between the calls, when nobody waits for it. */
   isOpen = false;
   readonly #times = new Map<string, { count: number; microseconds: number }>();
 
-  constructor(machine: Machine) {
-    for (const method of ['alloc', 'free', 'write', 'run'] as const) {
-      const original = machine[method].bind(machine) as (...given: unknown[]) => unknown;
+  constructor(device: CudaDevice) {
+    for (const method of ['alloc', 'free', 'write', 'replay'] as const) {
+      const original = device[method].bind(device) as (...given: unknown[]) => unknown;
       const time = { count: 0, microseconds: 0 };
       this.#times.set(method, time);
       const timed = (...given: unknown[]) => {
@@ -59,7 +61,7 @@ class Watch {
           time.microseconds += 1000 * since(start);
         }
       };
-      Object.assign(machine, { [method]: timed });
+      Object.assign(device, { [method]: timed });
     }
   }
 
@@ -70,8 +72,8 @@ class Watch {
       ([method, time]) =>
         `${method} ${(time.microseconds / count).toFixed(1)} us in ${(time.count / count).toFixed(1)} calls`,
     );
-    const machine = used.reduce((sum, [, time]) => sum + time.microseconds, 0) / count;
-    return [...parts, `JavaScript ${(host - machine).toFixed(1)} us`].join(', ');
+    const native = used.reduce((sum, [, time]) => sum + time.microseconds, 0) / count;
+    return [...parts, `JavaScript ${(host - native).toFixed(1)} us`].join(', ');
   }
 
   reset(): void {
@@ -79,7 +81,8 @@ class Watch {
   }
 }
 
-const watch = options.profile ? new Watch(device.machine) : undefined;
+const watch =
+  options.profile && device.machine instanceof Gpu ? new Watch(device.machine.device) : undefined;
 console.log(
   `${device.description}; ${heads} heads x ${length} x ${headDim}, bf16, medians of ${rounds} times ${calls} calls`,
 );

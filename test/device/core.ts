@@ -268,6 +268,77 @@ claim('a launch alone', async () => {
   return `${(1000 * median(samples)).toFixed(2)} us`;
 });
 
+/** A list of so many small kernels, each over a place of its own, run again and again. */
+function replayed(kernels: number, isGraph: boolean) {
+  const records = Array.from({ length: kernels }, () => launch('add_one', 0, 1));
+  const list = encodeLaunchList(records);
+  const addresses = records.map((_, place) => {
+    return { at: (place * list.length) / kernels + 64, place, offset: 0 };
+  });
+  const graphs = { records: isGraph ? 1 : 0, run: 1 };
+  return device.prepare({ list, places: kernels, addresses, maps: [], graphs });
+}
+
+claim('a list that is run again works on the addresses of each run, as a graph too', async () => {
+  const blocks = [device.alloc(4), device.alloc(4), device.alloc(4)];
+  for (const isGraph of [false, true]) {
+    for (const block of blocks) device.write(block, new Uint32Array(1));
+    const list = replayed(6, isGraph);
+    const runs = 50;
+    const wanted = new Uint32Array(3);
+    for (let i = 0; i < runs; i += 1) {
+      const places = Array.from({ length: 6 }, (_, j) => (i * j + (i >> 2)) % 3);
+      for (const place of places) wanted[place]! += 1;
+      device.replay(
+        list,
+        Float64Array.from(places, (place) => blocks[place]!),
+      );
+    }
+    for (const [i, block] of blocks.entries()) {
+      const out = new Uint32Array(1);
+      await device.download(block, out);
+      assert.equal(out[0], wanted[i]);
+    }
+    device.forget(list);
+  }
+  for (const block of blocks) device.free(block);
+});
+
+for (const kernels of [1, 2, 3, 4, 8, 16, 24]) {
+  claim(`${kernels} small kernels in a row, launched one by one and as a graph`, async () => {
+    const block = device.alloc(4096);
+    const said: string[] = [];
+    /** How many kernels have another address each time. */
+    for (const [name, isGraph, changed] of [
+      ['one by one', false, kernels],
+      ['graph', true, 0],
+      ['graph, 1 changed', true, 1],
+      ['graph, all changed', true, kernels],
+    ] as const) {
+      const list = replayed(kernels, isGraph);
+      const places = new Float64Array(kernels).fill(block);
+      const [host, all]: [number[], number[]] = [[], []];
+      for (let round = 0; round < 40; round += 1) {
+        const calls = 20;
+        const from = device.event();
+        const start = performance.now();
+        for (let i = 0; i < calls; i += 1) {
+          places.fill(block + 4 * (round * calls + i), 0, changed);
+          device.replay(list, places);
+        }
+        host.push((1000 * (performance.now() - start)) / calls);
+        const to = device.event();
+        all.push((1000 * (await device.elapsed(from, to))) / calls);
+        for (const event of [from, to]) device.drop(event);
+      }
+      said.push(`${name} ${median(host).toFixed(1)} us (${median(all).toFixed(1)} on the device)`);
+      device.forget(list);
+    }
+    device.free(block);
+    return said.join(', ');
+  });
+}
+
 claim('waiting for an idle device', async () => {
   const samples: number[] = [];
   for (let i = 0; i < 200; i++) {

@@ -53,6 +53,13 @@ const turns = Array.from({ length: most }, (_, round) =>
 const lawOf = (turn: number): DeviceLaw => turns[turn % turns.length]!;
 const seedOf = (turn: number): number => seed * 1_000_003 + turn;
 
+/** Every other turn makes a graph of whatever it launches, where calls would have to repeat for that. */
+const asGraphs = process.env.WARPLOOM_GRAPHS;
+function chooseGraphs(seed: number): void {
+  if (asGraphs === undefined && seed % 2 === 1) process.env.WARPLOOM_GRAPHS = 'always';
+  else if (asGraphs === undefined) delete process.env.WARPLOOM_GRAPHS;
+}
+
 interface Progress {
   readonly turn: number;
   readonly cases: number;
@@ -68,6 +75,7 @@ async function work(from: number): Promise<void> {
   const send = (progress: Progress) =>
     new Promise<void>((sent) => process.send?.(progress, undefined, undefined, () => sent()));
   for (let turn = from; ; turn += processes) {
+    chooseGraphs(seedOf(turn));
     try {
       await send({ turn, cases: await lawOf(turn).trial(device, seedOf(turn)) });
     } catch (error) {
@@ -163,6 +171,7 @@ async function repeat(name: string): Promise<number> {
     );
     return 2;
   }
+  chooseGraphs(seed);
   const device = await openDevice(values.device);
   try {
     console.log(`${await law.trial(device, seed)} cases of law ${name}, all right`);

@@ -21,7 +21,7 @@ static void expect_error(warploom_status got, warploom_status wanted, const char
   }
 }
 
-/* A launch of `function` with the argument (address, count), as launch-list.h lays it out. */
+/* A launch of `function` with the argument (address, count), as launch-record.h lays it out. */
 static size_t encode(uint64_t function, uint64_t address, uint64_t count, unsigned char *out) {
   const uint32_t head[2] = {1, 80};
   const uint32_t rest[12] = {1, 1, 1, 32, 1, 1, 0, 0, 0, 0, 0, 16};

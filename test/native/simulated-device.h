@@ -71,9 +71,14 @@ void count(const char *kind, int change) {
 /// Work is done by the calling thread at once, and no memory is poisoned.
 const bool isBare = setting("SIMULATED_BARE", 0) != 0;
 
-/// The code that this call was told to fail with, or 0.
+/// How often each call was made since it was last asked.
+std::map<std::string, int> &made = *new std::map<std::string, int>;
+
+/// Counts a call; the code that it was told to fail with, or 0.
 Code plannedFor(const char *call) {
   const std::lock_guard<std::mutex> lock(everything);
+  if (!isBare)
+    ++made[call];
   const auto found = planned.find(call);
   if (found == planned.end() || --found->second.calls > 0)
     return 0;
@@ -213,10 +218,7 @@ void runKernel(CUfunc_st &function, const Launch &launch,
   }
 }
 
-Code launchKernel(FunctionHandle function, const Launch &launch, StreamHandle stream,
-                  void **arguments) {
-  if (!function || !isHere(stream))
-    return invalidHandle;
+Code checkLaunch(FunctionHandle function, const Launch &launch) {
   for (const unsigned size : launch.grid) {
     if (size == 0)
       return invalidValue;
@@ -225,11 +227,24 @@ Code launchKernel(FunctionHandle function, const Launch &launch, StreamHandle st
   if (threads == 0 || threads > unsigned(function->threads) ||
       launch.sharedBytes > unsigned(function->dynamic))
     return invalidValue;
-  const auto *bytes = static_cast<const unsigned char *>(arguments[0]);
-  std::vector<unsigned char> argument(bytes, bytes + function->argument);
+  return 0;
+}
+
+void putKernel(FunctionHandle function, const Launch &launch,
+               const std::vector<unsigned char> &argument, StreamHandle stream) {
   stream->put([function, launch, argument, context = stream->context] {
     runKernel(*function, launch, argument, context);
   });
+}
+
+Code launchKernel(FunctionHandle function, const Launch &launch, StreamHandle stream,
+                  void **arguments) {
+  if (!function || !isHere(stream))
+    return invalidHandle;
+  if (const Code code = checkLaunch(function, launch))
+    return code;
+  const auto *bytes = static_cast<const unsigned char *>(arguments[0]);
+  putKernel(function, launch, {bytes, bytes + function->argument}, stream);
   return 0;
 }
 
@@ -248,9 +263,12 @@ Code control(std::istream &words, char *log, size_t logBytes) {
     planned[call] = plan;
     return 0;
   }
+  const bool isOfCalls = verb == "calls";
   std::string report;
-  for (const auto &[kind, number] : alive)
+  for (const auto &[kind, number] : isOfCalls ? made : alive)
     report += kind + "=" + std::to_string(number) + " ";
+  if (isOfCalls)
+    made.clear();
   std::strncpy(log, report.c_str(), logBytes);
   return invalidImage;
 }

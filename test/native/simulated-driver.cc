@@ -11,7 +11,8 @@
 // `kernel NAME registers=N local=N shared=N threads=N argument=N`, or one line that steers the driver:
 //   control fail CALL N CODE   the N-th call of CALL from now on fails
 //   control report             fails, and its log counts the objects that are alive
-#include "simulated-device.h"
+//   control calls              fails, and its log counts the calls since the last of these
+#include "simulated-graph.h"
 
 /// The beginning of every call: a planned failure, the current context, an earlier fault.
 #define ENTER(call)                                                                                \
@@ -317,6 +318,69 @@ API(cuLaunchKernelEx, const LaunchConfig *config, FunctionHandle function, void 
       std::memcpy(launch.cluster, config->attributes[i].values, sizeof launch.cluster);
   }
   return launchKernel(function, launch, config->stream, arguments);
+}
+
+API(cuGraphCreate, GraphHandle *graph, unsigned) {
+  ENTER("cuGraphCreate");
+  *graph = new CUgraph_st;
+  count("graphs", 1);
+  return 0;
+}
+API(cuGraphDestroy, GraphHandle graph) {
+  delete graph;
+  count("graphs", -1);
+  return 0;
+}
+API(cuGraphAddKernelNode_v2, NodeHandle *node, GraphHandle graph, const NodeHandle *after,
+    size_t count, const KernelNode *params) {
+  ENTER("cuGraphAddKernelNode");
+  CUgraphNode_st made;
+  if (const Code code = readKernel(*params, made))
+    return code;
+  return addNode(graph, after, count, made, node);
+}
+API(cuGraphAddMemsetNode, NodeHandle *node, GraphHandle graph, const NodeHandle *after,
+    size_t count, const FillNode *params, ContextHandle context) {
+  ENTER("cuGraphAddMemsetNode");
+  NEED(context == stack.back());
+  CUgraphNode_st made;
+  if (const Code code = readFill(*params, made))
+    return code;
+  return addNode(graph, after, count, made, node);
+}
+API(cuGraphInstantiateWithFlags, GraphExecHandle *exec, GraphHandle graph, unsigned long long) {
+  ENTER("cuGraphInstantiate");
+  *exec = new CUgraphExec_st{stack.back(), {}};
+  for (CUgraphNode_st &node : graph->nodes)
+    (*exec)->nodes.emplace_back(&node, node);
+  count("executables", 1);
+  return 0;
+}
+API(cuGraphExecDestroy, GraphExecHandle exec) {
+  delete exec;
+  count("executables", -1);
+  return 0;
+}
+API(cuGraphExecKernelNodeSetParams_v2, GraphExecHandle exec, NodeHandle node,
+    const KernelNode *params) {
+  ENTER("cuGraphExecKernelNodeSetParams");
+  CUgraphNode_st *own = nodeOf(exec, node);
+  NEED(own && own->function);
+  return readKernel(*params, *own);
+}
+API(cuGraphExecMemsetNodeSetParams, GraphExecHandle exec, NodeHandle node, const FillNode *params,
+    ContextHandle context) {
+  ENTER("cuGraphExecMemsetNodeSetParams");
+  CUgraphNode_st *own = nodeOf(exec, node);
+  NEED(own && !own->function && context == stack.back());
+  return readFill(*params, *own);
+}
+API(cuGraphLaunch, GraphExecHandle exec, StreamHandle stream) {
+  ENTER("cuGraphLaunch");
+  NEED(isHere(stream) && exec->context == stream->context);
+  for (const auto &[handle, node] : exec->nodes)
+    putNode(node, stream);
+  return 0;
 }
 
 API(cuStreamCreate, StreamHandle *stream, unsigned) {

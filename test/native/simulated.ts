@@ -11,6 +11,7 @@ export const root = resolve(import.meta.dirname, '../..');
 const sources = [
   'test/native/simulated-driver.cc',
   'test/native/simulated-device.h',
+  'test/native/simulated-graph.h',
   'runtime/native/cuda/driver.h',
 ].map((path) => join(root, path));
 
@@ -75,14 +76,21 @@ export async function failCall(
 }
 
 /** How many objects of each kind are alive in the driver: 'streams', 'blocks', ... */
-export async function aliveObjects(device: CudaDevice): Promise<Record<string, number>> {
+export const aliveObjects = (device: CudaDevice): Promise<Record<string, number>> =>
+  askDriver(device, 'report');
+
+/** How often each function of the driver was called since this was last asked; of those that steer work. */
+export const driverCalls = (device: CudaDevice): Promise<Record<string, number>> =>
+  askDriver(device, 'calls');
+
+async function askDriver(device: CudaDevice, what: string): Promise<Record<string, number>> {
   try {
-    await device.load(image('control report'));
+    await device.load(image(`control ${what}`));
   } catch (error) {
     const counts = (error as Error).message.matchAll(/(\w+)=(-?\d+)/g);
     return Object.fromEntries(
       [...counts]
-        .map(([, kind, count]) => [kind, Number(count)])
+        .map(([, kind, count]) => [kind, Number(count)] as const)
         .filter(([, count]) => count !== 0),
     );
   }

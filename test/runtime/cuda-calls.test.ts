@@ -8,9 +8,9 @@ import { causal, compile, i32, openDevice, pattern, tensor, verticalSlash } from
 import { stageOf } from '../../runtime/commands/performed.ts';
 import { BlockMemory } from '../../runtime/cuda/block.ts';
 import type { Gpu } from '../../runtime/cuda/gpu.ts';
-import type { Places } from '../../runtime/cuda/machine.ts';
+import { Sequences } from '../../runtime/cuda/sequence.ts';
 import { readChosen } from '../../runtime/cuda/sets.ts';
-import { useSimulatedDriver } from '../native/simulated.ts';
+import { aliveObjects, driverCalls, useSimulatedDriver } from '../native/simulated.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -31,10 +31,10 @@ const addressOf = ({ memory: own }: { readonly memory: unknown }): number => {
   return own.address;
 };
 
-/** How often a call asks the machine for each of these. */
+/** How often a call asks the native core for each of these. */
 async function countOf(call: () => Promise<void>): Promise<Record<string, number>> {
-  const spies = (['alloc', 'free', 'write', 'upload', 'run'] as const).map(
-    (method) => [method, vi.spyOn(machine, method)] as const,
+  const spies = (['alloc', 'free', 'write', 'upload', 'replay'] as const).map(
+    (method) => [method, vi.spyOn(machine.device, method)] as const,
   );
   await call();
   return Object.fromEntries(
@@ -53,7 +53,7 @@ it('a warm call launches, and asks for nothing else', async () => {
     lse.dispose();
   };
   await call();
-  expect(await countOf(call)).toEqual({ alloc: 0, free: 0, write: 0, upload: 0, run: 1 });
+  expect(await countOf(call)).toEqual({ alloc: 0, free: 0, write: 0, upload: 0, replay: 1 });
 });
 
 it('a warm call with an estimate allocates the sets, which nobody can dispose of', async () => {
@@ -64,7 +64,7 @@ it('a warm call with an estimate allocates the sets, which nobody can dispose of
     lse.dispose();
   };
   await call();
-  expect(await countOf(call)).toEqual({ alloc: 1, free: 0, write: 0, upload: 0, run: 2 });
+  expect(await countOf(call)).toEqual({ alloc: 1, free: 0, write: 0, upload: 0, replay: 1 });
 });
 
 it('a warm call with the sets of an earlier one launches its attention alone, wherever they are', async () => {
@@ -87,7 +87,7 @@ it('a warm call with the sets of an earlier one launches its attention alone, wh
     [chosen, 0],
   ] as const) {
     await call(sets)();
-    expect(await countOf(call(sets))).toEqual({ alloc: 0, free: 0, write, upload: 0, run: 1 });
+    expect(await countOf(call(sets))).toEqual({ alloc: 0, free: 0, write, upload: 0, replay: 1 });
   }
 });
 
@@ -122,8 +122,8 @@ it('what is disposed of while it is read stays until it was read', async () => {
 
 it('every call has an error word that no other call had, all ones', async () => {
   const words = new Set<number>();
-  const run = vi.spyOn(machine, 'run').mockImplementation((_, places: Places) => {
-    words.add(places.error!);
+  const run = vi.spyOn(Sequences.prototype, 'run').mockImplementation((_, [places]) => {
+    words.add(places!.error!);
   });
   const results = [];
   const calls = 5000;
@@ -186,8 +186,51 @@ it('times the steps of its lists one by one when asked, and enqueues them whole 
   for (const stage of ['estimate', 'select', 'convert', 'attention'])
     expect(stages).toContain(stage);
   for (const { ms } of steps) expect(ms).toBeGreaterThanOrEqual(0);
-  const whole = vi.spyOn(machine.device, 'run');
+  const whole = vi.spyOn(machine.device, 'replay');
   await sparse(inputs);
-  expect(whole.mock.calls.length).toBe(2);
+  expect(whole.mock.calls.length).toBe(1);
   whole.mockRestore();
+});
+
+it('a call with an estimate is one graph from the second of its kind on, unless graphs are switched off', async () => {
+  const call = async (attend: Awaited<ReturnType<typeof compile>>) => {
+    await driverCalls(machine.device);
+    const { out, lse } = await attend(inputs);
+    for (const tensor of [out, lse]) tensor.dispose();
+    const { cuLaunchKernel = 0, cuGraphLaunch = 0 } = await driverCalls(machine.device);
+    return { kernels: cuLaunchKernel, graphs: cuGraphLaunch };
+  };
+  const sparse = await compile(verticalSlash.with({ verticals: 7 }), sizes);
+  const { kernels } = await call(sparse);
+  expect(kernels).toBeGreaterThan(5);
+  expect(await call(sparse)).toEqual({ kernels: 0, graphs: 1 });
+  expect(await call(sparse)).toEqual({ kernels: 0, graphs: 1 });
+  // One kernel is no graph.
+  for (let i = 0; i < 3; i += 1)
+    expect(await call(attend as never)).toEqual({ kernels: 1, graphs: 0 });
+  process.env.WARPLOOM_GRAPHS = 'off';
+  try {
+    const plain = await compile(verticalSlash.with({ verticals: 8 }), sizes);
+    for (let i = 0; i < 3; i += 1) expect(await call(plain)).toEqual({ kernels, graphs: 0 });
+  } finally {
+    delete process.env.WARPLOOM_GRAPHS;
+  }
+});
+
+it('graphs of calls that nobody makes any more are given back', async () => {
+  const { graphs = 0 } = await aliveObjects(machine.device);
+  const make = async (verticals: number) => {
+    const own = await compile(verticalSlash.with({ verticals }), sizes);
+    for (let i = 0; i < 3; i += 1) await own(inputs);
+  };
+  for (let i = 0; i < 5; i += 1) await make(10 + i);
+  const made = (await aliveObjects(machine.device)).graphs ?? 0;
+  expect(made).toBe(graphs + 5);
+  let left = made;
+  for (let i = 0; i < 20 && left > graphs; i += 1) {
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    left = (await aliveObjects(machine.device)).graphs ?? 0;
+  }
+  expect(left).toBeLessThan(made);
 });

@@ -393,6 +393,7 @@ describe('dispose', () => {
       () => own.free(address),
       () => own.write(address, view),
       () => own.run(encodeLaunchList([])),
+      () => own.replay(1, new Float64Array(0)),
       () => own.function(1, 'add_one', 0),
       () => own.event(),
       () => own.drop(1),

@@ -22,6 +22,7 @@ public:
   Failure check(const char *call, Code code, const std::string &about = "") const;
 
   const int ordinal;
+  const ContextHandle handle;
 
   /// Makes the context the current one of this thread for a scope, then brings back what was.
   class Current {
@@ -37,9 +38,8 @@ public:
 
 private:
   Context(int ordinal, int device, ContextHandle handle)
-      : ordinal(ordinal), device(device), handle(handle) {}
+      : ordinal(ordinal), handle(handle), device(device) {}
   const int device;
-  const ContextHandle handle;
 };
 
 } // namespace warploom::cuda

@@ -40,6 +40,7 @@ void Device::close() {
   events.clear();
   lanes.clear();
   staging.reset();
+  replays.clear();
   modules.reset();
   pool.reset();
   mainStream.reset();
@@ -85,15 +86,58 @@ Failure Device::write(Address to, const void *from, size_t bytes) {
 }
 
 Failure Device::run(const void *list, size_t bytes) {
-  if (Failure failure = usable())
-    return failure;
-  return runLaunchList(*primary, *modules, list, bytes, mainStream->handle);
+  return run(list, bytes, mainStream ? mainStream->handle : nullptr);
 }
 
 Failure Device::run(const void *list, size_t bytes, StreamHandle stream) {
   if (Failure failure = usable())
     return failure;
+  if (Failure failure = checkLaunchList(*modules, list, bytes))
+    return failure;
   return runLaunchList(*primary, *modules, list, bytes, stream);
+}
+
+Failure Device::prepare(ReplayPlan plan, uint64_t &out) {
+  if (Failure failure = usable())
+    return failure;
+  std::unique_ptr<Replay> replay;
+  if (Failure failure = Replay::create(*primary, *modules, std::move(plan), replay))
+    return failure;
+  out = ++lastReplay;
+  replays.emplace(out, std::move(replay));
+  return {};
+}
+
+Failure Device::replayOf(uint64_t number, Replay *&out) const {
+  if (Failure failure = usable())
+    return failure;
+  const auto found = replays.find(number);
+  if (found == replays.end())
+    return Failure::ofArgument("there is no launch list " + std::to_string(number));
+  out = found->second.get();
+  return {};
+}
+
+Failure Device::replay(uint64_t list, const double *places, size_t count) {
+  Replay *replay = nullptr;
+  if (Failure failure = replayOf(list, replay))
+    return failure;
+  return replay->run(places, count, mainStream->handle);
+}
+
+Failure Device::step(uint64_t list, const double *places, size_t count, size_t record) {
+  Replay *replay = nullptr;
+  if (Failure failure = replayOf(list, replay))
+    return failure;
+  return replay->step(places, count, record, mainStream->handle);
+}
+
+Failure Device::forget(uint64_t list) {
+  Replay *replay = nullptr;
+  if (Failure failure = replayOf(list, replay))
+    return failure;
+  replays.erase(list);
+  return {};
 }
 
 Failure Device::memoryLeft(uint64_t &free, uint64_t &total) const {

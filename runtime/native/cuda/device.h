@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "module.h"
 #include "properties.h"
+#include "replay.h"
 #include "staging.h"
 #include "tensor-map.h"
 
@@ -31,9 +32,15 @@ public:
   Failure free(Address address);
   /// At most Staging::slotBytes, in stream order, at once.
   Failure write(Address to, const void *from, size_t bytes);
-  /// A launch list (launch-list.h), on the device's own stream or on a caller's.
+  /// A launch list (launch-record.h), on the device's own stream or on a caller's.
   Failure run(const void *list, size_t bytes);
   Failure run(const void *list, size_t bytes, StreamHandle stream);
+  /// A launch list that is run again and again (replay.h), known by a number until `forget`.
+  Failure prepare(ReplayPlan plan, uint64_t &out);
+  Failure replay(uint64_t list, const double *places, size_t count);
+  /// One record of it alone.
+  Failure step(uint64_t list, const double *places, size_t count, size_t record);
+  Failure forget(uint64_t list);
   /// Frees and total of the whole device, bytes.
   Failure memoryLeft(uint64_t &free, uint64_t &total) const;
 
@@ -86,6 +93,7 @@ public:
 private:
   explicit Device(int ordinal) : number(ordinal) {}
   Failure eventOf(uint64_t number, std::shared_ptr<Event> &out);
+  Failure replayOf(uint64_t number, Replay *&out) const;
 
   const int number;
   Properties about;
@@ -95,6 +103,8 @@ private:
   std::unique_ptr<Memory> pool;
   std::unique_ptr<Modules> modules;
   std::unique_ptr<Staging> staging;
+  std::unordered_map<uint64_t, std::unique_ptr<Replay>> replays; // of the thread that orders
+  uint64_t lastReplay = 0;
 
   std::mutex mutex; // of all below
   static constexpr size_t mostLanes = 8;

@@ -20,6 +20,9 @@ using EventHandle = struct CUevent_st *;
 using ModuleHandle = struct CUmod_st *;
 using FunctionHandle = struct CUfunc_st *;
 using PoolHandle = struct CUmemPoolHandle_st *;
+using GraphHandle = struct CUgraph_st *;
+using NodeHandle = struct CUgraphNode_st *;
+using GraphExecHandle = struct CUgraphExec_st *;
 
 constexpr Code outOfMemory = 2; // CUDA_ERROR_OUT_OF_MEMORY
 
@@ -48,6 +51,26 @@ struct LaunchConfig {
   unsigned count;
 };
 static_assert(sizeof(LaunchConfig) == 56, "as the driver lays it out");
+
+/// CUDA_KERNEL_NODE_PARAMS, its second version.
+struct KernelNode {
+  FunctionHandle function;
+  unsigned grid[3], block[3], sharedBytes;
+  void **arguments;
+  void **extra = nullptr;
+  void *kernel = nullptr;
+  ContextHandle context = nullptr;
+};
+static_assert(sizeof(KernelNode) == 72, "as the driver lays it out");
+
+/// CUDA_MEMSET_NODE_PARAMS of one row.
+struct FillNode {
+  Address address;
+  size_t pitch = 0;
+  unsigned value, elementBytes = 1;
+  size_t elements, rows = 1;
+};
+static_assert(sizeof(FillNode) == 40, "as the driver lays it out");
 
 /// Every function that we use: its name, the name it is exported by, its arguments. All return
 /// Code.
@@ -114,7 +137,23 @@ static_assert(sizeof(LaunchConfig) == 56, "as the driver lays it out");
   F(cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled",                                              \
     (void *map, int type, unsigned rank, void *address, const uint64_t *sizes,                     \
      const uint64_t *strides, const unsigned *box, const unsigned *steps, int interleave,          \
-     int swizzle, int promotion, int fill))
+     int swizzle, int promotion, int fill))                                                        \
+  F(cuGraphCreate, "cuGraphCreate", (GraphHandle * graph, unsigned flags))                         \
+  F(cuGraphDestroy, "cuGraphDestroy", (GraphHandle graph))                                         \
+  F(cuGraphAddKernelNode, "cuGraphAddKernelNode_v2",                                               \
+    (NodeHandle * node, GraphHandle graph, const NodeHandle *after, size_t count,                  \
+     const KernelNode *params))                                                                    \
+  F(cuGraphAddMemsetNode, "cuGraphAddMemsetNode",                                                  \
+    (NodeHandle * node, GraphHandle graph, const NodeHandle *after, size_t count,                  \
+     const FillNode *params, ContextHandle context))                                               \
+  F(cuGraphInstantiate, "cuGraphInstantiateWithFlags",                                             \
+    (GraphExecHandle * exec, GraphHandle graph, unsigned long long flags))                         \
+  F(cuGraphExecDestroy, "cuGraphExecDestroy", (GraphExecHandle exec))                              \
+  F(cuGraphExecKernelNodeSetParams, "cuGraphExecKernelNodeSetParams_v2",                           \
+    (GraphExecHandle exec, NodeHandle node, const KernelNode *params))                             \
+  F(cuGraphExecMemsetNodeSetParams, "cuGraphExecMemsetNodeSetParams",                              \
+    (GraphExecHandle exec, NodeHandle node, const FillNode *params, ContextHandle context))        \
+  F(cuGraphLaunch, "cuGraphLaunch", (GraphExecHandle exec, StreamHandle stream))
 
 #if defined(_WIN32) && !defined(_WIN64)
 #error "the driver's calling convention is known for 64-bit systems only"
@@ -130,6 +169,13 @@ struct Driver {
   int version = 0;
   /// How many devices it shows.
   int devices = 0;
+
+  /// Whether it has all of graphs that we use: from CUDA 12.0 on.
+  bool hasGraphs() const {
+    return cuGraphCreate && cuGraphDestroy && cuGraphAddKernelNode && cuGraphAddMemsetNode &&
+           cuGraphInstantiate && cuGraphExecDestroy && cuGraphExecKernelNodeSetParams &&
+           cuGraphExecMemsetNodeSetParams && cuGraphLaunch;
+  }
 
   /// 'CUDA_ERROR_NO_DEVICE'
   std::string nameOf(Code code) const;

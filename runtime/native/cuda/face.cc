@@ -6,6 +6,7 @@
 #include "../arguments.h"
 #include "background.h"
 #include "device.h"
+#include "replay-face.h"
 #include "tensor-map-face.h"
 #include "transfer.h"
 
@@ -50,7 +51,10 @@ public:
          InstanceMethod<&CudaDevice::unload>("unload"),
          InstanceMethod<&CudaDevice::function>("function"),
          InstanceMethod<&CudaDevice::tensorMap>("tensorMap"),
-         InstanceMethod<&CudaDevice::run>("run"), InstanceMethod<&CudaDevice::event>("event"),
+         InstanceMethod<&CudaDevice::run>("run"),
+         InstanceMethod<&CudaDevice::prepare>("prepare"),
+         InstanceMethod<&CudaDevice::replay>("replay"), InstanceMethod<&CudaDevice::step>("step"),
+         InstanceMethod<&CudaDevice::forget>("forget"), InstanceMethod<&CudaDevice::event>("event"),
          InstanceMethod<&CudaDevice::drop>("drop"), InstanceMethod<&CudaDevice::elapsed>("elapsed"),
          InstanceMethod<&CudaDevice::synchronize>("synchronize"),
          InstanceMethod<&CudaDevice::memory>("memory"),
@@ -237,6 +241,40 @@ private:
     const auto list = arguments.bytes(0, "list");
     if (arguments.ok)
       isWell(info.Env(), device->run(list.data, list.length));
+  }
+
+  Napi::Value prepare(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    cuda::ReplayPlan plan;
+    uint64_t list = 0;
+    if (!readReplayPlan(arguments, plan) ||
+        !isWell(info.Env(), device->prepare(std::move(plan), list)))
+      return Napi::Value();
+    return Napi::Number::New(info.Env(), numberOf(list));
+  }
+
+  void replay(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint64_t list = arguments.whole(0, "list");
+    const auto [places, count] = doublesOf(arguments, 1, "places");
+    if (arguments.ok)
+      isWell(info.Env(), device->replay(list, places, count));
+  }
+
+  void step(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint64_t list = arguments.whole(0, "list");
+    const auto [places, count] = doublesOf(arguments, 1, "places");
+    const int record = arguments.size(2, "record");
+    if (arguments.ok)
+      isWell(info.Env(), device->step(list, places, count, record));
+  }
+
+  void forget(const Napi::CallbackInfo &info) {
+    Arguments arguments(info);
+    const uint64_t list = arguments.whole(0, "list");
+    if (arguments.ok)
+      isWell(info.Env(), device->forget(list));
   }
 
   Napi::Value event(const Napi::CallbackInfo &info) {

@@ -1,72 +1,10 @@
 // Checks and runs launch lists.
 #include "launch-list.h"
 
-#include <cstring>
+#include "launch-record.h"
 
 namespace warploom::cuda {
 namespace {
-
-enum Operation : uint32_t { launch = 1, fill = 2, copy = 3 };
-
-struct Head {
-  uint32_t operation, bytes;
-};
-
-struct Launch {
-  Head head;
-  uint64_t function;
-  uint32_t grid[3], block[3], cluster[3], sharedBytes, flags, argumentBytes;
-};
-static_assert(sizeof(Launch) == 64, "as the list lays it out");
-constexpr uint32_t overlaps = 1;
-
-struct Fill {
-  Head head;
-  uint64_t address, bytes;
-  uint32_t value, unused;
-};
-
-struct Copy {
-  Head head;
-  uint64_t to, from, bytes;
-};
-
-/// The records of a list, one by one. The bytes may begin at any address, so records are copied
-/// out.
-class Reader {
-public:
-  Reader(const void *list, size_t bytes)
-      : at(static_cast<const unsigned char *>(list)), left(bytes) {}
-
-  bool isDone() const { return left == 0; }
-  /// Whether the next record has its whole head and lies in the list.
-  bool next(Head &head) {
-    if (left < sizeof head)
-      return false;
-    std::memcpy(&head, at, sizeof head);
-    record = at;
-    if (head.bytes < sizeof head || head.bytes % 8 != 0 || head.bytes > left)
-      return false;
-    at += head.bytes;
-    left -= head.bytes;
-    ++count;
-    return true;
-  }
-  /// The record as T; false where it is shorter than that.
-  template <class T> bool read(const Head &head, T &out) const {
-    if (head.bytes < sizeof(T))
-      return false;
-    std::memcpy(&out, record, sizeof(T));
-    return true;
-  }
-  const unsigned char *after(size_t bytes) const { return record + bytes; }
-
-  int count = 0;
-
-private:
-  const unsigned char *at, *record = nullptr;
-  size_t left;
-};
 
 std::string triple(const uint32_t (&three)[3]) {
   return std::to_string(three[0]) + " x " + std::to_string(three[1]) + " x " +
@@ -103,7 +41,9 @@ Failure checkLaunch(const Reader &reader, const Modules &modules, const Head &he
   return {};
 }
 
-Failure check(const Modules &modules, const void *list, size_t bytes) {
+} // namespace
+
+Failure checkLaunchList(const Modules &modules, const void *list, size_t bytes) {
   Reader reader(list, bytes);
   while (!reader.isDone()) {
     Head head;
@@ -121,6 +61,8 @@ Failure check(const Modules &modules, const void *list, size_t bytes) {
   }
   return {};
 }
+
+namespace {
 
 Code callLaunch(const Function &function, const Launch &one, void *argument, StreamHandle stream,
                 const char *&call) {
@@ -158,8 +100,6 @@ Code callLaunch(const Function &function, const Launch &one, void *argument, Str
 
 Failure runLaunchList(const Context &context, const Modules &modules, const void *list,
                       size_t bytes, StreamHandle stream) {
-  if (Failure failure = check(modules, list, bytes))
-    return failure;
   const Context::Current current(context);
   Reader reader(list, bytes);
   Head head;

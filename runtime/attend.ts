@@ -41,7 +41,11 @@ export interface AttendResult<Sets = ChosenSetsData> {
   readonly out: FloatTensor;
   /** Natural-log sum of the exponentials of each row's logits, fp32, shape [batch, heads, qLen]; -Infinity for rows without a key. */
   readonly lse: FloatTensor;
-  /** The sets that were used; with `byHead` a list, one entry per distinct pattern in the order of first appearance. */
+  /**
+   * The sets that were used; with `byHead` a list, one entry per distinct pattern in the order of first appearance.
+   * What a device estimated goes with the last of `out` and `lse` unless it was taken from here before: asking after
+   * both were disposed of throws DeviceError R003.
+   */
   readonly chosen: Sets;
 }
 
@@ -141,10 +145,18 @@ class Compiled {
     options: CallOptions = {},
   ): Promise<AttendResult<AnySets>> {
     const result = await this.#device.backend.attend(this.#call(inputs, params, options));
+    const isPerHead = this.#isPerHead;
+    let sets: AnySets | undefined;
     return {
       out: result.out as FloatTensor,
       lse: result.lse as FloatTensor,
-      chosen: this.#isPerHead ? result.chosen : result.chosen[0]!,
+      get chosen() {
+        if (sets === undefined) {
+          const chosen = result.chosen();
+          sets = isPerHead ? chosen : chosen[0]!;
+        }
+        return sets;
+      },
     };
   }
 

@@ -25,7 +25,8 @@ export interface BackendCall {
 export interface BackendResult {
   readonly out: Tensor;
   readonly lse: Tensor;
-  readonly chosen: readonly ChosenSetsData[];
+  /** Asked for at most once, and by most callers never: a device need not keep what it estimated for them. */
+  chosen(): readonly ChosenSetsData[];
 }
 
 /** Dimensions that a pattern is compiled for. */

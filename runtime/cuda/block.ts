@@ -25,6 +25,11 @@ export class Block {
     return this;
   }
 
+  /** Whether nobody holds it, and its memory may be another's. */
+  get isReleased(): boolean {
+    return this.#holders === 0;
+  }
+
   release(): void {
     this.#holders -= 1;
     if (this.#holders > 0) return;

@@ -74,9 +74,13 @@ export class Enqueuer {
     inputs: PlacedTensors,
   ): ChosenSetsData[] {
     const work = new Work();
-    const chosen = estimates.map((one) => (one ? this.#addEstimate(work, one, inputs) : noSets));
-    work.run(this.#machine, kind);
-    return chosen;
+    const estimated = estimates.map((one) => one && this.#addEstimate(work, one, inputs));
+    try {
+      work.run(this.#machine, kind);
+      return estimated.map((one) => (one ? setsOf(one) : noSets));
+    } finally {
+      for (const one of estimated) one?.verdict.block.release();
+    }
   }
 
   /** `inputs`: q, k and v. */
@@ -94,17 +98,26 @@ export class Enqueuer {
       const result = new Block(machine, kind.results.bytes);
       held.push(result);
       const { out: outAt, lse: lseAt } = kind.results.offsets as Results;
-      const chosen: ChosenSetsData[] = [];
+      const used: (Estimated | ChosenSetsData)[] = [];
       const verdicts: Verdict[] = [];
       for (const { estimate, passed, attention, own } of parts) {
-        const sets = estimate ? this.#addEstimate(work, estimate, inputs) : passed;
-        chosen.push(sets);
-        // What went wrong in an estimate is the cause of what went wrong after it.
-        const verdict = verdictOf(sets);
-        if (verdict) verdicts.push(verdict);
         const { places } = attention;
         Object.assign(places, inputs.places, own.places);
-        placeSets(places, machine, sets);
+        // What went wrong in an estimate is the cause of what went wrong after it.
+        if (estimate) {
+          const estimated = this.#addEstimate(work, estimate, inputs);
+          const { block } = estimated.verdict;
+          held.push(block);
+          verdicts.push(estimated.verdict);
+          for (const name in estimate.sets)
+            places[`set ${name}`] = block.address + estimate.sets[name]!.bits;
+          used.push(estimated);
+        } else {
+          const verdict = verdictOf(passed);
+          if (verdict) verdicts.push(verdict);
+          placeSets(places, machine, passed);
+          used.push(passed);
+        }
         places.out = result.address + outAt;
         places.lse = result.address + lseAt;
         const { block, offset } = this.#errors.take();
@@ -129,21 +142,40 @@ export class Enqueuer {
         shape: [batch, heads, qLen],
         dtype: 'fp32',
       });
-      return { out, lse, chosen };
+      return { out, lse, chosen: () => used.map(setsOf) };
     } finally {
       for (const block of held) block.release();
     }
   }
 
-  #addEstimate(work: Work, estimate: ReadyEstimate, inputs: PlacedTensors): ChosenSetsData {
+  /** Its caller is one holder of the block. */
+  #addEstimate(work: Work, estimate: ReadyEstimate, inputs: PlacedTensors): Estimated {
     const { results, places } = estimate;
     const block = new Block(this.#machine, results.bytes);
     Object.assign(places, inputs.places);
     placeLayout(places, results, block.address);
     work.add(estimate);
     const verdict = { block, offset: estimate.errorAt, explain: estimate.explain };
-    return setsOfLaunch(estimate.sets, block, verdict);
+    return new Estimated(estimate, verdict);
   }
+}
+
+/** What an estimate leaves in the block of its verdict. */
+class Estimated {
+  readonly estimate: ReadyEstimate;
+  readonly verdict: Verdict;
+
+  constructor(estimate: ReadyEstimate, verdict: Verdict) {
+    this.estimate = estimate;
+    this.verdict = verdict;
+  }
+}
+
+/** Sets as they were passed; those of an estimate hold its block. */
+function setsOf(used: Estimated | ChosenSetsData): ChosenSetsData {
+  if (!(used instanceof Estimated)) return used;
+  const { estimate, verdict } = used;
+  return setsOfLaunch(estimate.sets, verdict.block, verdict);
 }
 
 export const noSets: ChosenSetsData = Object.freeze({});

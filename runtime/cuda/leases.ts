@@ -1,6 +1,6 @@
 // Memory of a machine on loan. A few ranges that were given back are kept for the next one who asks for as many
 // bytes: work runs in the order of the calls, so what is enqueued later may write over what is read earlier. A
-// lease that is dropped without being given back is freed when it is collected.
+// lease that is dropped without being given back is given back when it is collected.
 
 import { DeviceError } from '../../dsl/diagnostic.ts';
 import type { Machine, Range } from './machine.ts';
@@ -12,7 +12,8 @@ const mostKeptBytes = 64 * 2 ** 20;
 // A machine that is gone has taken its memory along; waiting for its leases must not keep it.
 const collected = new FinalizationRegistry<{ machine: WeakRef<Machine>; range: Range }>((held) => {
   try {
-    held.machine.deref()?.free(held.range);
+    const machine = held.machine.deref();
+    if (machine) leasesOf(machine).collect(held.range);
   } catch {
     // The device is lost, and its memory with it.
   }
@@ -42,6 +43,11 @@ class Leases {
     return at >= 0 ? this.#unkeep(at) : this.#make(bytes);
   }
 
+  /** Keeps what nobody gave back, for the next who asks. */
+  collect(range: Range): void {
+    this.give(this.#lend(range));
+  }
+
   give(lease: Lease): void {
     if (!this.#machine.reusesMemory || lease.range.bytes > mostKeptBytes) {
       this.#free(lease);
@@ -54,9 +60,12 @@ class Leases {
   }
 
   #make(bytes: number): Lease {
-    const machine = this.#machine;
-    const lease = new Lease(this.#alloc(bytes));
-    collected.register(lease, { machine: new WeakRef(machine), range: lease.range }, lease);
+    return this.#lend(this.#alloc(bytes));
+  }
+
+  #lend(range: Range): Lease {
+    const lease = new Lease(range);
+    collected.register(lease, { machine: new WeakRef(this.#machine), range }, lease);
     return lease;
   }
 

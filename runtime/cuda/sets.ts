@@ -145,12 +145,20 @@ export function launchedSets(
   );
 }
 
-/** The sets that a launch leaves in a block. */
+/** The sets that a launch leaves in a block, which they hold. throws: DeviceError R003 where nobody held it before. */
 export function setsOfLaunch(
   launched: Readonly<Record<string, LaunchedSet>>,
   block: Block,
   verdict: Verdict,
 ): Record<string, DeviceSet> {
+  if (block.isReleased) {
+    throw new DeviceError([
+      diagnostic('R003', 'the chosen sets went with the results of their call', {
+        help: "take 'chosen' from a result before its 'out' and 'lse' are disposed of",
+      }),
+    ]);
+  }
+  block.keep();
   const sets: Record<string, DeviceSet> = {};
   for (const name of Object.keys(launched)) {
     const facts = launched[name]!;

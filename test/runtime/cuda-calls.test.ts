@@ -9,7 +9,7 @@ import { stageOf } from '../../runtime/commands/performed.ts';
 import { BlockMemory } from '../../runtime/cuda/block.ts';
 import type { Gpu } from '../../runtime/cuda/gpu.ts';
 import { Sequences } from '../../runtime/cuda/sequence.ts';
-import { readChosen } from '../../runtime/cuda/sets.ts';
+import { type DeviceSet, readChosen } from '../../runtime/cuda/sets.ts';
 import { aliveObjects, driverCalls, useSimulatedDriver } from '../native/simulated.ts';
 
 setFlagsFromString('--expose-gc');
@@ -56,7 +56,7 @@ it('a warm call launches, and asks for nothing else', async () => {
   expect(await countOf(call)).toEqual({ alloc: 0, free: 0, write: 0, upload: 0, replay: 1 });
 });
 
-it('a warm call with an estimate allocates the sets, which nobody can dispose of', async () => {
+it('a warm call with an estimate does so too, and its sets go with its results', async () => {
   const sparse = await compile(verticalSlash, sizes);
   const call = async () => {
     const { out, lse } = await sparse(inputs);
@@ -64,7 +64,24 @@ it('a warm call with an estimate allocates the sets, which nobody can dispose of
     lse.dispose();
   };
   await call();
-  expect(await countOf(call)).toEqual({ alloc: 1, free: 0, write: 0, upload: 0, replay: 1 });
+  expect(await countOf(call)).toEqual({ alloc: 0, free: 0, write: 0, upload: 0, replay: 1 });
+});
+
+it('sets that were asked for outlive the results, others do not', async () => {
+  const sparse = await compile(verticalSlash, sizes);
+  const result = await sparse(inputs);
+  const { chosen } = result;
+  for (const tensor of [result.out, result.lse]) tensor.dispose();
+  expect(result.chosen).toBe(chosen);
+  const later = await sparse(inputs);
+  const places = ({ columns }: typeof chosen) => (columns as DeviceSet).address;
+  expect(places(later.chosen)).not.toBe(places(chosen));
+  await readChosen(chosen);
+
+  const late = await sparse(inputs);
+  late.out.dispose();
+  late.lse.dispose();
+  expect(() => late.chosen).toThrow(expect.objectContaining({ code: 'R003' }));
 });
 
 it('a warm call with the sets of an earlier one launches its attention alone, wherever they are', async () => {

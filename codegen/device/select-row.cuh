@@ -8,6 +8,12 @@ struct Forced {
 WARPLOOM_DEVICE bool is_forced(Forced forced, int column) {
   return column < forced.first || (column >= forced.from && column < forced.to);
 }
+/** The lowest `count` bits. */
+WARPLOOM_DEVICE u32 low_bits(int count) { return count <= 0 ? 0u : count >= 32 ? ~0u : (1u << count) - 1u; }
+/** The forced members among the columns column .. column + 31, as bits. */
+WARPLOOM_DEVICE u32 forced_bits(Forced forced, int column) {
+  return low_bits(forced.first - column) | (low_bits(forced.to - column) & ~low_bits(forced.from - column));
+}
 WARPLOOM_DEVICE int forced_count(Forced forced) {
   return forced.first + max(0, forced.to - max(forced.from, forced.first));
 }

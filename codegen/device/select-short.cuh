@@ -1,115 +1,197 @@
-// The largest of a short row by one warp: its weights stay in registers, and a threshold is looked for between the
-// smallest and the largest, first where the counts say that it lies, then by halves.
+// The largest of a short row by one warp. Its weights are in registers; the largest of every four of them say from
+// where on the chosen ones lie, and the threshold itself is looked for among the few from there on: first where the
+// counts say that it lies, then by halves as well.
 
 #define SHORT_COLUMNS 2048
-#define SHORT_QUADS (SHORT_COLUMNS / 128)
+#define SHORT_QUADS (SHORT_COLUMNS / 128)  // of a lane
+#define SHORT_ROWS 4                       // of a block, a warp each
+#define SHORT_LISTED 20                    // of a lane, more than which are rare
 
-/** Keys of the columns 128 i + 4 lane .. + 3; 0 for those that take no part. */
-struct ShortRow {
-  u32 keys[SHORT_QUADS][4];
+/** Of a warp. What a lane lists nobody else reads. */
+struct ShortShared {
+  float weights[32 * SHORT_LISTED];
+  int columns[32 * SHORT_LISTED];
+  u32 words[SHORT_COLUMNS / 32], ties[SHORT_COLUMNS / 32];
 };
 
-/** Calls `use(i, c)` for the keys that the first `to` columns have. */
-template <typename Use> WARPLOOM_DEVICE void for_keys(int to, Use use) {
-#pragma unroll
-  for (int i = 0; i < SHORT_QUADS; ++i) {
-    if (128 * i >= to) continue;
-#pragma unroll
-    for (int c = 0; c < 4; ++c) use(i, c);
-  }
-}
-
-/** The `need` largest keys: all from `key` on, or where `ties` is not negative, all above and so many that are equal. */
-struct ShortThreshold {
-  u32 key;
-  int ties;
+/** So many values are `from` or more. */
+struct Cut {
+  float from;
+  int count;
 };
 
-/** At least `need` keys are not 0, and `need` is positive. */
-WARPLOOM_DEVICE ShortThreshold short_threshold(const ShortRow& row, int to, int need) {
-  u32 low = 0xffffffffu, high = 0;
-  int count = 0;
-  for_keys(to, [&](int i, int c) {
-    const u32 key = row.keys[i][c];
-    if (key != 0) low = min(low, key);
-    high = max(high, key);
-    count += key != 0;
-  });
-  low = __reduce_min_sync(FULL_WARP, low);
-  high = __reduce_max_sync(FULL_WARP, high);
-  // `at_low` keys are `low` or more, at least `need`; `at_high` are more than `high`, fewer than `need`.
-  int at_low = __reduce_add_sync(FULL_WARP, count), at_high = 0;
-  for (int step = 0; at_low > need && low < high; ++step) {
-    u32 middle = low + (high - low) / 2 + 1;
-    if (step < 6) {
-      const float from = float_of_ordered(low), to_value = float_of_ordered(high);
-      const float share = (float)(at_low - need) / (float)max(at_low - at_high, 1);
-      const u32 guess = ordered_bits(from + (to_value - from) * share);
-      if (guess > low && guess <= high) middle = guess;
+/**
+ * Of the values of a warp, COUNT a lane, a cut with need .. need + slack of them, more where they are equal, all where
+ * there are no more. Negative infinity is no value; `need` is positive.
+ */
+template <int COUNT, typename ValueOf> WARPLOOM_DEVICE Cut cut_of(ValueOf value_of, int need, int slack) {
+  float least = POSITIVE_INFINITY, most = NEGATIVE_INFINITY;
+  int all = 0;
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i) {
+    const float value = value_of(i);
+    most = fmaxf(most, value);
+    if (value > NEGATIVE_INFINITY) {
+      least = fminf(least, value);
+      ++all;
     }
-    int own = 0;
-    for_keys(to, [&](int i, int c) { own += row.keys[i][c] >= middle; });
-    own = __reduce_add_sync(FULL_WARP, own);
+  }
+  // Keys from `low` on are `at_low`, at least `need`; those from `high` on `at_high`, fewer.
+  u32 low = __reduce_min_sync(FULL_WARP, ordered_bits(least)), high = __reduce_max_sync(FULL_WARP, ordered_bits(most)) + 1u;
+  int at_low = __reduce_add_sync(FULL_WARP, all), at_high = 0;
+  for (int step = 0; at_low > need + slack && high - low > 1u; ++step) {
+    u32 middle = low + (high - low) / 2u;
+    if (step < 4 || step % 2 == 0) {
+      const float from = float_of_ordered(low), to = float_of_ordered(high);
+      const float share = __fdividef((float)(at_low - need) - 0.5f * slack, (float)(at_low - at_high));
+      const u32 guess = ordered_bits(from + (to - from) * share);
+      if (guess > low && guess < high) middle = guess;
+    }
+    const float threshold = float_of_ordered(middle);
+    float reached = 0.0f;
+#pragma unroll
+    for (int i = 0; i < COUNT; ++i) reached += value_of(i) >= threshold ? 1.0f : 0.0f;
+    const int own = __reduce_add_sync(FULL_WARP, (int)reached);
     if (own >= need) {
       low = middle;
       at_low = own;
     } else {
-      high = middle - 1;
+      high = middle;
       at_high = own;
     }
   }
-  return {low, at_low > need ? need - at_high : -1};
+  return {float_of_ordered(low), at_low};
 }
 
-/** The `count` largest, the forced members included, of a row of at most SHORT_COLUMNS. The block is one warp. */
-template <typename Row> WARPLOOM_DEVICE void choose_largest_of_short(const Row& row, int count) {
+/** Sets the bits of the first `count` members of `ties` in `words`. */
+WARPLOOM_DEVICE void mark_first(u32* words, const u32* ties, int count) {
   const int lane = threadIdx.x & 31;
-  const int need = min(count - forced_count(row.forced), count_free(row));
-  ShortRow own;
+#pragma unroll 1
+  for (int word = lane; word < SHORT_COLUMNS / 32; word += 32) {
+    const u32 tied = ties[word];
+    int upto = __popc(tied);
+    for (int step = 1; step < 32; step *= 2) {
+      const int other = __shfl_up_sync(FULL_WARP, upto, step);
+      if (lane >= step) upto += other;
+    }
+    u32 later = tied;
+    for (int left = count - (upto - __popc(tied)); left > 0 && later != 0; --left) later &= later - 1u;
+    words[word] |= tied ^ later;
+    count -= __shfl_sync(FULL_WARP, upto, 31);
+  }
+}
+
+/** Sets the bits of the `need` largest values of a warp, COUNT a lane, of equal ones those of the lower columns. */
+template <int COUNT, typename ValueOf, typename ColumnOf>
+WARPLOOM_DEVICE void mark_largest(ShortShared& shared, ValueOf value_of, ColumnOf column_of, int need) {
+  const Cut cut = cut_of<COUNT>(value_of, need, 0);
+  const bool has_ties = cut.count > need;
+  if (has_ties)
+    for (int word = threadIdx.x & 31; word < SHORT_COLUMNS / 32; word += 32) shared.ties[word] = 0;
+  __syncwarp();
+  int above = 0;
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i) {
+    const float value = value_of(i);
+    if (!(value >= cut.from)) continue;
+    const bool is_tied = has_ties && value == cut.from;
+    u32* const bits = is_tied ? shared.ties : shared.words;
+    atomicOr(&bits[column_of(i) >> 5], 1u << (column_of(i) & 31));
+    above += !is_tied;
+  }
+  __syncwarp();
+  if (has_ties) mark_first(shared.words, shared.ties, need - __reduce_add_sync(FULL_WARP, above));
+}
+
+/**
+ * The weights of a row, those of the columns 128 i + 4 lane .. + 3 in weights[i]; negative infinity for those that
+ * take no part. What is not a number is less than all that are.
+ */
+template <typename Row> WARPLOOM_DEVICE void read_short(float (&weights)[SHORT_QUADS][4], const Row& row) {
+  const int lane = threadIdx.x & 31, from = 128 * lane;
+  const Forced& forced = row.forced;
+  // Of the quads of the warp, those that are seen altogether and not forced anywhere.
+  const u32 whole = __ballot_sync(FULL_WARP, from >= forced.first && from + 128 <= row.to &&
+                                                 (from + 128 <= forced.from || from >= forced.to));
+  float4 fours[SHORT_QUADS];
+#pragma unroll
+  for (int i = 0; i < SHORT_QUADS; ++i) {
+    fours[i] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (whole >> i & 1u) fours[i] = *(const float4*)(row.values + 128 * i + 4 * lane);
+  }
 #pragma unroll
   for (int i = 0; i < SHORT_QUADS; ++i) {
     const int column = 128 * i + 4 * lane;
-    float4 values = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (128 * i < row.to) values = four_values(row, column);
-    const float four[4] = {values.x, values.y, values.z, values.w};
+    const float four[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
+    if (whole >> i & 1u) {
 #pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      const bool is_free = column + c < row.to && !is_forced(row.forced, column + c);
-      own.keys[i][c] = is_free ? max(ordered_bits(row.weight(four[c])), 1u) : 0u;
+      for (int c = 0; c < 4; ++c) weights[i][c] = fmaxf(row.weight(four[c]), -LARGEST_FLOAT);
+    } else {
+      weights[i][0] = weights[i][1] = weights[i][2] = weights[i][3] = NEGATIVE_INFINITY;
+      if (128 * i >= row.to) continue;
+      const u32 free = ~forced_bits(forced, column) & low_bits(row.to - column);
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (free >> c & 1u) weights[i][c] = fmaxf(row.weight(row.values[column + c]), -LARGEST_FLOAT);
     }
   }
-  ShortThreshold found = {0xffffffffu, 0};
-  if (need > 0) found = short_threshold(own, row.to, need);
-  int ties = found.ties;
+}
+
+/** A weight that at least `need` weights reach, and not many more. */
+WARPLOOM_DEVICE float bound_of(const float (&weights)[SHORT_QUADS][4], int to, int need) {
+  float tops[SHORT_QUADS];
+#pragma unroll
+  for (int i = 0; i < SHORT_QUADS; ++i)
+    tops[i] = to <= SHORT_COLUMNS / 4 ? weights[i / 4][i % 4]
+                                      : fmaxf(fmaxf(weights[i][0], weights[i][1]), fmaxf(weights[i][2], weights[i][3]));
+  const Cut cut = cut_of<SHORT_QUADS>([&](int i) { return tops[i]; }, need, 4 + need / 8);
+  return cut.count < need ? -LARGEST_FLOAT : cut.from;
+}
+
+/** Lists the weights of this lane from `bound` on. Returns their number, SHORT_LISTED + 1 where that is too large. */
+WARPLOOM_DEVICE int list_short(ShortShared& shared, const float (&weights)[SHORT_QUADS][4], int to, float bound) {
+  const int lane = threadIdx.x & 31;
+  int next = lane;
 #pragma unroll
   for (int i = 0; i < SHORT_QUADS; ++i) {
-    if (128 * i >= row.words * 32) break;
-    const int column = 128 * i + 4 * lane;
-    u32 word = 0, tied = 0;
+    if (128 * i >= to) continue;
+    if (next >= 32 * (SHORT_LISTED - 3)) return SHORT_LISTED + 1;
 #pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      const u32 key = own.keys[i][c];
-      if (is_forced(row.forced, column + c) || key > found.key || (key == found.key && found.ties < 0)) word |= 1u << c;
-      if (key == found.key && found.ties >= 0) tied |= 1u << c;
-    }
-    if (found.ties >= 0 && __any_sync(FULL_WARP, tied)) {
-      // Lanes hold columns that follow each other: a scan says how many of the ties lie before.
-      int before = __popc(tied);
-      const int mine = before;
-#pragma unroll
-      for (int step = 1; step < 32; step *= 2) {
-        const int other = __shfl_up_sync(FULL_WARP, before, step);
-        if (lane >= step) before += other;
+    for (int c = 0; c < 4; ++c)
+      if (weights[i][c] >= bound) {
+        shared.weights[next] = weights[i][c];
+        shared.columns[next] = 128 * i + 4 * lane + c;
+        next += 32;
       }
-      const int all = __shfl_sync(FULL_WARP, before, 31);
-      before -= mine;
-      for (; tied != 0 && before < ties; tied &= tied - 1, ++before) word |= tied & (0u - tied);
-      ties -= min(all, ties);
-    }
-    word <<= 4 * (lane & 7);
-    word |= __shfl_xor_sync(FULL_WARP, word, 1);
-    word |= __shfl_xor_sync(FULL_WARP, word, 2);
-    word |= __shfl_xor_sync(FULL_WARP, word, 4);
-    if ((lane & 7) == 0 && column < row.words * 32) row.bits[column >> 5] = word;
   }
+  return next / 32;
+}
+
+/** Sets the bits of the `need` largest that are not forced, of at least as many. */
+template <typename Row> WARPLOOM_DEVICE void mark_short(ShortShared& shared, const Row& row, int need) {
+  const int lane = threadIdx.x & 31;
+  float weights[SHORT_QUADS][4];
+  read_short(weights, row);
+  const int listed = list_short(shared, weights, row.to, bound_of(weights, row.to, need));
+  if (__any_sync(FULL_WARP, listed > SHORT_LISTED)) {
+    mark_largest<SHORT_QUADS * 4>(
+        shared, [&](int i) { return weights[i / 4][i % 4]; },
+        [&](int i) { return 128 * (i / 4) + 4 * lane + i % 4; }, need);
+    return;
+  }
+  float own[SHORT_LISTED];
+#pragma unroll
+  for (int i = 0; i < SHORT_LISTED; ++i) own[i] = i < listed ? shared.weights[32 * i + lane] : NEGATIVE_INFINITY;
+  mark_largest<SHORT_LISTED>(
+      shared, [&](int i) { return own[i]; }, [&](int i) { return shared.columns[32 * i + lane]; }, need);
+}
+
+/** The `count` largest, the forced members included, of a row of at most SHORT_COLUMNS. A whole warp calls. */
+template <typename Row> WARPLOOM_DEVICE void choose_largest_of_short(ShortShared& shared, const Row& row, int count) {
+  const int lane = threadIdx.x & 31, need = min(count - forced_count(row.forced), count_free(row));
+  for (int word = lane; word < SHORT_COLUMNS / 32; word += 32) shared.words[word] = 0;
+  __syncwarp();
+  if (need > 0) mark_short(shared, row, need);
+  __syncwarp();
+  for (int word = lane; word < row.words; word += 32) row.bits[word] = shared.words[word] | forced_bits(row.forced, 32 * word);
 }

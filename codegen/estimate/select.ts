@@ -83,6 +83,13 @@ const numberFields = (leaf: Leaf): Field[] =>
     comment: 'of each unit',
   }));
 
+/** Rows that one block selects from: where a warp has a row to itself, several. */
+export const rowsOfBlock = (leaf: Leaf, threads: number): number =>
+  leaf.op === 'topk' && threads === fewThreadsOfRow ? shortRows : 1;
+
+/** SHORT_ROWS of device/select-short.cuh. */
+const shortRows = 4;
+
 /** How the largest of a row are found: of a long one in two readings, of a short one in registers. */
 function topkText(threads: number): {
   suffix: string;
@@ -99,16 +106,20 @@ function topkText(threads: number): {
   if (threads === fewThreadsOfRow)
     return {
       suffix: '_short',
-      call: `choose_largest_of_short(seen, ${count})`,
-      primitives: ['select-short'],
+      call: `choose_largest_of_short(rows_of_block[threadIdx.x / 32], seen, ${count})`,
+      primitives: ['estimate-error', 'select-short'],
     };
   return { suffix: '', call: `choose_largest(shared, seen, ${count})`, primitives: [] };
 }
 
-/** grid: [rows, units of all parts]; `threads` share a row. Sums of one axis come in parts, one after the other. */
+/**
+ * grid: [rows / rowsOfBlock, units of all parts]; `threads` share a row. Sums of one axis come in parts, one after the
+ * other.
+ */
 export function selectKernel(spec: SelectSpec, threads: number): Kernel {
   const { leaf, how, rows } = spec;
   const largest = leaf.op === 'topk' ? topkText(threads) : undefined;
+  const isShort = largest?.suffix === '_short';
   const rule = {
     topk: largest?.call ?? '',
     above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share[blockIdx.y])`,
@@ -161,9 +172,9 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...bitFields(length),
       ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
     ],
-    threads,
-    mostThreads: largest?.suffix === '_short' ? fewThreadsOfRow : mostThreadsOfRow,
-    blocks: 1,
+    threads: threads * rowsOfBlock(leaf, threads),
+    mostThreads: isShort ? shortRows * fewThreadsOfRow : mostThreadsOfRow,
+    blocks: isShort ? 4 : 1,
     body: [
       ...(rule.includes('(shared') || rule.includes(', shared')
         ? ['__shared__ RadixShared shared;']
@@ -171,14 +182,21 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...(rule.includes('(counts') ? ['__shared__ LongShared counts;'] : []),
       ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
       ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
-      'const int row = p.row_from + blockIdx.x;',
+      ...(isShort
+        ? [
+            '__shared__ ShortShared rows_of_block[SHORT_ROWS];',
+            'const int index = blockIdx.x * SHORT_ROWS + threadIdx.x / 32;',
+            'if (index >= p.rows) return;',
+          ]
+        : ['const int index = blockIdx.x;']),
+      'const int row = p.row_from + index;',
       ...(rows
         ? ['const int own = blockIdx.y;']
         : ['const int part = (int)blockIdx.y >= p.second, own = blockIdx.y - part * p.second;']),
       `const int column_end = ${own('column_end')};`,
       'const int always_first = p.always_first[blockIdx.y], always_last = p.always_last[blockIdx.y];',
       ...rowText(spec),
-      'const i64 at = (i64)own * p.rows + blockIdx.x;',
+      'const i64 at = (i64)own * p.rows + index;',
       ...(how === 'raw'
         ? ['const auto weight = [](float value) { return value; };']
         : [

@@ -6,8 +6,8 @@ import type { FieldValues } from '../struct.ts';
 import { at, type Place } from './launches.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, statisticsOf, sumRows, weightsOf } from './places.ts';
-import { leafArguments, mostParts, mostUnits } from './select.ts';
-import { gridArguments } from './text.ts';
+import { leafArguments, mostParts, mostUnits, rowsOfBlock } from './select.ts';
+import { gridArguments, threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';
 import { type Chunk, runsOf, type Wave } from './waves.ts';
 
@@ -34,7 +34,7 @@ export function select(reading: ReadingPlan, chunk: Chunk, wave: Wave, all: Pass
     const { kernel, selection, units, weights, stride, before } = segment;
     launches.launch(
       kernel,
-      [count, units.to - units.from, 1],
+      [Math.ceil(count / rowsOfLaunch(selection)), units.to - units.from, 1],
       {
         ...gridArguments(pass.grid),
         ...setArguments(selection),
@@ -52,6 +52,10 @@ export function select(reading: ReadingPlan, chunk: Chunk, wave: Wave, all: Pass
     );
   }
 }
+
+/** Rows of a block of the kernel of a selection. */
+const rowsOfLaunch = ({ leaves, domain }: Selection): number =>
+  rowsOfBlock(leaves[0]!, threadsOfRow(domain.columns));
 
 /** Selects from sums of one axis. */
 export function selectFromSums(readings: readonly ReadingPlan[], wave: Wave, all: Pass): void {

@@ -52,7 +52,7 @@ const errorBytes = 16;
 
 /**
  * Pure: the same request gives the same list. Budgets, lengths, batch, heads and strides are arguments of
- * the launches; steps, sizes, head dim and dtype are in the texts.
+ * the launches; steps, sizes, head dim, dtype and the query heads of a block are in the texts.
  * throws: PlanError E010 for heads that choose by different steps, and for vectors that have no kernels.
  */
 export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {

@@ -1,13 +1,9 @@
 // A launch list under construction: steps, the workspace they need, and the kernels, each once.
 
-import type { Buffer, Kernel, LaunchList, Step } from '../kernel.ts';
+import type { BoxMap, Buffer, Kernel, LaunchList, Place, Step } from '../kernel.ts';
 import type { FieldValues } from '../struct.ts';
 
-/** A place in a buffer. */
-export interface Place {
-  readonly buffer: string;
-  readonly offset: number;
-}
+export type { Place };
 
 export const at = (buffer: string, offset = 0): Place => ({ buffer, offset });
 
@@ -39,9 +35,10 @@ export class Launches {
     grid: readonly [number, number, number],
     args: FieldValues,
     buffers: Readonly<Record<string, Place>>,
+    more: { readonly maps?: Readonly<Record<string, Place & BoxMap>> } = {},
   ): void {
     if (grid.every((size) => size > 0))
-      this.#steps.push({ op: 'launch', kernel: this.#known(kernel), grid, args, buffers });
+      this.#steps.push({ op: 'launch', kernel: this.#known(kernel), grid, args, buffers, ...more });
   }
 
   fill({ buffer, offset }: Place, bytes: number, value: number): void {

@@ -3,15 +3,8 @@
 import { at, errorBuffer, type Place } from './launches.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, sumPlace } from './places.ts';
-import {
-  headsOfBlock,
-  keysOfTile,
-  partsOfBlock,
-  probeLeadsKernel,
-  probeQueries,
-  probeRowsKernel,
-  probeSumsKernel,
-} from './probe.ts';
+import { partsOfLeads, probeLeadsKernel, probeRowsKernel, probeSumsKernel } from './probe.ts';
+import { feedMaps, headsOfBlock, keysOfTile, partsOfBlock, probeQueries } from './probe-feed.ts';
 import { tensorArguments } from './vectors.ts';
 import { roundUp, type Wave } from './waves.ts';
 
@@ -77,6 +70,7 @@ export function runProbe(wave: Wave, all: Pass): void {
       [splits, groupCount, headBlocks],
       { ...args, tiles },
       { ...tensors, error: at(errorBuffer) },
+      feedMaps(spec, 'rows', strides.k),
     );
     const places: Record<string, Place> = {};
     const strideArgs: Record<string, number> = {};
@@ -93,12 +87,16 @@ export function runProbe(wave: Wave, all: Pass): void {
       [blocks, groupCount, headBlocks],
       { ...args, ...strideArgs, splits, part, adds: Number(i < count - 1) },
       { ...tensors, ...places },
+      feedMaps(spec, 'sums', strides.k),
     );
     if (distances) {
       launches.launch(
         probeLeadsKernel(),
-        [blocks * partsOfBlock - 1, unitCount, 1],
-        { distance_stride: distances.stride, row, part, key_end: columns.end },
+        [Math.ceil((blocks * partsOfBlock - 1) / partsOfLeads), unitCount, 1],
+        {
+          ...{ distance_stride: distances.stride, row, part, key_end: columns.end },
+          parts: blocks * partsOfBlock,
+        },
         { leads, distances: distances.sums },
       );
     }

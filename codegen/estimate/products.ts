@@ -13,11 +13,12 @@ export interface ProductParts {
   readonly functions: string;
 }
 
-/** `columns`: of the tiles that the kernel multiplies, each once. */
+/** `columns`: of the tiles that the kernel multiplies, each once; `of`: how these lie in shared memory. */
 export function productParts(
   backend: ProductBackend,
   dtype: HalfType,
   columns: readonly number[],
+  of: 'tiles' | 'boxes' = 'tiles',
 ): ProductParts {
   if (backend === 'portable') return { primitives: ['matrix', 'estimate-products'], functions: '' };
   // One loop has the first step and the others: whether a step adds is known as it runs.
@@ -25,13 +26,15 @@ export function productParts(
   const steps = [...new Set(columns)].map((count) => productText({ ...step, columns: count }));
   return {
     primitives: ['tensor-copy', 'warpgroup'],
-    functions: [...steps, multiplyText].join('\n\n'),
+    functions: [...steps, writtenText, of === 'tiles' ? multiplyText : multiplyBoxesText].join(
+      '\n\n',
+    ),
   };
 }
 
-const multiplyText = `WARPLOOM_DEVICE void tile_written() { shared_written(); }
+const writtenText = 'WARPLOOM_DEVICE void tile_written() { shared_written(); }';
 
-// As device/estimate-tile.cuh says.
+const multiplyText = `// As device/estimate-tile.cuh says.
 template <bool BF16, int LEFT, int RIGHT, int STEPS, int BLOCKS, typename Meanwhile>
 WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row, u32 right, bool adds,
                                     Meanwhile meanwhile) {
@@ -44,6 +47,26 @@ WARPLOOM_DEVICE void multiply_tiles(float (&sums)[BLOCKS][4], u32 left, int row,
     multiply_step(d, a + ((step / 4 * LEFT * LINE_BYTES + step % 4 * 32) >> 4),
                   b + ((step / 4 * RIGHT * LINE_BYTES + step % 4 * 32) >> 4), step > 0 || adds);
   products_commit();
+  meanwhile();
+  products_wait<0>();
+  pin(d);
+}`;
+
+const multiplyBoxesText = `// As device/estimate-probe-boxes.cuh says.
+template <int LEFT_LINE, int LEFT_ROWS, int RIGHT_LINE, int STEPS, int BLOCKS, typename Halfway, typename Meanwhile>
+WARPLOOM_DEVICE void multiply_boxes(float (&sums)[BLOCKS][4], u32 left, u32 right, Halfway halfway, Meanwhile meanwhile) {
+  const u64 a = matrix_descriptor(left, 16, LEFT_ROWS), b = matrix_descriptor(right, 16, 1024);
+  float (&d)[1][BLOCKS][4] = reinterpret_cast<float (&)[1][BLOCKS][4]>(sums);
+  pin(d);
+  products_begin();
+#pragma unroll
+  for (int step = 0; step < STEPS; ++step) {
+    multiply_step(d, a + ((step / 4 * LEFT_LINE + step % 4 * 32) >> 4), b + ((step / 4 * RIGHT_LINE + step % 4 * 32) >> 4), step > 0);
+    if (step + 1 == STEPS / 2) products_commit();
+  }
+  products_commit();
+  products_wait<1>();
+  halfway();
   meanwhile();
   products_wait<0>();
   pin(d);

@@ -88,12 +88,13 @@ export const tensorArguments = (
   [`${tensor}_offset`]: tensor === 'q' ? queryOffset(shape) : 0,
 });
 
-/** An expression for the tokens of the head `head` (a `Head`). */
-export const tokensText = (tensor: 'q' | 'k'): string => {
-  const head = tensor === 'q' ? 'head.head' : 'head.kv_head';
-  const start = `p.${tensor} + head.batch * p.${tensor}_batch + ${head} * p.${tensor}_head`;
-  return `TokenRows{${start}, p.${tensor}_row, p.${tensor}_offset}`;
-};
+/** An expression for the tokens of a head of a batch entry. */
+export const rowsText = (tensor: 'q' | 'k', head: string, batch = 'batch'): string =>
+  `TokenRows{p.${tensor} + ${batch} * p.${tensor}_batch + (${head}) * p.${tensor}_head, p.${tensor}_row, p.${tensor}_offset}`;
+
+/** The same of the head `head` (a `Head`). */
+export const tokensText = (tensor: 'q' | 'k'): string =>
+  rowsText(tensor, tensor === 'q' ? 'head.head' : 'head.kv_head', 'head.batch');
 
 /** How a kernel of scores reads one side, as the statement that declares `<name>`. */
 export function vectorsText(

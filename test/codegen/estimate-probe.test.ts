@@ -3,11 +3,13 @@
 
 import { expect, it } from 'vitest';
 import { estimateLaunch } from '../../codegen/estimate/index.ts';
+import type { ProductBackend } from '../../codegen/estimate/products.ts';
 import type { HalfType, Strides } from '../../codegen/estimate/vectors.ts';
 import type { Inputs } from '../../dsl/estimate/values.ts';
 import { runEmulated } from '../../runtime/emulator/run.ts';
 import { Oracle } from '../../runtime/reference/estimate.ts';
-import { type CallSizes, callOf, trace } from './estimate-calls.ts';
+import { tensor } from '../../runtime/tensor.ts';
+import { type Call, type CallSizes, callOf, emulate, trace } from './estimate-calls.ts';
 
 /** Sums are compared from here on, relative to their size. */
 const least = 1e-6;
@@ -28,6 +30,14 @@ const cases: [string, number, boolean, number, CallSizes][] = [
   ['queries in two launches', 100, true, 12, { heads: 2, kvHeads: 2, headDim: 32 }],
   ['queries in three launches', 192, false, 3, { batch: 1, heads: 5, kvHeads: 1, headDim: 16 }],
   ['no future left out', 40, false, 8, { batch: 1, heads: 2, kvHeads: 1, headDim: 24 }],
+  ['boxes of two lines', 100, true, 6, { batch: 2, heads: 6, kvHeads: 2, headDim: 128 }],
+  [
+    'boxes of four lines',
+    64,
+    true,
+    12,
+    { batch: 1, heads: 2, kvHeads: 1, headDim: 256, dtype: 'fp16' },
+  ],
   ['parts without keys', 64, true, 500, { batch: 1, heads: 2, kvHeads: 1, headDim: 8, kLen: 700 }],
 ];
 
@@ -35,9 +45,55 @@ const both = (['portable', 'hopper'] as const).flatMap((backend) =>
   cases.map((one) => [backend, ...one] as const),
 );
 
+const callOfCase = (probe: number, causal: boolean, sizes: CallSizes): Call =>
+  callOf(trace(sumsOf(probe, causal)), { qLen: 300, kLen: 1801, ...sizes });
+
+/** The same call with some numbers of the keys changed. */
+async function withKeys(call: Call, change: (numbers: Float32Array) => void): Promise<Call> {
+  const numbers = Float32Array.from(await call.k.read());
+  change(numbers);
+  return { ...call, k: tensor(numbers, { shape: call.k.shape, dtype: 'bf16' }) };
+}
+
 it.each(both)('%s, %s: sums are those of float64', async (backend, _, ...one) => {
   const [probe, causal, processors, sizes] = one;
-  const call = callOf(trace(sumsOf(probe, causal)), { qLen: 300, kLen: 1801, ...sizes });
+  await checkSums(callOfCase(probe, causal, sizes), processors, backend);
+});
+
+const boxed: CallSizes = { batch: 1, heads: 4, kvHeads: 1, headDim: 64 };
+
+it.each(['portable', 'hopper'] as const)(
+  '%s: scores may grow far beyond those of the first tile',
+  async (backend) => {
+    const call = await withKeys(callOfCase(64, true, boxed), (numbers) => {
+      // Keys that are read late, each larger than the ones before.
+      for (const [key, factor] of [
+        [900, 6],
+        [401, 12],
+        [400, 18],
+        [7, 24],
+      ] as const)
+        for (let i = 0; i < 64; i += 1) numbers[key * 64 + i]! *= factor;
+    });
+    await checkSums(call, 3, backend);
+  },
+);
+
+it.each(
+  (['portable', 'hopper'] as const).flatMap((backend) =>
+    [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map(
+      (value) => [backend, value] as const,
+    ),
+  ),
+)('%s: a key of %d is told, however late it is read', async (backend, value) => {
+  const call = await withKeys(callOfCase(64, true, boxed), (numbers) => {
+    numbers[7 * 64 + 3] = value;
+  });
+  const { error } = await emulate(call, { backend });
+  expect(error).toEqual({ batch: 0, head: 0, row: 1801 - 64 });
+});
+
+async function checkSums(call: Call, processors: number, backend: ProductBackend): Promise<void> {
   const { q, k, shape, graphs } = call;
   const [first, second] = [q, k].map(({ strides }) => strides.slice(0, 3) as unknown as Strides);
   const launch = estimateLaunch({
@@ -82,4 +138,4 @@ it.each(both)('%s, %s: sums are those of float64', async (backend, _, ...one) =>
       }
     }
   }
-});
+}

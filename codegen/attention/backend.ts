@@ -21,6 +21,8 @@ export interface KernelContext<Knobs extends TileKnobs = TileKnobs> {
   /** Undefined: the scaled logit. */
   readonly score: Exponent | undefined;
   readonly names: Names;
+  /** Is a mask the same for all query heads of a KV head, and a score? */
+  readonly headsAlike: boolean;
   /** No less than the bytes of `Unit`. */
   readonly unitBytes: number;
 }

@@ -21,6 +21,7 @@ export function choiceName({ backend, knobs }: Choice): string {
     parts.push(plural(warps, 'warp'), plural(stages, 'stage'), plural(blocks, 'block'));
   else {
     parts.push(plural(stages, 'stage'), plural(knobs.qBuffers, 'Q buffer'));
+    if (knobs.headsPerTile > 1) parts.push(`${knobs.headsPerTile} heads`);
     if (knobs.boxes > 1) parts.push(`${knobs.boxes} boxes`);
     if (knobs.pingPong) parts.push('ping-pong');
     parts.push(knobs.speculative ? 'speculative' : 'classic');

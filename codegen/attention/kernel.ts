@@ -11,6 +11,7 @@ import { Uniforms } from '../uniforms.ts';
 import { unitBytes, unitFields, unitText } from '../unit.ts';
 import type { AttentionBackend, KernelContext, KernelLaunch, LaunchRequest } from './backend.ts';
 import { exponentOf } from './exponent.ts';
+import { headsAreAlike } from './heads.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
 import type { TileKnobs } from './tiles.ts';
@@ -64,6 +65,7 @@ export function attentionKernel<Knobs extends TileKnobs>(
     passes,
     score,
     names,
+    headsAlike: headsAreAlike(spec),
     unitBytes: unitBytes(unit),
   };
   const params = new Struct('Arguments', [...backend.fields(context), ...unitFields(unit)]);

@@ -11,6 +11,7 @@ import type { CallFacts } from './call.ts';
 import { columnsKernel } from './columns.ts';
 import type { AttentionKernel } from './kernel.ts';
 import { poolsKernel } from './pools.ts';
+import { queriesOf } from './tiles.ts';
 import { zoneSize, zonesKernel } from './zones.ts';
 
 export interface AttentionCall extends CallFacts {
@@ -61,7 +62,7 @@ export function attentionLaunch(call: AttentionCall): LaunchList {
     head_count: headCount,
     scale: 1 / Math.sqrt(headDim),
     tiles,
-    first_tile: Math.floor(queryOffset(shape) / knobs.qTile),
+    first_tile: Math.floor(queryOffset(shape) / queriesOf(knobs)),
     lse_head: segments ? segments.q.at(-1)! : qLen,
   };
   buffers.lse = whole('lse');
@@ -100,9 +101,9 @@ export function attentionLaunch(call: AttentionCall): LaunchList {
 
 /** Query tiles of a unit, the most of any segment. */
 function tilesOf({ attention, shape, segments }: AttentionCall): number {
-  const { qTile } = attention.knobs;
+  const queries = queriesOf(attention.knobs);
   const count = (qLen: number, kLen: number): number =>
-    qLen === 0 ? 0 : Math.floor((kLen - 1) / qTile) - Math.floor((kLen - qLen) / qTile) + 1;
+    qLen === 0 ? 0 : Math.floor((kLen - 1) / queries) - Math.floor((kLen - qLen) / queries) + 1;
   if (!segments) return count(shape.qLen, shape.kLen);
   let most = 0;
   for (let i = 0; i + 1 < segments.q.length; i += 1)

@@ -4,6 +4,7 @@
 import { type Choice, choiceProblem, ofHopper, ofPortable } from './choice.ts';
 import { controlBytes } from './hopper/control.ts';
 import { type HopperKnobs, hopperProblem } from './hopper/knobs.ts';
+import { headsOfTile } from './hopper/tile-rows.ts';
 import type { TileKnobs } from './tiles.ts';
 
 /** What kernels of the Hopper back-end are compiled for. */
@@ -20,6 +21,8 @@ export interface KnobRequest {
   readonly unitBytes?: number;
   /** Slots of two boxes as well: for masks that `asksApart`. */
   readonly apart?: boolean;
+  /** Query heads of a KV head whose rows may lie in a tile together; 1 when left out. */
+  readonly group?: number;
 }
 
 /** By warpgroups that compute: 64 query rows each. */
@@ -31,7 +34,7 @@ const either = [true, false] as const;
 
 /** The tiles of the Hopper back-end that fit, whatever the pattern. */
 export function legalHopperKnobs(request: Omit<KnobRequest, 'arch' | 'blockSharedBytes'>) {
-  const { headDim, valueDim, unitBytes = 128, apart = false } = request;
+  const { headDim, valueDim, unitBytes = 128, apart = false, group = 1 } = request;
   const all: HopperKnobs[] = [];
   for (const groups of [2, 3] as const)
     for (const kTile of keysOfGroups[groups])
@@ -50,11 +53,16 @@ export function legalHopperKnobs(request: Omit<KnobRequest, 'arch' | 'blockShare
                   pingPong,
                   speculative,
                   boxes,
+                  headsPerTile: 1,
                 });
-  return all.filter(
-    (knobs) =>
-      hopperProblem(knobs, headDim, valueDim, controlBytes({ knobs, unitBytes })) === undefined,
-  );
+  return all
+    .flatMap((knobs) =>
+      headsOfTile(knobs, group).map((headsPerTile) => ({ ...knobs, headsPerTile })),
+    )
+    .filter(
+      (knobs) =>
+        hopperProblem(knobs, headDim, valueDim, controlBytes({ knobs, unitBytes })) === undefined,
+    );
 }
 
 /** The tiles of the portable back-end, before anything is taken out: 16 or 32 rows a warp. */

@@ -5,6 +5,8 @@
 export interface TileKnobs {
   /** Query rows of a block: a multiple of 16 per warp. */
   readonly qTile: number;
+  /** Query heads whose rows lie in a tile together, the same queries of each; 1 when left out. */
+  readonly headsPerTile?: number;
   /** Keys per step: a multiple of 16, at most 128. */
   readonly kTile: number;
   readonly warps: number;
@@ -13,6 +15,9 @@ export interface TileKnobs {
   /** Blocks that share one multiprocessor: bounds the registers of a thread. */
   readonly blocks: number;
 }
+
+/** Queries of a tile: rows of each of its heads. */
+export const queriesOf = ({ qTile, headsPerTile = 1 }: TileKnobs): number => qTile / headsPerTile;
 
 /** A dimension in shared memory: whole fragments of 16. */
 export const padded = (dim: number): number => Math.ceil(dim / 16) * 16;

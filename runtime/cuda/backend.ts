@@ -14,7 +14,7 @@ import type { Part } from '../parts.ts';
 import { type CallFacts, Calls, prove, type ReadyAttention, type ReadyEstimate } from './calls.ts';
 import { Enqueuer, noSets, type PartWork } from './enqueue.ts';
 import { PlacedTensors, rowStrides } from './inputs.ts';
-import { checkKernelShape } from './kernel-request.ts';
+import { checkKernelShape, groupOf } from './kernel-request.ts';
 import type { Machine } from './machine.ts';
 import { isLike, type KnownSets, type ReadyKind, readyKindOf } from './ready.ts';
 import { DeviceSet, isOn, readChosen, type SetFacts, wordsOfSet } from './sets.ts';
@@ -34,14 +34,15 @@ export class CudaBackend implements Backend {
   /** Compiles the kernel for the default numbers, where there are defaults for all fixed ones. */
   async prepare(parts: readonly Part[], shape: BackendShape): Promise<void> {
     const { heads, kvHeads, headDim, valueDim, dtype, choice } = shape;
-    for (const { definition } of parts) {
+    for (const { definition, heads: own } of parts) {
       const numbers: Record<string, number> = {};
       for (const [name, entry] of Object.entries(definition.given))
         if (!isTensorInput(entry)) numbers[name] = defaultOf(entry) ?? Number.NaN;
       if (Object.values(numbers).some(Number.isNaN) || heads % kvHeads !== 0) continue;
       const graph = traceSets(definition, numbers);
       const sizes = { headDim, valueDim, dtype };
-      await this.#calls.kernel(definition, numbers, graph, sizes, { choice });
+      const group = groupOf(definition, {}, shape, own);
+      await this.#calls.kernel(definition, numbers, graph, sizes, { group, choice });
     }
   }
 

@@ -22,7 +22,7 @@ import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { Block } from './block.ts';
 import { notFinite } from './error-words.ts';
-import type { KernelRequest } from './kernel-request.ts';
+import { groupOf, type KernelRequest } from './kernel-request.ts';
 import { type ChosenKernel, chooseKernel } from './kernels.ts';
 import { type Layout, layoutOf, placeLayout } from './layout.ts';
 import type { Machine, ReadyList } from './machine.ts';
@@ -109,8 +109,9 @@ export class Calls {
       segments = false,
       empty = false,
       lengths,
+      group = 1,
       choice,
-    }: Partial<Pick<KernelRequest, 'segments' | 'empty' | 'lengths' | 'choice'>> = {},
+    }: Partial<Pick<KernelRequest, 'segments' | 'empty' | 'lengths' | 'group' | 'choice'>> = {},
   ): Promise<ChosenKernel> {
     const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
       isFixed(entry) ? [numbers[name]] : [],
@@ -123,12 +124,13 @@ export class Calls {
       dtype,
       segments,
       empty,
+      group,
       fixed.join(),
       choice ? choiceName(choice) : `${lengths && lengthClass(lengths)} ${tunedRevision()}`,
     ].join(' ');
     return this.#kernels.take(key, () =>
       chooseKernel(
-        { definition, numbers, graph, shape, segments, empty, lengths, choice },
+        { definition, numbers, graph, shape, segments, empty, lengths, group, choice },
         this.#machine,
       ),
     );
@@ -191,6 +193,7 @@ export class Calls {
       segments: !!segments,
       empty: shape.kLen === 0,
       lengths: shape,
+      group: groupOf(definition, given.params, shape, headList),
       choice: facts.choice,
     });
     const list = attentionLaunch({

@@ -7,8 +7,14 @@ import {
   ofHopper,
   ofPortable,
 } from '../../codegen/attention/choice.ts';
-import { hopperCandidates, withTile } from '../../codegen/attention/hopper/knobs.ts';
+import { headsAreAlike, headsToShare } from '../../codegen/attention/heads.ts';
+import {
+  type HopperKnobs,
+  hopperCandidates,
+  withTile,
+} from '../../codegen/attention/hopper/knobs.ts';
 import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts';
+import { headsOfTile } from '../../codegen/attention/hopper/tile-rows.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf } from '../../codegen/attention/lengths.ts';
 import { type KernelPass, passesOf, withFixed } from '../../codegen/attention/passes.ts';
@@ -98,6 +104,10 @@ function passesIn(request: KernelRequest): KernelPass[] {
   return passesOf(withFixed(mask, fixed), gather, restSize);
 }
 
+/** Query heads that may share a tile. */
+const groupIn = (request: KernelRequest): number =>
+  headsAreAlike(specOf(request)) ? (request.group ?? 1) : 1;
+
 /** Boxes of packed sequences would reach into their neighbours, and there are none of tensors without rows. */
 const isForHopper = ({ segments, empty = false }: KernelRequest, { arch }: Chip): boolean =>
   arch === hopperArch && !segments && !empty;
@@ -106,13 +116,17 @@ function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
   if (!isForHopper(request, chip)) return [];
   const { definition, shape, lengths } = request;
   const stated = statedKnobs(definition);
-  if (stated.length === 0)
-    return hopperCandidates(
-      shape.headDim,
-      shape.valueDim,
-      lengths && classOf(lengths.kLen),
-      asksApart(passesIn(request)),
-    ).map(ofHopper);
+  const passes = passesIn(request);
+  if (stated.length === 0) {
+    const candidates = (apart?: 'distances' | 'blocks') =>
+      hopperCandidates(shape.headDim, shape.valueDim, lengths && classOf(lengths.kLen), apart);
+    const group = groupIn(request);
+    const shared = candidates().flatMap((knobs): HopperKnobs[] => {
+      const headsPerTile = headsToShare(passes, knobs.qTile, headsOfTile(knobs, group));
+      return headsPerTile > 1 ? [{ ...knobs, headsPerTile }] : [];
+    });
+    return [...shared, ...candidates(asksApart(passes))].map(ofHopper);
+  }
   return [withTile(definition.knobs)].filter((one) => one !== undefined).map(ofHopper);
 }
 
@@ -130,8 +144,8 @@ export function legalChoices(request: KernelRequest, chip: Chip): Choice[] {
   const { definition, shape } = request;
   const { arch, blockSharedBytes } = chip;
   const { headDim, valueDim } = shape;
-  const apart = mayAskApart(passesIn(request));
-  return legalKnobs({ headDim, valueDim, arch, blockSharedBytes, apart }).filter(
+  const [apart, group] = [mayAskApart(passesIn(request)), groupIn(request)];
+  return legalKnobs({ headDim, valueDim, arch, blockSharedBytes, apart, group }).filter(
     (choice) =>
       isListed(definition, choice) && (choice.backend === 'portable' || isForHopper(request, chip)),
   );
@@ -140,5 +154,6 @@ export function legalChoices(request: KernelRequest, chip: Chip): Choice[] {
 /** Whether a choice of an earlier version, or of a file, is one for this call. */
 export const fits = (request: KernelRequest, chip: Chip, choice: Choice): boolean =>
   isListed(request.definition, choice) &&
+  groupIn(request) % (choice.knobs.headsPerTile ?? 1) === 0 &&
   (choice.backend === 'portable' || isForHopper(request, chip)) &&
   choiceProblem(choice, request.shape, chip.blockSharedBytes) === undefined;

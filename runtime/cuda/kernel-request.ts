@@ -7,7 +7,8 @@ import { type Definition, lifted, restSize } from '../../dsl/definition.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { isPerGroup } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
-import { isFixed } from '../../dsl/given.ts';
+import { mentions } from '../../dsl/expression.ts';
+import { type BoundParameters, isFixed } from '../../dsl/given.ts';
 import type { BackendShape } from '../backend.ts';
 
 export interface KernelRequest {
@@ -22,8 +23,30 @@ export interface KernelRequest {
   readonly empty?: boolean;
   /** Of the call; where they are not known yet, what is best for all lengths is taken. */
   readonly lengths?: Lengths | undefined;
+  /** Query heads of a KV head that are all launched, with the same numbers; 1 when left out. */
+  readonly group?: number;
   /** The one to make, whatever is known to be best: for tuning. */
   readonly choice?: Choice | undefined;
+}
+
+/** Query heads of a KV head that a launch has all of, with the same numbers to ask pairs with: 1 where they differ. */
+export function groupOf(
+  definition: Definition,
+  params: BoundParameters,
+  { heads, kvHeads }: Pick<BackendShape, 'heads' | 'kvHeads'>,
+  launched: readonly number[],
+): number {
+  const { mask, score } = lifted(definition);
+  const group = heads / kvHeads;
+  const asks = (name: string): boolean =>
+    mentions(mask, 'param', name) || (score !== undefined && mentions(score, 'param', name));
+  const differs = Object.entries(params).some(
+    ([name, values]) =>
+      typeof values !== 'number' &&
+      values.some((value, head) => value !== values[head - (head % group)]) &&
+      asks(name),
+  );
+  return differs || launched.length < heads ? 1 : group;
 }
 
 /** throws: DeviceError R013 for a dtype or dimensions that CUDA has no kernel for. */

@@ -18,6 +18,7 @@ const choice = z.discriminatedUnion('backend', [
       pingPong: z.boolean(),
       speculative: z.boolean(),
       boxes: z.union([z.literal(1), z.literal(2), z.literal(3)]).default(1),
+      headsPerTile: count.default(1),
     }),
   }),
   z.object({ backend: z.literal('portable'), knobs: z.object(tile) }),

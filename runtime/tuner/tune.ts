@@ -7,7 +7,7 @@ import { parametersOf } from '../../dsl/given.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { legalChoices, statesTile } from '../cuda/candidates.ts';
-import { type KernelRequest, specOf } from '../cuda/kernel-request.ts';
+import { groupOf, type KernelRequest, specOf } from '../cuda/kernel-request.ts';
 import { referenceKernel, untunedKernel } from '../cuda/kernels.ts';
 import type { FloatType } from '../dtype.ts';
 import { type AttentionInputs, graphsPerHead } from '../inputs.ts';
@@ -73,6 +73,7 @@ async function tuneWith(
     segments: call.inputs.segments !== undefined,
     empty: shape.kLen === 0,
     lengths: shape,
+    group: groupOf(definition, given.params, shape, call.parts[0]!.heads),
   };
   const spec = specOf(request);
   const inputs = tensorsOf(options.inputs, shape, dtype);

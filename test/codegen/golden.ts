@@ -55,11 +55,12 @@ export function requestOf(
   definition: Definition,
   dim: number,
   dtype: AttentionSpec['dtype'] = 'bf16',
+  group = 1,
 ): KernelRequest {
   const numbers = numbersOf(definition);
   const graph = traceSets(definition, numbers);
   const shape = { headDim: dim, valueDim: dim, dtype };
-  return { definition, numbers, graph, shape, segments: false };
+  return { definition, numbers, graph, shape, segments: false, group };
 }
 
 export interface GoldenKernel {
@@ -85,7 +86,7 @@ export function firstHopperKernel(name: string): Kernel {
 /** The attention kernels: all patterns at D = 128, one pattern at others. Each with the tile for the machine. */
 export function attentionKernels(arch: Arch): Promise<GoldenKernel>[] {
   const of = async (name: string, dim: number, dtype: AttentionSpec['dtype']) => {
-    const request = requestOf(patterns.get(name)!.definition, dim, dtype);
+    const request = requestOf(patterns.get(name)!.definition, dim, dtype, 4);
     const { kernel, choice } = await chooseKernel(request, machineOf(arch));
     return { label: `${name} attention ${dim} ${dtype}`, kernel, choice: choiceName(choice) };
   };

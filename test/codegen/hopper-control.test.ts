@@ -58,6 +58,7 @@ function kernelOf(given: Given, knobs: Knobs): { kernel: Kernel; bytes: number }
     kTile: 64,
     blocks: 1,
     pingPong: false,
+    headsPerTile: 1,
     ...knobs,
   };
   const { kernel } = attentionKernel(

@@ -30,7 +30,7 @@ for (const warps of [8, 12])
         for (const pingPong of [false, true])
           tiles.push({
             ...{ qTile: warps * 16, kTile, warps, stages, blocks: 1 },
-            ...{ qBuffers, pingPong, speculative: true, boxes: 1 },
+            ...{ qBuffers, pingPong, speculative: true, boxes: 1, headsPerTile: 1 },
           });
 
 interface Case {

@@ -67,8 +67,8 @@ describe('the map of a tensor', () => {
           dim % 64 === 0 ? [0] : Array.from({ length: slabsOf(dim) }, (_, i) => 64 * i);
         const r = pick(3, boxRows);
         const bytes = copies.flatMap((column) =>
-          Array.from({ length: map.box[2]! }, (_, slab) =>
-            Array.from({ length: 64 }, (_, c) => byteOf(map, [column + c, row + r, slab, h, b])),
+          Array.from({ length: map.box[3]! }, (_, slab) =>
+            Array.from({ length: 64 }, (_, c) => byteOf(map, [column + c, row + r, h, slab, b])),
           ).flat(),
         );
         const from = 2 * (b * strides.batch + h * strides.head + (row + r) * strides.row);

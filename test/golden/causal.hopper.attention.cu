@@ -1,7 +1,7 @@
 // ---- kernel ----
 
 constexpr int head_dim = 128, value_dim = 128;
-constexpr int q_tile = 128, k_tile = 128, stages = 2, q_buffers = 2;
+constexpr int q_tile = 128, k_tile = 128, stages = 2, q_buffers = 2, tile_heads = 1;
 constexpr int groups = 2;  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = 16, value_blocks = 16;  // of 8 columns
@@ -12,10 +12,10 @@ constexpr int k_bytes = 32768, v_bytes = 32768;
 
 
 struct Arguments {
-  TensorMap q_map;  // boxes of 64 rows
+  TensorMap q_map;  // boxes of the rows of a warpgroup
   TensorMap k_map;  // a slot of rows
   TensorMap v_map;  // a slot of rows
-  TensorMap out_map;  // boxes of 64 rows
+  TensorMap out_map;  // boxes of the rows of a warpgroup
   u16* out;  // [batch, heads, q_len, value_dim]
   i64 out_batch;
   i64 out_head;
@@ -27,7 +27,7 @@ struct Arguments {
   int tiles;  // of queries, per unit
   int first_tile;  // query tiles count from the first position
   int* counter;  // tiles drawn so far; 0 between launches
-  int units;
+  int units;  // heads of all batch entries, those of a tile as one
   int section;  // units whose keys and values fit L2 together
   int heads;
   int kv_heads;
@@ -171,6 +171,10 @@ struct Tiles {
   u32 q, k, v, out;
 };
 
+// A tile has rows of one head.
+WARPLOOM_DEVICE int query_of(int row) { return row; }
+WARPLOOM_DEVICE int head_of(const Unit& u, int row) { return u.head; }
+
 // The last key that a query of [q0, q1] may attend to, or one after it.
 WARPLOOM_DEVICE int last_tiles(const Unit& u, int q0, int q1) { return clamp_int(min((i64)u.k_len - 1, (i64)(q1 - 0ll))); }
 
@@ -220,7 +224,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
     // causal mask.
     const int section = number / (p.section * p.tiles), in_section = number - section * p.section * p.tiles;
     const int units = min(p.section, p.units - section * p.section);
-    const int tile = in_section / units, index = section * p.section + in_section % units;
+    const int tile = in_section / units, index = (section * p.section + in_section % units) * tile_heads;
     if (lane == 0) {
       Task& task = c.tasks[count % task_count];
       const Unit u = load_unit(p, index);
@@ -250,9 +254,9 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
         barrier_wait(c.q_empty[buffer][group], (count >> 1 & 1) ^ 1);
         if (order == COMPUTE) {
           const u32 to = tiles.q + (buffer * groups + group) * q_group_bytes;
-          const int row = task.start - task.unit.offset + group * 64;
+          const int row = task.start + query_of(group * 64) - task.unit.offset;
           barrier_arrive_expect(full, q_bytes);
-          copy_box(to, p.q_map, full, 0, row, 0, task.unit.head, task.unit.batch, DROP_FROM_CACHE);
+          copy_box(to, p.q_map, full, 0, row, head_of(task.unit, group * 64), 0, task.unit.batch, DROP_FROM_CACHE);
         } else {
           barrier_arrive(full);
         }
@@ -337,7 +341,7 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     __syncwarp();
     if (elect_one()) {
       barrier_arrive_expect(c.k_full[k_slot], k_bytes);
-      copy_box(to, whole, c.k_full[k_slot], 0, piece.at, 0, head, batch, KEEP_IN_CACHE);
+      copy_box(to, whole, c.k_full[k_slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
     }
     __syncwarp();
     next_slot(k_slot, k_parity);
@@ -350,7 +354,7 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     barrier_wait(c.v_empty[v_slot], v_parity);
     if (elect_one()) {
       barrier_arrive_expect(c.v_full[v_slot], v_bytes);
-      copy_box(to, whole, c.v_full[v_slot], 0, piece.at, 0, head, batch, KEEP_IN_CACHE);
+      copy_box(to, whole, c.v_full[v_slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
     }
     __syncwarp();
     next_slot(v_slot, v_parity);
@@ -683,7 +687,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};
-    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + row, column, s);
+    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + query_of(row), column, s);
   };
   // One step: this tile's Q K^T and the last one's P V are under way together.
   auto step = [&](bool careful) {
@@ -714,7 +718,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     const bool speculated = !alone && !done.careful;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int output_row = done.start + row + 8 * half - u.offset;
+      const int output_row = done.start + query_of(row) + 8 * half - u.offset;
       const bool inside = output_row >= 0 && output_row < u.q_len;
       inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
       float check[2] = {0.f, 0.f};  // NaN if an output is not finite
@@ -737,9 +741,9 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
       }
       if (!inside) continue;
       if (column == 0)
-        p.lse[((i64)u.batch * p.heads + u.head) * p.lse_head + output_row] =
+        p.lse[((i64)u.batch * p.heads + head_of(u, row)) * p.lse_head + output_row] =
             total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * 0.6931471805599453f : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
-      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + u.head) << 32 | (u32)output_row);
+      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + head_of(u, row)) << 32 | (u32)output_row);
     }
     if (__any_sync(FULL_WARP, failed) && lane == 0) atomicOr(&done.failed, 1);
     const u32 staged = tiles.out + group * out_group_bytes;
@@ -760,21 +764,22 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     }
     shared_written();
     threads_wait(4 + group, 128);
-    const int first = done.start + group * 64 - u.offset;
+    const int first = done.start + query_of(group * 64) - u.offset;
     if (first < 0) {
       // A box must not begin before its tensor.
-      u16* to = p.out + (i64)u.batch * p.out_batch + (i64)u.head * p.out_head;
+      u16* to = p.out + (i64)u.batch * p.out_batch + (i64)head_of(u, group * 64) * p.out_head;
 #pragma unroll 1
       for (int at = threadIdx.x & 127; at < 64 * (value_dim / 8); at += 128) {
-        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8), output_row = first + r;
+        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8);
+        const int output_row = first + query_of(r);
         if (output_row >= 0 && output_row < u.q_len)
-          *(uint4*)(to + (i64)output_row * p.out_row + chunk * 8) =
+          *(uint4*)(to + (i64)(head_of(u, r) - u.head) * p.out_head + (i64)output_row * p.out_row + chunk * 8) =
               shared_load(staged + r * 128 + (chunk >> 3) * 8192 + (((chunk & 7) ^ (r & 7)) << 4));
       }
     }
     if (elected) {
       if (first >= 0 && first < u.q_len) {
-        store_box(p.out_map, staged, 0, first, 0, u.head, u.batch);
+        store_box(p.out_map, staged, 0, first, head_of(u, group * 64), 0, u.batch);
       }
       store_commit();
       barrier_arrive(c.done[number % task_count]);

@@ -34,7 +34,8 @@ export interface Variant {
   readonly knobs: HopperKnobs;
 }
 
-const knobs = { qTile: 128, warps: 8, stages: 2, blocks: 1, boxes: 1 } as const;
+const tile = { qTile: 128, warps: 8, stages: 2, blocks: 1 } as const;
+const knobs = { ...tile, boxes: 1, headsPerTile: 1 } as const;
 
 export const variants = {
   /** All at once: turns, tiles that overlap, attempts that fail. */

@@ -31,12 +31,14 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
     [
       ...(score?.value
-        ? [`apply_score${some}(task->unit, p, task->index, visit, task->start + row, column, s);`]
+        ? [
+            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s);`,
+          ]
         : []),
       ...(hasRest
         ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`]
         : []),
-      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + row, column, s${more});`,
+      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
     ]
       .map((line) => `${indent}${line}\n`)
       .join('');

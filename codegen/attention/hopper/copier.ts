@@ -55,7 +55,7 @@ function slotText(which: 'k' | 'v', context: KernelContext<HopperKnobs>): string
       full,
       dim,
       slotKeys(knobs),
-      'piece.at, 0, head, batch',
+      'piece.at, head, 0, batch',
       'KEEP_IN_CACHE',
       indent,
     );
@@ -102,7 +102,7 @@ ${whole}
 #pragma unroll
           for (int slab = 0; slab < ${slabsOf(dim)}; ++slab)
             if (box < PIECE_BOXES(piece.what))
-              copy_box(to + slab * ${knobs.boxes * bytes} + box * ${bytes}, apart, ${full}, ${column}, box == 0 ? piece.at : piece.more[box - 1], ${part}, head, batch, KEEP_IN_CACHE);
+              copy_box(to + slab * ${knobs.boxes * bytes} + box * ${bytes}, apart, ${full}, ${column}, box == 0 ? piece.at : piece.more[box - 1], head, ${part}, batch, KEEP_IN_CACHE);
       }`;
 }
 

@@ -27,7 +27,7 @@ ${when(
 `,
 )}#pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int output_row = done.start + row + 8 * half - u.offset;
+      const int output_row = done.start + query_of(row) + 8 * half - u.offset;
       const bool inside = output_row >= 0 && output_row < u.q_len;
       inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
       float check[2] = {0.f, 0.f};  // NaN if an output is not finite
@@ -53,9 +53,9 @@ ${when(
       }
       if (!inside) continue;
       if (column == 0)
-        ${logSumText(false)} =
+        ${logSumText(false, 'head_of(u, row)')} =
             total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * ${log2} : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
-      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + u.head) << 32 | (u32)output_row);
+      if (!good) atomicMin(p.error, (u64)(u.batch * p.heads + head_of(u, row)) << 32 | (u32)output_row);
     }
 ${when(
   speculative,
@@ -77,15 +77,16 @@ ${when(!outReplacesQ, '      store_wait_read();  // what was staged before has l
     }
     shared_written();
     threads_wait(4 + group, 128);
-    const int first = done.start + group * 64 - u.offset;
+    const int first = done.start + query_of(group * 64) - u.offset;
     if (first < 0) {
       // A box must not begin before its tensor.
-      u16* to = ${firstRowText('out', false)};
+      u16* to = ${firstRowText('out', false, 'head_of(u, group * 64)')};
 #pragma unroll 1
       for (int at = threadIdx.x & 127; at < 64 * (value_dim / 8); at += 128) {
-        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8), output_row = first + r;
+        const int r = at / (value_dim / 8), chunk = at % (value_dim / 8);
+        const int output_row = first + query_of(r);
         if (output_row >= 0 && output_row < u.q_len)
-          *(uint4*)(to + (i64)output_row * p.out_row + chunk * 8) =
+          *(uint4*)(to + (i64)(head_of(u, r) - u.head) * p.out_head + (i64)output_row * p.out_row + chunk * 8) =
               shared_load(staged + r * 128 + (chunk >> 3) * 8192 + (((chunk & 7) ^ (r & 7)) << 4));
       }
 ${when(outReplacesQ, '      threads_wait(4 + group, 128);\n')}    }
@@ -101,7 +102,7 @@ ${when(outReplacesQ, '      store_wait_read();\n      barrier_arrive(c.q_empty[0
 function storesText(dim: number): string {
   const stores = Array.from({ length: copiesOf(dim) }, (_, slab) => {
     const offset = slab === 0 ? '' : ` + ${slab * 8192}`;
-    return `store_box(p.out_map, staged${offset}, ${slab * 64}, first, 0, u.head, u.batch);`;
+    return `store_box(p.out_map, staged${offset}, ${slab * 64}, first, head_of(u, group * 64), 0, u.batch);`;
   });
   return `      if (first >= 0 && first < u.q_len) {
 ${stores.map((store) => `        ${store}`).join('\n')}

@@ -25,6 +25,7 @@ import { tensorMapFields } from './maps.ts';
 import { pairsProblem, pairText } from './pairs.ts';
 import { productsText } from './products.ts';
 import { hopperSoftmaxText } from './softmax.ts';
+import { tileRowsText } from './tile-rows.ts';
 import { walkerText } from './walker.ts';
 
 const layoutOf = (context: KernelContext<HopperKnobs>) =>
@@ -34,6 +35,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
   primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
   problem: (context) =>
     noPasses(context.passes) ??
+    headsProblem(context) ??
     (isApart(context.knobs) ? pairsProblem(context.passes, context.knobs) : undefined) ??
     hopperRegisterProblem(context.knobs, context.valueDim) ??
     hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
@@ -54,6 +56,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
       isApart(context.knobs) ? pairText : walkText(context.passes),
       controlText(context),
       tilesText,
+      tileRowsText(context.knobs),
       walkerText(context, layout),
       copierText(context),
       elementsText(context),
@@ -76,9 +79,15 @@ const orderFields = [
     pointer: 'int*',
     comment: 'tiles drawn so far; 0 between launches',
   },
-  { name: 'units', type: 'i32' },
+  { name: 'units', type: 'i32', comment: 'heads of all batch entries, those of a tile as one' },
   { name: 'section', type: 'i32', comment: 'units whose keys and values fit L2 together' },
 ] as const;
+
+/** Rows of several heads read the same keys. */
+const headsProblem = ({ knobs, headsAlike }: KernelContext<HopperKnobs>): string | undefined =>
+  knobs.headsPerTile > 1 && !headsAlike
+    ? 'the query heads of a KV head do not attend to the same keys'
+    : undefined;
 
 /** A mask that allows nothing has nothing to walk over. */
 const noPasses = (passes: readonly KernelPass[]): string | undefined =>

@@ -1,6 +1,7 @@
 // Tiles of the Hopper kernel: the knobs, and what they cost in shared memory and registers.
 
 import type { TileKnobs } from '../tiles.ts';
+import { tileRowsProblem } from './tile-rows.ts';
 
 /** How a Hopper kernel is cut. `warps` are those that compute: 64 query rows for every four. `blocks` is 1. */
 export interface HopperKnobs extends TileKnobs {
@@ -15,6 +16,8 @@ export interface HopperKnobs extends TileKnobs {
    * them: for masks that differ by 64 rows. A tile of keys is two of them.
    */
   readonly boxes: 1 | 2 | 3;
+  /** For masks that treat the query heads of a KV head alike. */
+  readonly headsPerTile: number;
 }
 
 /** Does each warpgroup ask for keys of its own? */
@@ -149,6 +152,10 @@ export function hopperProblem(
   if (kTile % 16 !== 0 || kTile > 256) return `${kTile} keys are no multiple of 16 up to 256`;
   if (isApart(knobs) && (groups !== 2 || kTile % 64 !== 0))
     return `${knobs.boxes} boxes of half of ${kTile} keys are not for ${groups} warpgroups of whole boxes of 32`;
+  if (isApart(knobs) && knobs.headsPerTile > 1)
+    return 'boxes by warpgroup are for tiles of one head: the same queries ask for the same keys';
+  const rows = tileRowsProblem(knobs);
+  if (rows !== undefined) return rows;
   const { bytes, outReplacesQ } = sharedLayout(knobs, headDim, valueDim, controlBytes);
   if (outReplacesQ && knobs.qBuffers > 1)
     return 'there is no room for two tiles of queries beside the output';
@@ -166,6 +173,7 @@ const knobs = (groups: 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}): H
   pingPong: false,
   speculative: true,
   boxes: 1,
+  headsPerTile: 1,
   ...more,
 });
 

@@ -1,7 +1,7 @@
 // The Hopper kernel itself: the roles of a block.
 
 import type { KernelContext } from '../backend.ts';
-import { padded } from '../tiles.ts';
+import { padded, queriesOf } from '../tiles.ts';
 import {
   boxKeys,
   groupsOf,
@@ -18,9 +18,9 @@ export function constantsText(
   { headDim, valueDim, knobs }: KernelContext<HopperKnobs>,
   layout: SharedLayout,
 ): string {
-  const { qTile, kTile, stages, qBuffers, boxes } = knobs;
+  const { kTile, stages, qBuffers, boxes, headsPerTile } = knobs;
   return `constexpr int head_dim = ${headDim}, value_dim = ${valueDim};
-constexpr int q_tile = ${qTile}, k_tile = ${kTile}, stages = ${stages}, q_buffers = ${qBuffers};
+constexpr int q_tile = ${queriesOf(knobs)}, k_tile = ${kTile}, stages = ${stages}, q_buffers = ${qBuffers}, tile_heads = ${headsPerTile};
 ${isApart(knobs) ? `constexpr int slot_boxes = ${boxes}, box_keys = ${boxKeys(knobs)}, box_blocks = ${boxKeys(knobs) / 8};  // a tile of keys is two boxes\n` : ''}constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = ${kTile / 8}, value_blocks = ${padded(valueDim) / 8};  // of 8 columns

@@ -13,10 +13,10 @@ const map = (name: string, comment: string): Field => ({
 
 /** The maps among the arguments. */
 export const tensorMapFields = (passes: readonly KernelPass[], apart: boolean): Field[] => [
-  map('q', 'boxes of 64 rows'),
+  map('q', 'boxes of the rows of a warpgroup'),
   map('k', 'a slot of rows'),
   map('v', 'a slot of rows'),
-  map('out', 'boxes of 64 rows'),
+  map('out', 'boxes of the rows of a warpgroup'),
   ...(passes.some(({ kind }) => kind === 'columns')
     ? [
         map('columns_k', 'keys of the list of columns'),
@@ -40,7 +40,7 @@ export const sourceOf: Record<KernelPass['kind'], string> = {
 export const sourcesOf = (passes: readonly KernelPass[]): readonly string[] =>
   passes.flatMap(({ kind }) => [`${sourceOf[kind]}k`, `${sourceOf[kind]}v`]);
 
-/** A tensor [batch, heads, rows, dim] of 16-bit elements, and the rows of a box. Strides in elements. */
+/** A tensor [batch, heads, rows, dim] of 16-bit elements, and the rows and heads of a box. Strides in elements. */
 export interface RowTensor {
   readonly dtype: 'fp16' | 'bf16';
   readonly batch: number;
@@ -49,28 +49,31 @@ export interface RowTensor {
   readonly dim: number;
   readonly strides: { readonly batch: number; readonly head: number; readonly row: number };
   readonly boxRows: number;
+  /** 1 when left out. */
+  readonly boxHeads?: number;
   /** One slab of 64 columns, not all of a row. */
   readonly slab?: boolean;
 }
 
 /**
- * Its map: columns within a slab of 64, rows, slabs, heads, batch. A box is whole rows where slabs divide
- * them, else a slab, whose columns beyond the tensor are zeros.
+ * Its map: columns within a slab of 64, rows, heads, slabs, batch: the rows of a box's heads follow each other in a
+ * slab. A box is whole rows where slabs divide them, else a slab, whose columns beyond the tensor are zeros.
  */
 export function rowMap(tensor: RowTensor): BoxMap {
-  const { dtype, batch, heads, rows, dim, strides, boxRows, slab = false } = tensor;
+  const { dtype, batch, heads, rows, dim, strides, boxRows, boxHeads = 1 } = tensor;
+  const { slab = false } = tensor;
   const whole = dim % 64 === 0;
   const bytes = (elements: number): number => Math.max(16, elements * 2);
   return {
     type: dtype,
-    sizes: [whole ? 64 : dim, rows, whole ? dim / 64 : 1, heads, batch],
+    sizes: [whole ? 64 : dim, rows, heads, whole ? dim / 64 : 1, batch],
     strides: [
       bytes(strides.row),
-      whole ? 128 : bytes(dim),
       bytes(strides.head),
+      whole ? 128 : bytes(dim),
       bytes(strides.batch),
     ],
-    box: [64, boxRows, whole && !slab ? slabsOf(dim) : 1, 1, 1],
+    box: [64, boxRows, boxHeads, whole && !slab ? slabsOf(dim) : 1, 1],
     swizzle: 128,
     promotion: 256,
   };

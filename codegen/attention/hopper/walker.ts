@@ -76,7 +76,7 @@ ${
     // causal mask.
     const int section = number / (p.section * p.tiles), in_section = number - section * p.section * p.tiles;
     const int units = min(p.section, p.units - section * p.section);
-    const int tile = in_section / units, index = section * p.section + in_section % units;
+    const int tile = in_section / units, index = (section * p.section + in_section % units) * tile_heads;
     if (lane == 0) {
       Task& task = c.tasks[count % task_count];
       const Unit u = load_unit(p, index);
@@ -103,9 +103,9 @@ ${when(speculative, '      task.number = number;\n      task.careful = careful;\
         barrier_wait(c.q_empty[buffer][group], (count${qBuffers === 2 ? ' >> 1' : ''} & 1) ^ 1);
         if (order == COMPUTE) {
           const u32 to = tiles.q + (buffer * groups + group) * q_group_bytes;
-          const int row = task.start - task.unit.offset + group * 64;
+          const int row = task.start + query_of(group * 64) - task.unit.offset;
           barrier_arrive_expect(full, q_bytes);
-${boxText('p.q_map', 'to', 'full', headDim, 64, 'row, 0, task.unit.head, task.unit.batch', 'DROP_FROM_CACHE', '          ')}
+${boxText('p.q_map', 'to', 'full', headDim, 64, 'row, head_of(task.unit, group * 64), 0, task.unit.batch', 'DROP_FROM_CACHE', '          ')}
         } else {
           barrier_arrive(full);
         }

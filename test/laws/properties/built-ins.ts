@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import type { Choice } from '../../../codegen/attention/choice.ts';
 import { BitSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
 import type { NeededRows } from '../../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../../dsl/estimate/trace.ts';
@@ -131,14 +132,19 @@ function completed(
   );
 }
 
-/** Law 6: selections agree but for rounding, and attention agrees given equal sets. */
-export async function checkBuiltIn(device: Device, one: BuiltInCall): Promise<void> {
+/** Law 6, of a kernel that is chosen or of a choice: selections agree but for rounding, and attention agrees given equal sets. */
+export async function checkBuiltIn(
+  device: Device,
+  one: BuiltInCall,
+  choice?: Choice,
+): Promise<void> {
   const { call } = one;
   const pattern = patternOf(one);
   const { definition } = pattern;
   const { heads, kvHeads, headDim, valueDim } = call.shape;
   const { dtype, params } = call;
-  const attend = await compile(pattern, { heads, kvHeads, headDim, valueDim, dtype, device });
+  const sizes = { heads, kvHeads, headDim, valueDim, dtype, device };
+  const attend = await compile(pattern, choice ? { ...sizes, choice } : sizes);
   const inputs = tensorsOfCall(definition, call);
   const result = await attend(inputs, params);
   await readChosen(result.chosen);

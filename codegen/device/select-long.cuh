@@ -13,7 +13,8 @@ struct LongShared {
 };
 
 #define COLUMN_BITS 30
-#define LISTED_BITS (32 - LEADING_BITS + COLUMN_BITS)
+#define TRAILING_BITS (32 - LEADING_BITS)
+#define LISTED_BITS (TRAILING_BITS + COLUMN_BITS)
 #define DIGIT_BITS 10
 
 /** Looks for the bin at which the counts, from the last bin down, reach `missing`. All threads call, a barrier follows. */
@@ -62,47 +63,36 @@ WARPLOOM_DEVICE void clear_bins(LongShared& shared, int bins) {
   __syncthreads();
 }
 
-/** The `count` largest, the forced members included. */
-template <typename Row>
-WARPLOOM_DEVICE void choose_largest_of_long(LongShared& shared, RadixShared& radix, const Row& row, int count) {
-  const int need = count - forced_count(row.forced);
-  if (need <= 0 || count_free(row) <= need) {
-    choose_largest(radix, row, count);
-    return;
-  }
-  constexpr int trailing = 32 - LEADING_BITS;
+/** Counts the leading bits of the weights that are seen and not forced. A barrier has to follow. */
+template <typename Row> WARPLOOM_DEVICE void count_leading(LongShared& shared, const Row& row) {
   clear_bins(shared, 1 << LEADING_BITS);
   for_seen(row, [&](int column, float weight) {
-    if (!is_forced(row.forced, column)) atomicAdd(&shared.bins[ordered_bits(weight) >> trailing], 1u);
+    if (!is_forced(row.forced, column)) atomicAdd(&shared.bins[ordered_bits(weight) >> TRAILING_BITS], 1u);
   });
-  find_bin<1 << LEADING_BITS>(shared, need);
-  const u32 bin = shared.bin;
-  u32 missing = shared.missing, equal = shared.equal;
-  if (equal == missing) {
-    write_chosen(row, [&](int, float weight) { return ordered_bits(weight) >> trailing >= bin; });
-    return;
-  }
-  if (equal > LISTED) {
-    choose_largest(radix, row, count);
-    return;
-  }
-  if (threadIdx.x == 0) shared.count = 0;
-  __syncthreads();
+}
+
+/** Writes the members beyond a bin, and calls `list` for the weights in it, with their columns from column `from` on. */
+template <typename Row, typename List> WARPLOOM_DEVICE void write_beyond(const Row& row, u32 bin, int from, List list) {
   write_chosen(row, [&](int column, float weight) {
     const u32 key = ordered_bits(weight);
-    if (key >> trailing == bin) {
-      const u64 order = (u64)((1u << COLUMN_BITS) - 1u - (u32)column);
-      shared.listed[atomicAdd(&shared.count, 1u)] = (u64)(key & ((1u << trailing) - 1u)) << COLUMN_BITS | order;
+    if (key >> TRAILING_BITS == bin) {
+      const u64 order = (u64)((1u << COLUMN_BITS) - 1u - (u32)(from + column));
+      list((u64)(key & ((1u << TRAILING_BITS) - 1u)) << COLUMN_BITS | order);
     }
-    return key >> trailing > bin;
+    return key >> TRAILING_BITS > bin;
   });
+}
+
+/** Sets the bits of the `missing` largest of the `equal` that are listed. A barrier has gone before. */
+WARPLOOM_DEVICE void mark_listed(LongShared& shared, u32* bits, u32 missing, u32 equal) {
   // No two of them are equal: the digits end with all that are missing found.
+  const u32 count = equal;
   u64 prefix = 0;
   int shift = LISTED_BITS;
   while (equal > missing) {
     shift -= DIGIT_BITS;
     clear_bins(shared, 1 << DIGIT_BITS);
-    for (u32 i = threadIdx.x; i < shared.count; i += blockDim.x) {
+    for (u32 i = threadIdx.x; i < count; i += blockDim.x) {
       const u64 digits = shared.listed[i] >> shift;
       if (digits >> DIGIT_BITS == prefix) atomicAdd(&shared.bins[digits & ((1u << DIGIT_BITS) - 1u)], 1u);
     }
@@ -112,9 +102,40 @@ WARPLOOM_DEVICE void choose_largest_of_long(LongShared& shared, RadixShared& rad
     equal = shared.equal;
   }
   __syncthreads();
-  for (u32 i = threadIdx.x; i < shared.count; i += blockDim.x) {
+  for (u32 i = threadIdx.x; i < count; i += blockDim.x) {
     if (shared.listed[i] >> shift < prefix) continue;
     const int column = (1 << COLUMN_BITS) - 1 - (int)(shared.listed[i] & ((1u << COLUMN_BITS) - 1u));
-    atomicOr(&row.bits[column >> 5], 1u << (column & 31));
+    atomicOr(&bits[column >> 5], 1u << (column & 31));
   }
+}
+
+/** Writes what the counts of the leading bits leave no question about. Returns whether that is all of the row. */
+template <typename Row> WARPLOOM_DEVICE bool write_certain(const LongShared& shared, const Row& row) {
+  if (shared.equal != shared.missing) return false;
+  const u32 bin = shared.bin;
+  write_chosen(row, [&](int, float weight) { return ordered_bits(weight) >> TRAILING_BITS >= bin; });
+  return true;
+}
+
+/** The `count` largest, the forced members included. */
+template <typename Row>
+WARPLOOM_DEVICE void choose_largest_of_long(LongShared& shared, RadixShared& radix, const Row& row, int count) {
+  const int need = count - forced_count(row.forced);
+  if (need <= 0 || count_free(row) <= need) {
+    choose_largest(radix, row, count);
+    return;
+  }
+  count_leading(shared, row);
+  find_bin<1 << LEADING_BITS>(shared, need);
+  if (write_certain(shared, row)) return;
+  const u32 bin = shared.bin, missing = shared.missing, equal = shared.equal;
+  if (equal > LISTED) {
+    choose_largest(radix, row, count);
+    return;
+  }
+  if (threadIdx.x == 0) shared.count = 0;
+  __syncthreads();
+  write_beyond(row, bin, 0, [&](u64 weight) { shared.listed[atomicAdd(&shared.count, 1u)] = weight; });
+  __syncthreads();
+  mark_listed(shared, row.bits, missing, equal);
 }

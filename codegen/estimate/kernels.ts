@@ -6,7 +6,7 @@ import type { Kernel } from '../kernel.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import type { ProductBackend } from './products.ts';
 import { scoreKernel, statisticsKernel } from './scores.ts';
-import { type SelectSpec, selectKernel } from './select.ts';
+import { isSplit, type SelectSpec, selectKernel } from './select.ts';
 import { distanceKernel, poolSumsKernel, type SumSpec, shiftKernel, sumKernel } from './sums.ts';
 import { threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';
@@ -17,8 +17,9 @@ export interface ReadingKernels {
   readonly shift: Kernel | undefined;
   readonly sum: Kernel | undefined;
   readonly poolSums: Kernel | undefined;
-  /** One for each selection. */
+  /** One for each selection, and what goes before where rows are split. */
   readonly select: readonly Kernel[];
+  readonly count: readonly (Kernel | undefined)[];
 }
 
 export interface PassKernels {
@@ -47,12 +48,15 @@ function readingKernels(pass: PassPlan, reading: ReadingPlan): ReadingKernels {
   const { rows, columns, want, selections, isDirect } = reading;
   const spec: SumSpec = { grid: pass.grid, how: pass.how, rows, columns };
   const sum = want.keep === 'distances' ? distanceKernel : sumKernel;
+  const selectionOf = (one: Selection) =>
+    [selectSpec(pass, reading, one), threadsOfRow(one.domain.columns)] as const;
   return {
     shift: !isDirect && pass.how === 'exp' ? shiftKernel(spec) : undefined,
     sum: isDirect ? undefined : sum(spec),
     poolSums: want.pool === undefined ? undefined : poolSumsKernel(want.pool),
-    select: selections.map((one) =>
-      selectKernel(selectSpec(pass, reading, one), threadsOfRow(one.domain.columns)),
+    select: selections.map((one) => selectKernel(...selectionOf(one))),
+    count: selections.map((one) =>
+      isSplit(...selectionOf(one)) ? selectKernel(...selectionOf(one), 'count') : undefined,
     ),
   };
 }

@@ -90,13 +90,47 @@ export const rowsOfBlock = (leaf: Leaf, threads: number): number =>
 /** SHORT_ROWS of device/select-short.cuh. */
 const shortRows = 4;
 
+/** Whether a long row of sums is shared by several blocks: few rows alone keep few multiprocessors busy. */
+export const isSplit = ({ leaf, rows }: Pick<SelectSpec, 'leaf' | 'rows'>, threads: number) =>
+  leaf.op === 'topk' && !rows && threads === mostThreadsOfRow;
+
+/** Columns of a part of such a row: SPLIT_COLUMNS of device/select-split.cuh. */
+export const splitColumns = 2 ** 14;
+
+/** Bytes that such a row needs beside its weights: counts, zeros before, and weights at the threshold. */
+export const splitBytes = { tally: 4 * (2 ** 12 + 2), listed: 8 * 3072 } as const;
+
+const splitFields: readonly Field[] = [
+  address('tallies', 'SplitTally*', '[units of all parts]'),
+  address('listed', 'u64*', '[units of all parts, LISTED]'),
+];
+
 /** How the largest of a row are found: of a long one in two readings, of a short one in registers. */
-function topkText(threads: number): {
-  suffix: string;
-  call: string;
-  primitives: readonly string[];
-} {
+interface LargestText {
+  readonly suffix: string;
+  readonly call: string;
+  readonly primitives: readonly string[];
+  readonly fields?: readonly Field[];
+  /** Statements: which row of its unit a block, or a warp, is for. */
+  readonly index?: readonly string[];
+}
+
+function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestText {
   const count = 'p.count[blockIdx.y]';
+  if (isSplit(spec, threads)) {
+    const tally = 'p.tallies[blockIdx.y]';
+    const from = '(int)blockIdx.x * SPLIT_COLUMNS';
+    return {
+      suffix: role === 'count' ? '_split_count' : '_split',
+      call:
+        role === 'count'
+          ? `count_part(counts, ${tally}, seen, ${from})`
+          : `choose_part(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * LISTED, seen, ${from}, gridDim.x, ${count})`,
+      primitives: ['select-long', 'select-split'],
+      fields: splitFields,
+      index: ['const int index = 0;'],
+    };
+  }
   if (threads === mostThreadsOfRow)
     return {
       suffix: '_long',
@@ -108,17 +142,29 @@ function topkText(threads: number): {
       suffix: '_short',
       call: `choose_largest_of_short(rows_of_block[threadIdx.x / 32], seen, ${count})`,
       primitives: ['estimate-error', 'select-short'],
+      index: [
+        '__shared__ ShortShared rows_of_block[SHORT_ROWS];',
+        'const int index = blockIdx.x * SHORT_ROWS + threadIdx.x / 32;',
+        'if (index >= p.rows) return;',
+      ],
     };
   return { suffix: '', call: `choose_largest(shared, seen, ${count})`, primitives: [] };
 }
 
+/** Where a row is split, what is done before it is chosen from. */
+export type SelectRole = 'count' | 'choose';
+
 /**
- * grid: [rows / rowsOfBlock, units of all parts]; `threads` share a row. Sums of one axis come in parts, one after the
- * other.
+ * grid: [rows / rowsOfBlock, units of all parts], or of split rows [parts of the row, units of all parts]; `threads`
+ * share a row or its part. Sums of one axis come in parts, one after the other.
  */
-export function selectKernel(spec: SelectSpec, threads: number): Kernel {
+export function selectKernel(
+  spec: SelectSpec,
+  threads: number,
+  role: SelectRole = 'choose',
+): Kernel {
   const { leaf, how, rows } = spec;
-  const largest = leaf.op === 'topk' ? topkText(threads) : undefined;
+  const largest = leaf.op === 'topk' ? topkText(spec, threads, role) : undefined;
   const isShort = largest?.suffix === '_short';
   const rule = {
     topk: largest?.call ?? '',
@@ -171,6 +217,7 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
         : []),
       ...bitFields(length),
       ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
+      ...(largest?.fields ?? []),
     ],
     threads: threads * rowsOfBlock(leaf, threads),
     mostThreads: isShort ? shortRows * fewThreadsOfRow : mostThreadsOfRow,
@@ -182,13 +229,7 @@ export function selectKernel(spec: SelectSpec, threads: number): Kernel {
       ...(rule.includes('(counts') ? ['__shared__ LongShared counts;'] : []),
       ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
       ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
-      ...(isShort
-        ? [
-            '__shared__ ShortShared rows_of_block[SHORT_ROWS];',
-            'const int index = blockIdx.x * SHORT_ROWS + threadIdx.x / 32;',
-            'if (index >= p.rows) return;',
-          ]
-        : ['const int index = blockIdx.x;']),
+      ...(largest?.index ?? ['const int index = blockIdx.x;']),
       'const int row = p.row_from + index;',
       ...(rows
         ? ['const int own = blockIdx.y;']

@@ -6,7 +6,14 @@ import type { FieldValues } from '../struct.ts';
 import { at, type Place } from './launches.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, statisticsOf, sumRows, weightsOf } from './places.ts';
-import { leafArguments, mostParts, mostUnits, rowsOfBlock } from './select.ts';
+import {
+  leafArguments,
+  mostParts,
+  mostUnits,
+  rowsOfBlock,
+  splitBytes,
+  splitColumns,
+} from './select.ts';
 import { gridArguments, threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';
 import { type Chunk, runsOf, type Wave } from './waves.ts';
@@ -14,6 +21,8 @@ import { type Chunk, runsOf, type Wave } from './waves.ts';
 /** Units that follow each other, of one selection. */
 interface Segment {
   readonly kernel: Kernel;
+  /** What goes before, where a row is split. */
+  readonly count: Kernel | undefined;
   readonly selection: Selection;
   readonly units: Wave;
   /** Of each unit. */
@@ -95,8 +104,19 @@ function launchParts(segments: readonly Segment[], { launches, pass }: Pass): vo
     const places = { weights, ...setBuffers(selection) };
     for (const [name, place] of Object.entries(places)) buffers[`${name}[${part}]`] = place;
   }
-  const count = segments.reduce((sum, { numbers }) => sum + numbers.length, 0);
-  launches.launch(segments[0]!.kernel, [1, count, 1], args, buffers);
+  const units = segments.reduce((sum, { numbers }) => sum + numbers.length, 0);
+  const { kernel, count } = segments[0]!;
+  if (!count) {
+    launches.launch(kernel, [1, units, 1], args, buffers);
+    return;
+  }
+  const columns = Math.max(...segments.map(({ selection }) => selection.domain.columns));
+  const grid = [Math.ceil(columns / splitColumns), units, 1] as const;
+  const tallies = at(launches.need('tallies', units * splitBytes.tally));
+  const listed = at(launches.need('listed', units * splitBytes.listed));
+  launches.fill(tallies, units * splitBytes.tally, 0);
+  for (const one of [count, kernel])
+    launches.launch(one, grid, args, { ...buffers, tallies, listed });
 }
 
 /** The units of a wave that are needed, in segments of at most `mostUnits`. */
@@ -105,7 +125,8 @@ function segmentsOf(reading: ReadingPlan, rows: Chunk, wave: Wave, all: Pass): S
   const { sums, stride } = weightsOf(reading, rows, wave, all);
   const size = shape.heads / shape.kvHeads;
   return reading.selections.flatMap((selection, s) => {
-    const kernel = kernels.readings.get(reading)!.select[s]!;
+    const { select: chosen, count: counts } = kernels.readings.get(reading)!;
+    const [kernel, count] = [chosen[s]!, counts[s]];
     const { perGroup, leaves } = selection;
     const units = perGroup ? groupsOf(wave, all) : wave;
     const headsOf = (unit: number): number[] =>
@@ -122,6 +143,7 @@ function segmentsOf(reading: ReadingPlan, rows: Chunk, wave: Wave, all: Pass): S
         const before = from - units.from;
         segments.push({
           kernel,
+          count,
           selection,
           units: { from, to },
           numbers: Array.from({ length: to - from }, (_, i) =>

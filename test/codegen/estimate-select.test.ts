@@ -3,11 +3,14 @@
 
 import { describe, expect, it } from 'vitest';
 import {
+  isSplit,
   leafArguments,
   mostParts,
   mostUnits,
   type SelectSpec,
   selectKernel,
+  splitBytes,
+  splitColumns,
 } from '../../codegen/estimate/select.ts';
 import { mostThreadsOfRow } from '../../codegen/estimate/text.ts';
 import { line } from '../../dsl/estimate/axes.ts';
@@ -50,7 +53,8 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
     blockColumns: own,
     causal: false,
   };
-  const kernel = selectKernel({ leaf, grid, rows: undefined, columns: own, how: 'raw' }, threads);
+  const spec = { leaf, grid, rows: undefined, columns: own, how: 'raw' } as const;
+  const split = isSplit(spec, threads);
   const each = (values: Readonly<Record<string, number>>, length: number) =>
     Object.entries(values).flatMap(([name, value]) =>
       Array.from({ length }, (_, i) => [`${name}[${i}]`, value] as const),
@@ -62,24 +66,37 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
   };
   const place = (buffer: string) => ({ buffer, offset: 0 });
   const names = ['weights', 'bits', ...(leaf.op === 'topk' ? [] : ['dense'])];
-  const buffers = names.flatMap((name) =>
-    Array.from({ length: mostParts }, (_, i) => [`${name}[${i}]`, place(name)] as const),
-  );
+  const buffers = Object.fromEntries([
+    ...names.flatMap((name) =>
+      Array.from({ length: mostParts }, (_, i) => [`${name}[${i}]`, place(name)] as const),
+    ),
+    ...(split ? ['tallies', 'listed'].map((name) => [name, place(name)] as const) : []),
+  ]);
+  const bytes = {
+    tallies: rows.length * splitBytes.tally,
+    listed: rows.length * splitBytes.listed,
+    dense: 4 * rows.length,
+  };
   const { bits } = await runEmulated(
     {
       workspace: [],
       steps: [
-        { op: 'fill', ...place('dense'), bytes: 4 * rows.length, value: 0 },
-        {
-          ...{ op: 'launch', kernel, args, grid: [1, rows.length, 1] },
-          buffers: Object.fromEntries(buffers),
-        },
+        ...(['dense', 'tallies'] as const).map(
+          (name) => ({ op: 'fill', ...place(name), bytes: bytes[name], value: 0 }) as const,
+        ),
+        ...(split ? (['count', 'choose'] as const) : (['choose'] as const)).map((role) => {
+          const kernel = selectKernel(spec, threads, role);
+          const blocks = split ? Math.ceil(columns / splitColumns) : 1;
+          return { op: 'launch', kernel, args, grid: [blocks, rows.length, 1], buffers } as const;
+        }),
       ],
     },
     {
       weights: new Uint8Array(weights.buffer),
       bits: { bytes: 4 * words * rows.length },
-      dense: { bytes: 4 * rows.length },
+      dense: { bytes: bytes.dense },
+      tallies: { bytes: bytes.tallies },
+      listed: { bytes: bytes.listed },
     },
   );
   const all = new Uint32Array(bits.slice().buffer);
@@ -107,6 +124,7 @@ const sizes: [number, number][] = [
   [256, 3000],
   [mostThreadsOfRow, 3],
   [mostThreadsOfRow, 9001],
+  [mostThreadsOfRow, 40_000],
 ];
 
 describe.each(sizes)('%d threads choose from %d weights', (threads, columns) => {

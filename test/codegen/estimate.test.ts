@@ -14,6 +14,7 @@ import {
   type CallSizes,
   callOf,
   emulate,
+  launchOf,
   type Options,
   trace,
 } from './estimate-calls.ts';
@@ -69,6 +70,14 @@ describe.each(methods)('%s agrees with the oracle', (name, params) => {
   it.each(sizes)('for %s', async (_, own, options) => {
     expect(await problemsOfOne(builtIn(name, params, own), options)).toEqual([]);
   });
+});
+
+it('long rows, of which many blocks choose, agree with the oracle', async () => {
+  const sizes = { batch: 1, heads: 2, kvHeads: 1, qLen: 20, kLen: 17_000, headDim: 8 };
+  const numbers = { ...few, verticals: [700, 20_000], slashes: [900, 100] };
+  const call = builtIn('vertical-slash', numbers, sizes);
+  expect(launchOf(call).kernels.map(({ name }) => name)).toContain('estimate_topk_raw_split');
+  expect(await problemsOfOne(call, {})).toEqual([]);
 });
 
 describe('numbers per head', () => {

@@ -9,10 +9,13 @@ WARPLOOM_DEVICE PartialSum join_sums(PartialSum a, PartialSum b) {
   return {maximum, a.sum * exp2_fast(a.maximum - reference) + b.sum * exp2_fast(b.maximum - reference)};
 }
 
-/** log2 of the sum of all parts of a query, `stride` from one to the next; infinite where nothing is seen. */
-WARPLOOM_DEVICE float sum_of_parts(const PartialSum* parts, int count, int stride) {
+/** log2 of the sum of all parts of a query; infinite where nothing is seen. Eight lanes that follow each other ask. */
+WARPLOOM_DEVICE float sum_of_parts(const PartialSum* parts, int count) {
   PartialSum all = {NEGATIVE_INFINITY, 0.0f};
 #pragma unroll 4
-  for (int i = 0; i < count; ++i) all = join_sums(all, parts[(i64)i * stride]);
+  for (int i = threadIdx.x & 7; i < count; i += 8) all = join_sums(all, parts[i]);
+#pragma unroll
+  for (int step = 1; step < 8; step *= 2)
+    all = join_sums(all, {__shfl_xor_sync(FULL_WARP, all.maximum, step), __shfl_xor_sync(FULL_WARP, all.sum, step)});
   return all.sum > 0.0f ? all.maximum + log2f(all.sum) : POSITIVE_INFINITY;
 }

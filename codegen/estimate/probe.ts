@@ -45,7 +45,7 @@ const partialFields = (pointer: string): Field[] => [
   address(
     'partial',
     pointer,
-    '[KV heads, splits, query heads, 64]: row sums over a part of the keys',
+    '[KV heads, query heads, 64, splits]: row sums over a part of the keys',
   ),
 ];
 
@@ -91,7 +91,7 @@ export function probeRowsKernel(spec: ProbeSpec): Kernel {
     name: 'estimate_probe_rows',
     about: [
       'Of each of the last queries the maximum and the sum of its exponentials over a part of the keys:',
-      `q and k [batch, heads, rows, ${shape.headDim}] to [KV heads, splits, query heads, 64].`,
+      `q and k [batch, heads, rows, ${shape.headDim}] to [KV heads, query heads, 64, splits].`,
     ],
     fields: [
       ...probeFields,
@@ -109,12 +109,11 @@ export function probeRowsKernel(spec: ProbeSpec): Kernel {
       'bool is_finite[2];',
       `probe_sums_of_rows<${keys}>(feed, probe, tile, tile_end, ${scaleText(shape)}, rows, is_finite);`,
       'if (!is_head) return;',
-      'PartialSum* partial = p.partial +',
-      '    (((i64)blockIdx.y * gridDim.x + blockIdx.x) * group_heads + first_head + warpgroup) * PROBE;',
+      'PartialSum* partial = p.partial + ((i64)blockIdx.y * group_heads + first_head + warpgroup) * PROBE * gridDim.x + blockIdx.x;',
       '#pragma unroll',
       'for (int half = 0; half < 2; ++half) {',
       '  const int query = tile_row(half);',
-      '  if ((threadIdx.x & 3) == 0) partial[query] = rows[half];',
+      '  if ((threadIdx.x & 3) == 0) partial[query * gridDim.x] = rows[half];',
       '  if (!is_finite[half]) report_not_finite(p.error, {batch, own_head, kv_head, group}, p.row + query);',
       '}',
     ],
@@ -160,10 +159,11 @@ export function probeSumsKernel(
       ...beginText(spec),
       ...feedText(spec, 'sums'),
       `float* lse = (float*)(shared + (tiles - shared_address(shared)) + ${behindTilesText(spec, 'sums')});`,
-      'for (int i = threadIdx.x; i < warpgroups * PROBE; i += blockDim.x) {',
+      'const PartialSum* partial = p.partial + ((i64)blockIdx.y * group_heads + first_head) * PROBE * p.splits;',
+      'for (int i = threadIdx.x / 8; i < warpgroups * PROBE; i += blockDim.x / 8) {',
       '  const bool is_there = first_head + i / PROBE < group_heads;',
-      '  const PartialSum* partial = p.partial + ((i64)blockIdx.y * p.splits * group_heads + first_head) * PROBE + i;',
-      '  lse[i] = is_there ? sum_of_parts(partial, p.splits, group_heads * PROBE) : POSITIVE_INFINITY;',
+      '  const float sum = is_there ? sum_of_parts(partial + i * p.splits, p.splits) : POSITIVE_INFINITY;',
+      '  if (threadIdx.x % 8 == 0) lse[i] = sum;',
       '}',
       ...feedReadyText(spec, 'sums'),
       'const u32 unit = blockIdx.y * group_heads + first_head + warpgroup;',

@@ -59,8 +59,11 @@ function unitsOf(shape: LaunchShape, needed: ReadonlySet<number>, isGrouped: boo
   );
 }
 
-/** Bytes of sums held at once, where no scores are: 32 heads at 1M keys, so that all are selected from together. */
-const sumBytes = 256 * 2 ** 20;
+/**
+ * Bytes of sums held at once, where no scores are: 32 heads at 128K keys, and one KV head at 1M. They stay in the
+ * second-level cache until they are selected from.
+ */
+const sumBytes = 32 * 2 ** 20;
 
 /** Whole KV heads whose sums per column stay below the limit: where no scores are held. */
 export function wavesOfSums(

@@ -53,7 +53,8 @@ const errorBytes = 16;
 /**
  * Pure: the same request gives the same list. Budgets, lengths, batch, heads and strides are arguments of
  * the launches; steps, sizes, head dim, dtype and the query heads of a block are in the texts.
- * throws: PlanError E010 for heads that choose by different steps, and for vectors that have no kernels.
+ * throws: PlanError E010 for heads that choose by different steps, for vectors that have no kernels, and for scores
+ * that no kernel sums as it makes them where keeping them takes too much.
  */
 export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
   const { graphs, shape, only, rows } = request;

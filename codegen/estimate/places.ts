@@ -39,8 +39,11 @@ export const scorePlace = ({ from, to }: Chunk, { plan }: Pass): FieldValues => 
   stride: plan.stride,
 });
 
+/** The buffer of scores, where they are kept in memory. */
+export const scoresBuffer = 'scores';
+
 export const scores = ({ launches, plan }: Pass): Place =>
-  at(launches.need('scores', 4 * plan.units * plan.rows * plan.stride));
+  at(launches.need(scoresBuffer, 4 * plan.units * plan.rows * plan.stride));
 
 export const statisticsOf = ({ launches, plan }: Pass): Place =>
   at(launches.need('statistics', 8 * plan.units * plan.rows));

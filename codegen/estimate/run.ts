@@ -8,7 +8,7 @@ import type { PassPlan, ReadingPlan } from './passes.ts';
 import { type Pass, type PassContext, pooledPlace, sumPlace } from './places.ts';
 import { runProbe } from './probe-run.ts';
 import { selectFromSums } from './selections.ts';
-import { runStored } from './stored.ts';
+import { checkStored, runStored } from './stored.ts';
 import { sumThreads } from './sums.ts';
 import { factorsOf } from './vectors.ts';
 import { type Wave, wavesOf, wavesOfCells, wavesOfRows, wavesOfSums } from './waves.ts';
@@ -27,6 +27,7 @@ export function runPass(pass: PassPlan, context: PassContext): void {
     kernels: kernelsOf(pass, factors, shape, dtype, backend),
     backend,
   };
+  if (pass.family === 'stored') checkStored(pass, all.plan);
   const { rows, columns } = pass.grid;
   const isEmpty = rows.from === rows.to || columns.from === columns.to;
   for (const wave of all.plan.waves) {

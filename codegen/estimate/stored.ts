@@ -1,8 +1,9 @@
 // The launches of passes whose scores are stored, chunk by chunk of rows: pools, scores, statistics, sums, and
 // selections of rows.
 
+import { diagnostic, PlanError } from '../../dsl/diagnostic.ts';
 import { at, errorBuffer, type Place } from './launches.ts';
-import { type ReadingPlan, sourceOf } from './passes.ts';
+import { type PassPlan, type ReadingPlan, sourceOf } from './passes.ts';
 import {
   columnsOf,
   groupsOf,
@@ -18,7 +19,40 @@ import { select } from './selections.ts';
 import { sumThreads } from './sums.ts';
 import { gridArguments, headArguments, lineArguments } from './text.ts';
 import { poolBytes, tensorArguments } from './vectors.ts';
-import type { Chunk, Wave } from './waves.ts';
+import type { Chunk, Wave, WavePlan } from './waves.ts';
+
+/** What passes that keep their scores in memory may hold at once, and how often they may begin anew. */
+export const mostStored = { bytes: 2 ** 30, rounds: 2 ** 14 } as const;
+
+/**
+ * Scores in memory are held chunk by chunk, so that lengths cost time and no memory: up to where one chunk is too
+ * large, or there are too many to wait for. throws: PlanError E010.
+ */
+export function checkStored(
+  { readings, grid }: PassPlan,
+  { units, rows, stride, waves, chunks }: WavePlan,
+): void {
+  const bytes = 4 * units * rows * stride;
+  const rounds = waves.length * chunks.length;
+  if (bytes <= mostStored.bytes && rounds <= mostStored.rounds) return;
+  const names = new Set(
+    readings.flatMap(({ selections }) => selections.map(({ bits }) => bits.replace(/^set /, ''))),
+  );
+  const [rowCount, columnCount] = [grid.rows, grid.columns].map(({ from, to }) => to - from);
+  const what =
+    bytes > mostStored.bytes
+      ? `${bytes} bytes at once, of ${mostStored.bytes} at most`
+      : `${rounds} rounds of launches, of ${mostStored.rounds} at most`;
+  throw new PlanError([
+    diagnostic(
+      'E010',
+      `the scores behind '${[...names].join("', '")}', ${rowCount} rows of ${columnCount}, have no kernel that keeps none: they take ${what}`,
+      {
+        help: 'score fewer rows with q.last(n), or pools with q.pool(size) and k.pool(size); no scores are kept of a softmax of q.last(n), n up to 256, that is summed per key or per distance, of exp() of q with pools of k, summed per block, and of antidiagonal scores, summed per block; or use the CPU device',
+      },
+    ),
+  ]);
+}
 
 export function runStored(wave: Wave, all: Pass): void {
   const { pass, plan, factors } = all;

@@ -1,6 +1,7 @@
 // Kernels as the verbs show them: what the compiler says of each, and how often a call launches it.
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
+import { scoresBuffer } from '../../codegen/estimate/places.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Diagnostic } from '../../dsl/diagnostic.ts';
 import { bytesText, grouped } from '../../dsl/plan/explain.ts';
@@ -34,6 +35,8 @@ export interface KernelFigures {
 export interface CudaPart {
   readonly pattern: string;
   readonly workspaceBytes: number;
+  /** Of these, the scores of an estimate that no kernel sums as it makes them, held at once. */
+  readonly scoreBytes: number;
   readonly attention: ChoiceData;
   readonly kernels: readonly KernelFigures[];
 }
@@ -103,6 +106,7 @@ export async function explainCuda(call: CheckedCall, arch: string): Promise<Cuda
     const parts = launches.map(async ({ definition, workspaceBytes, lists, attention }) => ({
       pattern: definition.name,
       workspaceBytes,
+      scoreBytes: scoreBytesOf(lists),
       attention: choiceData(attention),
       kernels: await figuresOf(lists, arch),
     }));
@@ -114,6 +118,11 @@ export async function explainCuda(call: CheckedCall, arch: string): Promise<Cuda
   }
 }
 
+const scoreBytesOf = (lists: readonly LaunchList[]): number =>
+  lists
+    .flatMap(({ workspace }) => workspace)
+    .reduce((sum, { name, bytes }) => sum + (name === scoresBuffer ? bytes : 0), 0);
+
 export function cudaText(explanation: CudaExplanation): string {
   const { arch } = explanation;
   if ('reason' in explanation) {
@@ -121,13 +130,17 @@ export function cudaText(explanation: CudaExplanation): string {
     return `kernels for ${arch}: ${what}${help === undefined ? '' : ` (${help})`}`;
   }
   return explanation.parts
-    .map(({ pattern, workspaceBytes, attention, kernels }) => {
+    .map(({ pattern, workspaceBytes, scoreBytes, attention, kernels }) => {
       const workspace = workspaceBytes === 0 ? 'no workspace' : bytesText(workspaceBytes);
       const of = explanation.parts.length > 1 ? ` of ${pattern}` : '';
       const heading = `kernels${of} for ${arch}, ${workspace}${workspaceBytes === 0 ? '' : ' of workspace'}`;
       const made = choiceName(attention as Choice);
       const why = attention.isTuned ? 'tuned on this GPU' : 'not tuned';
-      return `${heading}\nattention is ${made} (${why})\n${figuresText(kernels)}`;
+      const kept =
+        scoreBytes === 0
+          ? ''
+          : `scores of the estimate are kept in memory, ${bytesText(scoreBytes)} at once: no kernel sums or selects them as it makes them\n`;
+      return `${heading}\n${kept}attention is ${made} (${why})\n${figuresText(kernels)}`;
     })
     .join('\n\n');
 }

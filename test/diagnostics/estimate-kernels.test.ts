@@ -47,4 +47,37 @@ describe('E010: an estimate that has no kernels', () => {
     expect(await refused('E010', () => of(264))).toContain('vectors of 264 elements');
     expect(of(24).kernels.length).toBeGreaterThan(0);
   });
+
+  it('scores of all queries that no kernel sums as it makes them, where they are too many', async () => {
+    const graph = trace(({ q, k }) => ({
+      keys: q.dot(k).causal().softmax().sumPerKey().topk(2),
+    }));
+    const of = (length: number) =>
+      estimateLaunch({
+        graphs: [graph, graph],
+        shape: { ...shape, qLen: length, kLen: length },
+        dtype: 'bf16',
+        strides,
+      });
+    expect(await refused('E010', () => of(2 ** 20))).toMatchInlineSnapshot(`
+      "error[E010]: the scores behind 'keys', 1048576 rows of 1048576, have no kernel that keeps none: they take 43692 rounds of launches, of 16384 at most
+        = help: score fewer rows with q.last(n), or pools with q.pool(size) and k.pool(size); no scores are kept of a softmax of q.last(n), n up to 256, that is summed per key or per distance, of exp() of q with pools of k, summed per block, and of antidiagonal scores, summed per block; or use the CPU device"
+    `);
+    expect(of(2 ** 14).kernels.length).toBeGreaterThan(0);
+    // Whole blocks of rows, of all query heads of a KV head, are kept at once.
+    const blocks = trace(({ q, k }) => ({
+      blocks: q.dot(k).causal().softmax().sumPerBlock(4096).sumPerGroup().topk(2),
+    }));
+    const many = { ...shape, heads: 16, kvHeads: 2, qLen: 2 ** 16, kLen: 2 ** 16 };
+    expect(
+      await refused('E010', () =>
+        estimateLaunch({
+          graphs: Array.from({ length: 16 }, () => blocks),
+          shape: many,
+          dtype: 'bf16',
+          strides,
+        }),
+      ),
+    ).toContain('bytes at once');
+  });
 });

@@ -62,10 +62,14 @@ WARPLOOM_DEVICE Truth judge_${kind}(const Unit& u, Bounds q, Bounds k) {
 }
 
 /** A pool stands in for a row that drops all of its keys. */
-const standsInText = (size: number): string => `// Does query q drop every key of a pool?
+const standsInText = (size: number): string => `// Do queries drop all keys of a pool?
+WARPLOOM_DEVICE Truth judge_pool(const Unit& u, Bounds q, int pool) {
+  return judge_rest(u, q, {pool * ${size}, min(pool * ${size} + ${size}, u.k_len) - 1});
+}
+// Does query q?
 WARPLOOM_DEVICE bool stands_in(const Unit& u, int q, int pool) {
   const int from = pool * ${size}, to = min(from + ${size}, u.k_len) - 1;
-  const Truth dropped = judge_rest(u, bounds_of(q), {from, to});
+  const Truth dropped = judge_pool(u, bounds_of(q), pool);
   if (!dropped.may_not) return true;
   if (!dropped.may) return false;
   for (int k = from; k <= to; ++k)

@@ -1,0 +1,270 @@
+// The mask on the scores of a step, as CUDA C: -inf where it is false. It is asked for each element where that is
+// cheap, else in a way that asks it fewer times, or in fewer places of the text.
+
+import { boundsText } from '../bounds.ts';
+import { isQuick, scalarText } from '../expression.ts';
+import type { Names } from '../names.ts';
+import type { KernelContext } from './backend.ts';
+import type { KernelPass } from './passes.ts';
+import { splitByRows } from './rows.ts';
+import { visitKinds } from './walk.ts';
+
+/** Row by row; by boxes where a warp has one row block; or what a walk left to ask. */
+export type MaskWay = 'rows' | 'boxes' | 'kept';
+
+/** `mask_scores`. Needs `Scores` and elements.ts. */
+export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay): string {
+  if (way === 'rows') return looped(knobs.kTile / 4);
+  if (way === 'kept') return kept(passes);
+  return isCheap(passes) ? direct : boxed(passes, names);
+}
+
+/**
+ * -inf where the mask is false. A mask that costs much is asked in a loop that leaves bits, which are then
+ * applied, so that its text is not repeated for every accumulator.
+ */
+const looped = (steps: number): string => {
+  const word = steps > 32 ? 'u64' : 'u32';
+  return `// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
+// mask's text is not repeated for every accumulator.
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+  ${word} bits[row_blocks][2] = {};
+#pragma unroll 1
+  for (int j = 0; j < score_blocks * 2; ++j) {
+    const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
+#pragma unroll
+    for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) bits[i][half] |= (${word})allowed(u, visit, q + 16 * i + 8 * half, key) << j;
+  }
+#pragma unroll
+  for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+    for (int j = 0; j < score_blocks * 2; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        if (!(bits[i][half] >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
+}`;
+};
+
+const direct = `// -inf where the mask is false, in the first score blocks.
+template <int blocks = score_blocks>
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+#pragma unroll
+  for (int j = 0; j < blocks; ++j)
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int key = key_of(u, p, index, visit, column + j * 8 + e);
+#pragma unroll
+      for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          if (!allowed(u, visit, q + 16 * i + 8 * half, key)) s[i][j][half * 2 + e] = NEGATIVE_INFINITY;
+    }
+}`;
+
+/** By the kind of a visit. */
+const byKind = (
+  passes: readonly KernelPass[],
+  text: (kind: KernelPass['kind'], i: number) => string | undefined,
+): string =>
+  passes
+    .flatMap(({ kind }, i) => {
+      const line = text(kind, i);
+      return line === undefined
+        ? []
+        : [`  if (visit.kind == ${visitKinds[kind]}) return ${line};\n`];
+    })
+    .join('');
+
+/**
+ * The same by boxes of 16 rows and 32 keys, which lanes judge first: most are allowed or refused whole. In the
+ * others a lane asks for one key, row after row; what the rows of a warp share is asked once. For a row block a warp.
+ */
+const boxed = (passes: readonly KernelPass[], names: Names): string => {
+  const splits = passes.map(({ kind, mask }) =>
+    kind === 'rest' ? undefined : splitByRows(mask, rowsOfWarp),
+  );
+  const some = splits.some((split) => split !== undefined);
+  const parts = passes.map(({ kind }, i) => {
+    const split = splits[i];
+    if (!split) return '';
+    return `// What the rows of a warp share of the mask, and what is their own.
+WARPLOOM_DEVICE bool shared_${kind}(const Unit& u, int q, int k) {
+  return ${scalarText(split.shared, names)};
+}
+WARPLOOM_DEVICE bool own_${kind}(const Unit& u, int q, int k) {
+  return ${scalarText(split.own, names)};
+}
+WARPLOOM_DEVICE Truth judge_own_${kind}(const Unit& u, Bounds q, Bounds k) {
+  return ${boundsText(split.own, names)};
+}
+
+`;
+  });
+  const judged = byKind(passes, (kind, i) =>
+    kind === 'rest' ? '{true, false}' : `judge_${splits[i] ? 'own_' : ''}${kind}(u, q, {from, to})`,
+  );
+  const asked = byKind(passes, (kind, i) =>
+    splits[i] ? `own_${kind}(u, q, key)` : 'allowed(u, visit, q, key)',
+  );
+  const shared = byKind(passes, (kind, i) =>
+    splits[i] ? `key < u.k_len && shared_${kind}(u, q, key)` : undefined,
+  );
+  const sharedText = `
+// The part of the mask that rows of a warp share.
+WARPLOOM_DEVICE bool allowed_shared(const Unit& u, const Visit& visit, int q, int key) {
+${shared}  return true;
+}
+`;
+  const asksShared = `    if (word != 0u) {
+      const int key = box * 32 + lane < keys ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
+      word = __ballot_sync(FULL_WARP, allowed_shared(u, visit, first_row, key));
+    }
+`;
+  const hasPools = passes.some(({ kind }) => kind === 'rest');
+  return `${parts.join('')}${ownText(judged, asked)}${some ? sharedText : ''}
+// -inf where the mask is false, in the first score blocks. Lanes judge boxes of 16 rows and 32 keys, most of which
+// are allowed or refused whole; in the others each lane asks for one key, row after row.
+template <int blocks = score_blocks>
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+${boxText}  // The word of row r and box b lies in lane r + 16 * (b % 2), at b / 2: two registers hold what four boxes allow.
+  u32 words[(boxes + 1) / 2] = {};
+#pragma unroll 1
+  for (int box = 0; box < boxes; ++box) {
+    u32 word = some >> box & 1u ? FULL_WARP : 0u;
+${some ? asksShared : ''}${hasPools ? poolsText : ''}#pragma unroll
+    for (int i = 0; i < (boxes + 1) / 2; ++i)
+      if (i == box >> 1 && lane >> 4 == (box & 1)) words[i] = word;
+  }
+#pragma unroll 1
+  for (u32 left = mixed; left != 0; left &= left - 1) {
+    const int box = __ffs(left) - 1;
+    const int key = box * 32 + lane < keys ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
+#pragma unroll 1
+    for (int r = 0; r < 16; ++r) {
+      const u32 word = __ballot_sync(FULL_WARP, allowed_own(u, visit, first_row + r, key));
+#pragma unroll
+      for (int i = 0; i < (boxes + 1) / 2; ++i)
+        if (i == box >> 1 && lane == r + 16 * (box & 1)) words[i] ${some ? '&' : ''}= word;
+    }
+  }
+#pragma unroll
+  for (int box = 0; box < boxes; ++box)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const u32 row = __shfl_sync(FULL_WARP, words[box >> 1], own + 8 * half + 16 * (box & 1)) >> column;
+#pragma unroll
+      for (int j = 4 * box; j < min(4 * box + 4, blocks); ++j) {
+        const u32 pairs = row >> (j & 3) * 8;
+        if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
+        if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;
+      }
+    }
+}`;
+};
+
+/** Pools differ from each other, hardly from row to row: a lane judges one for all rows of the warp. */
+const poolsText = `    if (visit.kind == STAND_INS) {
+      const int pool = place_of(visit, box * 32 + lane);
+      const bool there = box * 32 + lane < keys && (i64)pool * pool_size < u.k_len;
+      const Truth truth = there ? judge_pool(u, {first_row, first_row + 15}, pool) : truth_of(false);
+      word = __ballot_sync(FULL_WARP, !truth.may_not);
+      if (__any_sync(FULL_WARP, truth.may && truth.may_not)) mixed |= 1u << box;
+    }
+`;
+
+/** The same where the walk found out which keys a row may attend to by what all rows of a warpgroup share. */
+const kept = (passes: readonly KernelPass[]): string => {
+  const judged = byKind(passes, (kind) =>
+    kind === 'rest' ? '{true, true}' : `judge_own_${kind}(u, q, {from, to})`,
+  );
+  const asked = byKind(passes, (kind) =>
+    kind === 'rest'
+      ? 'allowed(u, visit, q, key)'
+      : `key >= 0 && key < u.k_len && own_${kind}(u, q, key)`,
+  );
+  return `${ownText(judged, asked)}
+// -inf where the mask is false, in the first score blocks. \`keep\`: a bit for each key that the walk lets through;
+// \`ready\`: the mask asks no more. Else lanes judge boxes of 16 rows and 32 keys, most of which are allowed or refused
+// whole; in the others each lane asks for one key, row after row.
+template <int blocks = score_blocks>
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s,
+                                 const u32 (&keep)[score_blocks / 4], bool ready) {
+  u32 bits[(blocks * 8 + 31) / 32][2];  // of this lane's two rows
+#pragma unroll
+  for (int box = 0; box < blocks * 8 / 32; ++box) bits[box][0] = bits[box][1] = keep[box];
+  if (!ready) {
+${indented(boxText)}#pragma unroll
+    for (int box = 0; box < boxes; ++box)
+      if (!(some >> box & 1u)) bits[box][0] = bits[box][1] = 0u;
+${indented(rowsText)}  }
+${appliesText}}`;
+};
+
+/** Two more blanks before each line but directives. */
+const indented = (text: string): string => text.replaceAll(/^(?! *#|$)/gm, '  ');
+
+const ownText = (
+  judged: string,
+  asked: string,
+): string => `// What a box of queries and keys can be, by what its rows are asked each.
+WARPLOOM_DEVICE Truth judge_box(const Unit& u, const Visit& visit, Bounds q, int from, int to) {
+${judged}  return {true, true};
+}
+WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key) {
+${asked}  return true;
+}
+`;
+
+/** Judges the boxes: \`some\`, those with allowed pairs, and \`mixed\`, those with others as well. */
+const boxText = `  constexpr int keys = blocks * 8, boxes = (keys + 31) / 32;
+  const int lane = threadIdx.x & 31, own = lane >> 2, first_row = q - own;
+  Truth truth = {false, true};
+  if (lane < boxes) {
+    const int first_key = key_of(u, p, index, visit, lane * 32), from = max(first_key, 0);
+    const int to = key_of(u, p, index, visit, min(lane * 32 + 31, keys - 1));
+    if (from < u.k_len && to >= 0) truth = judge_box(u, visit, {first_row, first_row + 15}, from, min(to, u.k_len - 1));
+    if (to >= u.k_len || first_key < 0) truth.may_not = true;
+  }
+  const u32 some = __ballot_sync(FULL_WARP, truth.may);
+  u32 mixed = some & __ballot_sync(FULL_WARP, truth.may_not);
+`;
+
+/** Asks in the boxes that are mixed. */
+const rowsText = `#pragma unroll 1
+  for (u32 left = mixed; left != 0; left &= left - 1) {
+    const int box = __ffs(left) - 1;
+    const int key = box * 32 + lane < keys ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
+    u32 found[2] = {0u, 0u};
+#pragma unroll 1
+    for (int r = 0; r < 16; ++r) {
+      const u32 word = __ballot_sync(FULL_WARP, allowed_own(u, visit, first_row + r, key));
+      if (r == own) found[0] = word;
+      if (r == own + 8) found[1] = word;
+    }
+#pragma unroll
+    for (int i = 0; i < boxes; ++i)
+      if (i == box) {
+        bits[i][0] &= found[0];
+        bits[i][1] &= found[1];
+      }
+  }
+`;
+
+const appliesText = `#pragma unroll
+  for (int half = 0; half < 2; ++half)
+#pragma unroll
+    for (int j = 0; j < blocks; ++j) {
+      const u32 pairs = bits[j >> 2][half] >> column >> (j & 3) * 8;
+      if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
+      if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;
+    }
+`;
+
+/** They begin at a multiple of it among the positions. */
+const rowsOfWarp = 16;
+
+/** May the text of a mask be repeated for every accumulator? */
+const isCheap = (passes: readonly KernelPass[]): boolean =>
+  passes.length === 1 && passes.every(({ kind, mask }) => kind === 'tiles' && isQuick(mask));

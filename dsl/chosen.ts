@@ -191,6 +191,25 @@ export class BitSet {
   }
 }
 
+/** Every member of a domain. */
+export function fullSet(domain: SetDomain): BitSet {
+  const set = new BitSet(domain);
+  for (let row = domain.rowFrom; row < domain.rowFrom + domain.rows; row += 1)
+    set.addRange(row, 0, domain.columns);
+  return set;
+}
+
+/** The plain union of [member, member + size) over the members of each row, in a domain with room for it. */
+export function dilated(set: BitSet, domain: SetDomain, size: number): BitSet {
+  const result = new BitSet(domain);
+  for (let row = domain.rowFrom; row < domain.rowFrom + domain.rows; row += 1) {
+    const runs = set.runs(row);
+    for (let i = 0; i < runs.length; i += 2)
+      result.addRange(row, runs[i]!, runs[i + 1]! + size - 1);
+  }
+  return result;
+}
+
 /** A set whose members are not known here, as one on a device: anything may be in it. It holds no bits. */
 export class UnknownSet extends BitSet {
   constructor(domain: SetDomain) {
@@ -212,7 +231,7 @@ export interface ChosenSet {
   /** One per KV head instead of one per query head. */
   readonly perGroup: boolean;
   readonly units: readonly BitSet[];
-  /** Units that a capacity made dense: their set is the whole visible domain. */
+  /** Units that are the whole visible domain: a capacity made them so, or nothing was chosen since nothing could be left out. */
   readonly dense: readonly boolean[];
   /** The rows that were computed, where others could not change the mask with the numbers of the call: those are empty. */
   readonly rows?: RowRange | undefined;

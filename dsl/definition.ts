@@ -31,6 +31,7 @@ import {
   type NumberSchema,
 } from './given.ts';
 import { diagnose } from './lift/index.ts';
+import { hullOf } from './plan/split.ts';
 import { checkKnobs, type Knobs, type VisitProgram } from './schedule.ts';
 
 /** An arrow and where its builder method was called. */
@@ -188,6 +189,30 @@ export function inspect(definition: Definition): {
   kept.set(definition, result);
   return result;
 }
+
+/**
+ * The pattern whose sets are all full: its mask is the hull of the other's, and it has no estimate and nothing to stand
+ * in. The same one for the same definition. throws: what `lifted` throws.
+ */
+export function hullDefinition(definition: Definition): Definition {
+  const known = hulls.get(definition);
+  if (known) return known;
+  const { declarations, mask, score } = lifted(definition);
+  // What is stated of schedules is for a mask that asks sets.
+  const hull = Object.freeze({
+    ...definition,
+    estimates: [],
+    rest: undefined,
+    knobs: {},
+    visit: undefined,
+  });
+  const own = { declarations: { ...declarations, sets: {} }, mask: hullOf(mask), score };
+  kept.set(hull, { lifted: own, findings: [] });
+  hulls.set(definition, hull);
+  return hull;
+}
+
+const hulls = new WeakMap<Definition, Definition>();
 
 function inspectOnce(definition: Definition): {
   lifted: Lifted | undefined;

@@ -17,6 +17,7 @@ import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
 import type { BackendCall } from './backend.ts';
 import { type Device, openDevice } from './device.ts';
 import type { FloatType } from './dtype.ts';
+import { type Fallback, type HullSplit, splitHulls } from './hulls.ts';
 import { type AttentionInputs, type CheckedInputs, checkAllInputs, passedSets } from './inputs.ts';
 import { CallKinds, type CheckedCall } from './kinds.ts';
 import { type AnySets, type CallOptions, type Part, partsOf } from './parts.ts';
@@ -30,6 +31,12 @@ export interface CompileOptions {
   /** Dimension of V; default: `headDim`. */
   readonly valueDim?: number;
   readonly dtype: FloatType;
+  /**
+   * 'dense': heads whose budgets are predicted to cost no less than dense attention attend to the hull of their mask,
+   * all sets full, and choose nothing; `chosen` then says so. Predicted from numbers and lengths, where budgets are
+   * numbers of members. Default: 'none'.
+   */
+  readonly fallback?: Fallback;
   /** Default: the best device there is, opened for this function and disposed with it. */
   readonly device?: Device;
   /** @internal The attention kernel to take, whatever is best: for tuning. */
@@ -121,6 +128,7 @@ class Compiled {
   readonly #options: CompileOptions;
   readonly #device: Device;
   readonly #kinds = new CallKinds();
+  readonly #splits = new WeakMap<object, HullSplit | undefined>();
   disposed = false;
 
   constructor(parts: readonly Part[], isPerHead: boolean, options: CompileOptions, device: Device) {
@@ -144,7 +152,9 @@ class Compiled {
     params: AnyParams = {},
     options: CallOptions = {},
   ): Promise<AttendResult<AnySets>> {
-    const result = await this.#device.backend.attend(this.#call(inputs, params, options));
+    const call = this.#call(inputs, params, options);
+    const split = inputs.chosen === undefined ? this.#split(call) : undefined;
+    const result = await this.#device.backend.attend(split ? split.call(call) : call);
     const isPerHead = this.#isPerHead;
     let sets: AnySets | undefined;
     return {
@@ -152,7 +162,7 @@ class Compiled {
       lse: result.lse as FloatTensor,
       get chosen() {
         if (sets === undefined) {
-          const chosen = result.chosen();
+          const chosen = split ? split.chosen(call, result.chosen()) : result.chosen();
           sets = isPerHead ? chosen : chosen[0]!;
         }
         return sets;
@@ -166,6 +176,16 @@ class Compiled {
     const passed = passedSets(inputs.chosen, this.#isPerHead, this.#parts.length);
     const { choice } = this.#options;
     return { kind, parts: this.#parts, checked: call, given: call.given, passed, options, choice };
+  }
+
+  /** Decided once for all calls of a kind. */
+  #split({ kind, parts, checked, given }: BackendCall): HullSplit | undefined {
+    if (!this.#splits.has(kind)) {
+      const { shape, segments } = checked;
+      const { fallback = 'none' } = this.#options;
+      this.#splits.set(kind, splitHulls(parts, { shape, given, segments }, fallback));
+    }
+    return this.#splits.get(kind);
   }
 
   #checkUsable(): void {

@@ -4,14 +4,13 @@ import type { Choice } from '../codegen/attention/choice.ts';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
 import type { FloatType } from './dtype.ts';
 import type { CheckedGiven, CheckedInputs } from './inputs.ts';
-import type { CallKind } from './kinds.ts';
 import type { CallOptions, Part } from './parts.ts';
 import type { Tensor } from './tensor.ts';
 
 /** A checked call of the parts of a pattern; `given` and `passed` are in the order of the parts. */
 export interface BackendCall {
-  /** One object for calls that differ in the elements of their tensors and in `passed` alone. */
-  readonly kind: CallKind;
+  /** One object for calls of the same parts that differ in the elements of their tensors and in `passed` alone. */
+  readonly kind: object;
   readonly parts: readonly Part[];
   readonly checked: CheckedInputs;
   readonly given: readonly CheckedGiven[];

@@ -28,6 +28,8 @@ export interface PlacedSet extends ChosenSet {
   readonly domain: SetDomain;
   /** Units: one per batch entry and head, or KV head. */
   readonly count: number;
+  /** The same set with all members in some of its units. */
+  withFull(isFull: readonly boolean[]): ChosenSet;
 }
 
 export const isPlacedSet = (set: unknown): set is PlacedSet =>

@@ -49,7 +49,7 @@ function hullOf(ranges: readonly RowRange[], all: RowRange): RowRange {
 }
 
 /** One for each unit that has numbers of its own; undefined where captured tensors decide, which may hold anything. */
-function distinctBindings(request: RelevanceRequest): Binding[] | undefined {
+export function distinctBindings(request: RelevanceRequest): Binding[] | undefined {
   const { mask, shape, params, heads } = request;
   if (mentions(mask, 'at')) return undefined;
   const [batches, ofHeads] = [
@@ -107,7 +107,7 @@ function replaced(node: Expression, place: Expression, by: Expression): Expressi
 }
 
 /** What a formula says at most, whatever is in the sets that it asks. */
-function withAnySets(formula: Formula): Formula {
+export function withAnySets(formula: Formula): Formula {
   if (formula.op === 'and' || formula.op === 'or')
     return join(formula.op, formula.parts.map(withAnySets));
   const asks = formula.op === 'atom' && mentions(formula.expression, 'has');

@@ -8,11 +8,13 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { type AttendResult, compile } from '../attend.ts';
 import { type Device, openDevice } from '../device.ts';
 import { explainPlans } from '../explain.ts';
+import type { Fallback } from '../hulls.ts';
 import { checkCall, type PlannedCall, planCall } from '../plans.ts';
 import { deviceData, deviceHelp, timeOn, uploaded } from './devices.ts';
 import { exit } from './failure.ts';
 import {
   addInputOptions,
+  fallbackOption,
   type InputFlags,
   isQuicklyPlanned,
   loadInputs,
@@ -27,6 +29,7 @@ interface BenchFlags extends InputFlags {
   readonly threads?: number;
   readonly rounds: number;
   readonly json?: boolean;
+  readonly fallback?: Fallback;
 }
 
 /** One thing that is timed: medians over the rounds, of one call. */
@@ -54,18 +57,22 @@ export const bench: PatternVerb<BenchFlags> = {
     command
       .option('--device <name>', deviceHelp)
       .option('--threads <n>', 'worker threads of the CPU device', sizeFrom)
+      .addOption(fallbackOption())
       .option('--rounds <n>', 'how often each is timed', roundsFrom, 5)
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, { terminal, signal, patterns }) {
-    const { threads, rounds } = flags;
+    const { threads, rounds, fallback } = flags;
     const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
     try {
       const inputs = await loadInputs(flags, target.definitions, usualDtype(device));
       const { shape, dtype } = checkCall(target.pattern, inputs, params);
       const there = device.kind === 'cpu' ? inputs : await uploaded(inputs, device);
       const options = { ...shape, dtype, device };
-      const attend = await compile(target.pattern as Pattern, options);
+      const attend = await compile(target.pattern as Pattern, {
+        ...options,
+        ...(fallback && { fallback }),
+      });
       const dense = await compile(patterns.get('causal') as AnyPattern, options);
       const { q, k, v } = there;
       const call = { signal };

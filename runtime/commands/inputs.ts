@@ -35,6 +35,15 @@ export interface InputFlags {
   readonly tensor?: readonly (readonly [name: string, file: string])[];
 }
 
+/** What heads do whose keys are predicted to cost more to choose than to attend to. */
+export const fallbackOption = (): Option =>
+  new Option(
+    '--fallback <how>',
+    'heads whose budgets cost no less than dense attention: choose all the same, or attend to every key that the mask could allow',
+  )
+    .choices(['none', 'dense'])
+    .default('none');
+
 /** Adds the options that say where q, k, v, captured tensors and, where they are taken, chosen sets come from. */
 export function addInputOptions(
   command: Command,

@@ -6,8 +6,10 @@ import type { Pattern } from '../../dsl/pattern.ts';
 import { type AttendResult, compile } from '../attend.ts';
 import type { GpuDevice } from '../cuda/device.ts';
 import { Gpu } from '../cuda/gpu.ts';
+import { readChosen } from '../cuda/sets.ts';
 import type { Device } from '../device.ts';
 import { type Explanation, explainPlans } from '../explain.ts';
+import { type Fallback, splitHulls } from '../hulls.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { AnySets, Stage } from '../parts.ts';
 import { checkCall, type PlannedCall, planCall } from '../plans.ts';
@@ -33,6 +35,8 @@ export interface Made {
   /** The estimate, on the CPU with the plans, and attention. */
   readonly ms: { readonly estimate: number; readonly attention: number; readonly device?: number };
   readonly stages: StageTimes | undefined;
+  /** Query heads that attend to all that their mask could allow, and choose nothing. */
+  readonly dense: readonly number[];
 }
 
 export interface Request {
@@ -41,11 +45,53 @@ export interface Request {
   readonly params: Values;
   readonly device: Device;
   readonly context: Context;
+  /** What heads do whose keys would cost more to choose; nothing special unless stated. */
+  readonly fallback?: Fallback | undefined;
 }
 
 /** Performs a call on its device. */
-export const performCall = (request: Request): Promise<Made> =>
-  request.device.kind === 'cpu' ? attendTo(request) : attendOn(request, request.device);
+export function performCall(request: Request): Promise<Made> {
+  const { target, inputs, params, device, fallback } = request;
+  const { parts, inputs: call } = checkCall(target.pattern, inputs, params);
+  // Sets that are passed are asked, whatever is in them.
+  const split = inputs.chosen ? undefined : splitHulls(parts, call, fallback ?? 'none');
+  if (split) return attendWhole(request, split.heads);
+  return device.kind === 'cpu' ? attendTo(request) : attendOn(request, device);
+}
+
+/** In one step, as there is no estimate for all heads: what a head has for a set is known only afterwards. */
+async function attendWhole(request: Request, dense: readonly number[]): Promise<Made> {
+  const { target, inputs, params, device, context, fallback } = request;
+  const { pattern } = target;
+  const { shape, dtype } = checkCall(pattern, inputs, params);
+  const options = { ...shape, dtype, device, ...(fallback && { fallback }) };
+  const attend = await compile(pattern as Pattern, options);
+  const there = device.kind === 'cpu' ? inputs : await uploaded(inputs, device);
+  const spent: Partial<Record<Stage, number>> = {};
+  const onTime = (stage: Stage, ms: number) => {
+    spent[stage] = (spent[stage] ?? 0) + ms;
+  };
+  const work = () => attend(there, params, { onTime, signal: context.signal });
+  if (device.kind === 'cuda') for (const tensor of tensorsOf(await work())) tensor.dispose();
+  const { value, hostMs, deviceMs } = await timeOn(device, work);
+  const chosen = value.chosen as AnySets;
+  for (const sets of [chosen].flat()) await readChosen(sets);
+  const planned = { shape, dtype, chosen };
+  const plans = isQuicklyPlanned(target.definitions, shape)
+    ? explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 })
+    : undefined;
+  const before = Object.values(spent).reduce((sum, one) => sum + one, 0);
+  const ms = {
+    estimate: before,
+    attention: hostMs - before,
+    ...(deviceMs !== undefined && { device: deviceMs }),
+  };
+  const stages =
+    device.kind === 'cpu' ? { ...spent, attention: ms.attention } : await stagesOn(device, work);
+  return { planned, plans, result: value, there, ms, stages, dense };
+}
+
+const tensorsOf = ({ out, lse }: AttendResult<unknown>) => [out, lse];
 
 /** The sets first, then attention on them, so that each has its own time and the plans are those that ran. */
 async function attendTo({ target, inputs, params, device, context }: Request): Promise<Made> {
@@ -81,7 +127,7 @@ async function attendTo({ target, inputs, params, device, context }: Request): P
   const ms = { estimate: middle - start, attention: performance.now() - middle };
   onTime('attention', ms.attention);
   const plans = explainPlans(planned, { proveTiles: 0 });
-  return { planned, plans, result, there: inputs, ms, stages };
+  return { planned, plans, result, there: inputs, ms, stages, dense: [] };
 }
 
 /** Everything on a device that is not the CPU: tensors brought over once, sets chosen there, times there. */
@@ -106,8 +152,7 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
   }
   const given = { ...there, chosen: chosen as ChosenSetsData };
   if (device.kind === 'cuda') {
-    const { out, lse } = await attend(given, params, call);
-    for (const tensor of [out, lse]) tensor.dispose();
+    for (const tensor of tensorsOf(await attend(given, params, call))) tensor.dispose();
   }
   const { value, hostMs, deviceMs } = await timeOn(device, () => attend(given, params, call));
   const planned = { shape, dtype, chosen };
@@ -121,7 +166,16 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
       : undefined;
   const own = inputs.chosen && { chosen };
   const stages = await stagesOn(device, () => attend({ ...there, ...own } as never, params, call));
-  return { planned, plans, ...(kernels && { kernels }), result: value, there, ms, stages };
+  return {
+    planned,
+    plans,
+    ...(kernels && { kernels }),
+    result: value,
+    there,
+    ms,
+    stages,
+    dense: [],
+  };
 }
 
 /** What a kernel of a call is for, by its name. */
@@ -139,8 +193,7 @@ async function stagesOn(
 ): Promise<StageTimes | undefined> {
   if (!(machine instanceof Gpu)) return undefined;
   const steps = await machine.timeSteps(async () => {
-    const { out, lse } = await call();
-    for (const tensor of [out, lse]) tensor.dispose();
+    for (const tensor of tensorsOf(await call())) tensor.dispose();
   });
   const times: Partial<Record<Stage, number>> = {};
   let before = 0;

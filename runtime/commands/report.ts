@@ -32,6 +32,7 @@ export function textOf({
   plans,
   ms,
   stages,
+  dense,
   check,
   recalls,
   file,
@@ -52,6 +53,8 @@ export function textOf({
   const isDynamic = target.definitions.some(({ estimates }) => estimates.length > 0);
   lines.push(timesText(device, ms, isDynamic, batch * heads));
   if (stages && isDynamic) lines.push(stagesText(stages));
+  if (dense.length > 0)
+    lines.push(`${unitNames(dense, heads, 1)}: every key that the mask could allow, none chosen`);
   if (check) lines.push(checkText(check, qLen));
   if (file !== undefined) lines.push(`wrote out and lse to ${file}`);
   if (chosenFile !== undefined) lines.push(`wrote the chosen sets to ${chosenFile}`);
@@ -148,6 +151,7 @@ export function dataOf({
   result,
   ms,
   stages,
+  dense,
   check,
   recalls,
   file,
@@ -163,6 +167,7 @@ export function dataOf({
         params: summary.params,
         density: summary.density,
         cost: summary.cost.share,
+        dense: dense.includes(unit % heads),
         tiles: summary.tiles,
         columnSteps: summary.columnSteps,
         standIns: summary.standIns,

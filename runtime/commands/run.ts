@@ -6,11 +6,19 @@ import { compile } from '../attend.ts';
 import { type Device, openDevice } from '../device.ts';
 import { saveChosen } from '../files/chosen.ts';
 import { writeSafetensors } from '../files/safetensors.ts';
+import type { Fallback } from '../hulls.ts';
 import { type HeadRecall, recall } from '../recall.ts';
 import { deviceHelp } from './devices.ts';
 import { exit, UsageError } from './failure.ts';
 import { checkPlace } from './files.ts';
-import { addInputOptions, type InputFlags, loadInputs, sizeFrom, usualDtype } from './inputs.ts';
+import {
+  addInputOptions,
+  fallbackOption,
+  type InputFlags,
+  loadInputs,
+  sizeFrom,
+  usualDtype,
+} from './inputs.ts';
 import { type Check, checkOutput } from './oracle.ts';
 import { type Made, performCall, type Request } from './performed.ts';
 import { dataOf, type Report, textOf } from './report.ts';
@@ -25,6 +33,7 @@ interface RunFlags extends InputFlags {
   readonly out?: string;
   readonly chosenOut?: string;
   readonly json?: boolean;
+  readonly fallback?: Fallback;
 }
 
 export const run: PatternVerb<RunFlags> = {
@@ -46,6 +55,7 @@ export const run: PatternVerb<RunFlags> = {
         'worker threads; 0 works without any (default: one per core)',
         sizeFrom,
       )
+      .addOption(fallbackOption())
       .option('--check', 'compare with the float64 oracle; exit code 1 outside the bound')
       .option('--check-rows <n>', 'check only so many query rows of each head', rowsFrom)
       .option('--recall', 'tell what each head keeps of dense causal attention, which runs as well')
@@ -61,11 +71,11 @@ export const run: PatternVerb<RunFlags> = {
         '--recall of a pattern with a score',
         'its logits are not those of dense attention',
       );
-    const { threads } = flags;
+    const { threads, fallback } = flags;
     const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
     try {
       const inputs = await loadInputs(flags, target.definitions, usualDtype(device));
-      const made = await performCall({ target, inputs, params, device, context });
+      const made = await performCall({ target, inputs, params, device, context, fallback });
       const { result } = made;
       const recalls = flags.recall ? await recallOf(made, device, context) : undefined;
       const isChecked = flags.check === true || flags.checkRows !== undefined;

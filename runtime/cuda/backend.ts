@@ -7,7 +7,6 @@ import { defaultOf, isTensorInput } from '../../dsl/given.ts';
 import type { Backend, BackendCall, BackendResult, BackendShape } from '../backend.ts';
 import { stridesOf } from '../dtype.ts';
 import { checkChosen, graphsPerHead } from '../inputs.ts';
-import type { CallKind } from '../kinds.ts';
 import { bringHome } from '../launch.ts';
 import { rowsNeeded } from '../needed-rows.ts';
 import type { Part } from '../parts.ts';
@@ -23,7 +22,7 @@ export class CudaBackend implements Backend {
   readonly #machine: Machine;
   readonly #calls: Calls;
   readonly #enqueuer: Enqueuer;
-  readonly #kinds = new WeakMap<CallKind, ReadyKind>();
+  readonly #kinds = new WeakMap<object, ReadyKind>();
 
   constructor(machine: Machine) {
     this.#machine = machine;

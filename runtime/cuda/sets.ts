@@ -5,6 +5,7 @@ import {
   BitSet,
   type ChosenSet,
   type ChosenSetsData,
+  fullSet,
   hullOf,
   partOf,
   type RowRange,
@@ -47,12 +48,15 @@ export class DeviceSet implements ChosenSet {
   readonly most: number;
   readonly where: Where;
   readonly verdict: Verdict | undefined;
+  /** Units that have all members, whatever the bits on the machine say. */
+  readonly #isFull: readonly boolean[] | undefined;
   #host: Pick<ChosenSet, 'units' | 'dense'> | undefined;
 
   constructor(
     facts: Pick<LaunchedSet, 'axes' | 'perGroup' | 'rows' | 'domain' | 'count' | 'most'>,
     where: Where,
     verdict?: Verdict,
+    isFull?: readonly boolean[],
   ) {
     this.axes = facts.axes;
     this.perGroup = facts.perGroup;
@@ -62,6 +66,16 @@ export class DeviceSet implements ChosenSet {
     this.most = facts.most;
     this.where = where;
     this.verdict = verdict;
+    this.#isFull = isFull;
+  }
+
+  /** Whether the bits on its machine are all there is to it. */
+  get isWhole(): boolean {
+    return this.#isFull === undefined;
+  }
+
+  withFull(isFull: readonly boolean[]): DeviceSet {
+    return new DeviceSet(this, this.where, this.verdict, isFull);
   }
 
   get address(): number {
@@ -96,12 +110,13 @@ export class DeviceSet implements ChosenSet {
     await machine.download(address + where.bits, bits);
     const dense = new Uint32Array(count);
     if (where.dense !== undefined) await machine.download(address + where.dense, dense);
+    const isFull = (unit: number): boolean => this.#isFull?.[unit] ?? false;
+    const full = this.isWhole ? undefined : fullSet(domain);
     this.#host = {
-      units: Array.from(
-        { length: count },
-        (_, i) => new BitSet(domain, bits.subarray(i * words, (i + 1) * words)),
+      units: Array.from({ length: count }, (_, i) =>
+        full && isFull(i) ? full : new BitSet(domain, bits.subarray(i * words, (i + 1) * words)),
       ),
-      dense: Array.from(dense, (word) => word !== 0),
+      dense: Array.from(dense, (word, i) => word !== 0 || isFull(i)),
     };
     return this;
   }
@@ -185,5 +200,6 @@ export function wordsOfSet({ units }: ChosenSet): {
   return { domain, words, most };
 }
 
+/** Whether a machine has all of a set. */
 export const isOn = (machine: Machine, set: ChosenSet): set is DeviceSet =>
-  set instanceof DeviceSet && set.where.block.machine === machine;
+  set instanceof DeviceSet && set.isWhole && set.where.block.machine === machine;

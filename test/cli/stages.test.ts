@@ -16,6 +16,8 @@ describe('run --json', () => {
       ...random,
       '--slashes',
       '110',
+      '--verticals',
+      '40',
       '--json',
     );
     expect(code).toBe(0);
@@ -30,6 +32,25 @@ describe('run --json', () => {
       expect(cost).toBeLessThan(2 * density);
     }
   });
+
+  test.each(['cpu', 'emulated:sm_80'])(
+    'says which heads attend to all that they could, on %s',
+    async (device) => {
+      const words = ['run', 'vertical-slash', '--random', '1,2,1,700,16', '--verticals', '1'];
+      const rest = ['--slashes', '20,690', '--device', device, '--check', '--json'];
+      const denseOf = async (...more: string[]) => {
+        const { code, out } = await say(...words, ...rest, ...more);
+        expect(code).toBe(0);
+        const { heads, ms } = JSON.parse(out);
+        if (device === 'cpu') expect(Object.keys(ms.stages)).toContain('estimate');
+        return heads.map(({ dense }: { dense: boolean }) => dense);
+      };
+      expect(await denseOf()).toEqual([false, false]);
+      expect(await denseOf('--fallback', 'dense')).toEqual([false, true]);
+      const { out } = await say('run', 'vertical-slash', ...random, '--device', device);
+      expect(out).toContain('heads 0-1: every key that the mask could allow, none chosen');
+    },
+  );
 
   test.each(['cpu', 'emulated:sm_80'])(
     'has what each head keeps of dense attention, on %s',

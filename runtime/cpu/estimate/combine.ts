@@ -1,7 +1,7 @@
 // From the members that selections picked to the sets a mask reads: dilation, divergence, choice between
 // two sets. No tensors.
 
-import { BitSet, type SetDomain } from '../../../dsl/chosen.ts';
+import { BitSet, dilated, type SetDomain } from '../../../dsl/chosen.ts';
 import { invariant } from '../../../dsl/diagnostic.ts';
 import { isLeaf, textOf, wantOf } from '../../../dsl/estimate/demand.ts';
 import { domainOf } from '../../../dsl/estimate/domain.ts';
@@ -30,14 +30,7 @@ export function combine(node: ChosenNode, results: Results, shape: LaunchShape):
   const domain = domainOf(node, shape);
   if (node.op === 'dilate') {
     const { set, dense } = combine(node.of, results, shape);
-    const result = new BitSet(domain);
-    for (let row = domain.rowFrom; row < domain.rowFrom + domain.rows; row++) {
-      const runs = set.runs(row);
-      for (let i = 0; i < runs.length; i += 2) {
-        result.addRange(row, runs[i]!, runs[i + 1]! + node.size - 1);
-      }
-    }
-    return { set: result, dense };
+    return { set: dilated(set, domain, node.size), dense };
   }
   const verdict = divergenceOf(node.verdict.of, results) < node.verdict.limit;
   const side = verdict ? node.yes : node.no;

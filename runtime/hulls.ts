@@ -1,0 +1,171 @@
+// Heads that attend to the hull of their mask: since their budgets leave nothing out, or, where a fallback is asked for,
+// since choosing would cost more than it saves. Decided from numbers and lengths, before anything is estimated; such
+// heads have no estimate, and run as a pattern of their own.
+
+import { type FullSet, fullByBudget, isItsHull } from '../dsl/analysis/full.ts';
+import { BitSet, type ChosenSet, type ChosenSetsData, fullSet } from '../dsl/chosen.ts';
+import { type Definition, hullDefinition, lifted } from '../dsl/definition.ts';
+import { domainOf } from '../dsl/estimate/domain.ts';
+import { axesOfChosen, isPerGroup } from '../dsl/estimate/node.ts';
+import type { EstimateGraph } from '../dsl/estimate/trace.ts';
+import { mentions } from '../dsl/expression.ts';
+import { kvHeadOf, type LaunchShape } from '../dsl/shape.ts';
+import type { BackendCall } from './backend.ts';
+import { type CheckedGiven, type CheckedInputs, graphsPerHead } from './inputs.ts';
+import { isPlacedSet } from './memory.ts';
+import type { Part } from './parts.ts';
+import { predictedCost } from './predicted.ts';
+
+/** What heads do where keys cost more to choose than to attend to: attend to the hull, or nothing special. */
+export type Fallback = 'dense' | 'none';
+
+/** Some heads of a part of a pattern. */
+interface SplitPart extends Part {
+  /** Which part of the pattern they are of. */
+  readonly of: number;
+  readonly isHull: boolean;
+}
+
+type Call = Pick<CheckedInputs, 'shape' | 'segments'> & { readonly given: readonly CheckedGiven[] };
+
+/** The parts of a call, heads that attend to their hull apart; undefined where there are none. */
+export function splitHulls(
+  parts: readonly Part[],
+  { shape, given, segments }: Call,
+  fallback: Fallback,
+): HullSplit | undefined {
+  const split = parts.flatMap((part, of): SplitPart[] => {
+    const isDynamic = part.definition.estimates.length > 0 && !segments;
+    const hull = isDynamic ? hullHeads(part, given[of]!, shape, fallback) : new Set<number>();
+    const [rest, own] = [false, true].map((isHull) =>
+      part.heads.filter((head) => hull.has(head) === isHull),
+    ) as [number[], number[]];
+    const found: SplitPart[] = [];
+    if (rest.length > 0) found.push({ ...part, heads: rest, of, isHull: false });
+    if (own.length > 0)
+      found.push({ definition: hullDefinition(part.definition), heads: own, of, isHull: true });
+    return found;
+  });
+  return split.some(({ isHull }) => isHull) ? new HullSplit(split) : undefined;
+}
+
+/** Calls of one kind, some of whose heads attend to their hull. */
+export class HullSplit {
+  readonly #parts: readonly SplitPart[];
+  /** Such calls are of another kind than those of all parts whole. */
+  readonly #kind = {};
+
+  constructor(parts: readonly SplitPart[]) {
+    this.#parts = parts;
+  }
+
+  /** The heads that attend to their hull. */
+  get heads(): number[] {
+    return this.#parts.flatMap(({ heads, isHull }) => (isHull ? heads : []));
+  }
+
+  /** What a device is asked for in place of a call. */
+  call(call: BackendCall): BackendCall {
+    const given = this.#parts.map(({ of }) => call.given[of]!);
+    const passed = this.#parts.map(() => undefined);
+    return { ...call, kind: this.#kind, parts: this.#parts, given, passed };
+  }
+
+  /** The sets of the whole parts: those of the heads that attend to their hull are full. */
+  chosen(
+    { parts, given, checked }: BackendCall,
+    chosen: readonly ChosenSetsData[],
+  ): ChosenSetsData[] {
+    return parts.map(({ definition }, of) => {
+      const own = this.#parts.flatMap((part, i) => (part.of === of ? [{ ...part, i }] : []));
+      const hull = own.find(({ isHull }) => isHull);
+      const rest = own.find(({ isHull }) => !isHull);
+      const sets = rest && chosen[rest.i]!;
+      return hull
+        ? withFullSets(definition, given[of]!, checked.shape, hull.heads, sets)
+        : (sets ?? {});
+    });
+  }
+}
+
+/** The heads of a part that attend to their hull. Without a fallback it is all of them or none. */
+function hullHeads(
+  { definition, heads }: Part,
+  { params }: CheckedGiven,
+  shape: LaunchShape,
+  fallback: Fallback,
+): ReadonlySet<number> {
+  const { mask, score } = lifted(definition);
+  const found = new Set<number>();
+  if (score && mentions(score, 'has')) return found;
+  const graphs = graphsPerHead(definition, params, shape);
+  for (const graph of new Set(heads.map((head) => graphs[head]!))) {
+    const own = heads.filter((head) => graphs[head] === graph);
+    const domains = setsOf(graph, (name) => domainOf(graph[name]!, shape));
+    const request = { mask, domains, shape, params, heads: own };
+    const known = setsOf(graph, (name) => fullByBudget(graph[name]!, shape));
+    let isHull = isItsHull(request, definedOf(known));
+    if (!isHull && fallback === 'dense') {
+      const full = setsOf(graph, (name): FullSet => ({ domain: domains[name]! }));
+      const cost = predictedCost(definition, graph, params, shape, own[0]!);
+      isHull = cost !== undefined && cost >= 1 && isItsHull(request, full);
+    }
+    if (isHull) for (const head of own) found.add(head);
+    else if (fallback === 'none') return new Set();
+  }
+  const isShared = heads.some((head) => Object.values(graphs[head]!).some(isPerGroup));
+  return isShared ? wholeGroups(found, heads, shape) : found;
+}
+
+/** Those whose KV head has no other: a choice that heads share is made for all of them, or for none. */
+function wholeGroups(
+  found: ReadonlySet<number>,
+  heads: readonly number[],
+  shape: LaunchShape,
+): ReadonlySet<number> {
+  const others = heads.filter((head) => !found.has(head));
+  const mixed = new Set(others.map((head) => kvHeadOf(shape, head)));
+  return new Set([...found].filter((head) => !mixed.has(kvHeadOf(shape, head))));
+}
+
+/** The sets of a part of which some heads attend to their hull: theirs are full. `chosen`: of the others, if any. */
+function withFullSets(
+  definition: Definition,
+  { params }: CheckedGiven,
+  shape: LaunchShape,
+  heads: readonly number[],
+  chosen: ChosenSetsData | undefined,
+): ChosenSetsData {
+  const graph = graphsPerHead(definition, params, shape)[heads[0]!]!;
+  return setsOf(graph, (name): ChosenSet => {
+    const perGroup = isPerGroup(graph[name]!);
+    const own = perGroup ? new Set(heads.map((head) => kvHeadOf(shape, head))) : new Set(heads);
+    const each = perGroup ? shape.kvHeads : shape.heads;
+    const units = Array.from({ length: shape.batch * each }, (_, unit) => unit);
+    const isFull = units.map((unit) => own.has(unit % each));
+    const set = chosen?.[name];
+    if (set && isPlacedSet(set)) return set.withFull(isFull);
+    const domain = domainOf(graph[name]!, shape);
+    const [full, empty] = [fullSet(domain), new BitSet(domain)];
+    return {
+      axes: axesOfChosen(graph[name]!).map(({ axis, size }) => ({ axis, size })),
+      perGroup,
+      units: units.map((unit) => (isFull[unit] ? full : (set?.units[unit] ?? empty))),
+      dense: units.map((unit) => isFull[unit]! || (set?.dense[unit] ?? false)),
+      rows: set?.rows,
+    };
+  });
+}
+
+const setsOf = <Value>(
+  graph: EstimateGraph,
+  of: (name: string) => Value,
+): Readonly<Record<string, Value>> =>
+  Object.fromEntries(Object.keys(graph).map((name) => [name, of(name)]));
+
+const definedOf = <Value>(
+  values: Readonly<Record<string, Value | undefined>>,
+): Readonly<Record<string, Value>> =>
+  Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, Value] => entry[1] !== undefined),
+  );

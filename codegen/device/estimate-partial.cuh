@@ -19,3 +19,13 @@ WARPLOOM_DEVICE float sum_of_parts(const PartialSum* parts, int count) {
     all = join_sums(all, {__shfl_xor_sync(FULL_WARP, all.maximum, step), __shfl_xor_sync(FULL_WARP, all.sum, step)});
   return all.sum > 0.0f ? all.maximum + log2f(all.sum) : POSITIVE_INFINITY;
 }
+
+/** What all parts of a row come to. A whole warp asks. */
+WARPLOOM_DEVICE PartialSum sum_of_row(const PartialSum* parts, int count) {
+  PartialSum all = {NEGATIVE_INFINITY, 0.0f};
+  for (int i = threadIdx.x & 31; i < count; i += 32) all = join_sums(all, parts[i]);
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2)
+    all = join_sums(all, {__shfl_xor_sync(FULL_WARP, all.maximum, step), __shfl_xor_sync(FULL_WARP, all.sum, step)});
+  return all;
+}

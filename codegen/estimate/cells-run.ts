@@ -1,6 +1,6 @@
 // The launches of antidiagonal scores that are summed to blocks, wave by wave and chunk by chunk.
 
-import { cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
+import { boxArguments, cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
 import { at, errorBuffer } from './launches.ts';
 import { columnsOf, type Pass, sumPlace, sumRows } from './places.ts';
 import { scoreTile } from './scores.ts';
@@ -10,7 +10,7 @@ import { tensorArguments } from './vectors.ts';
 import { roundUp, type Wave } from './waves.ts';
 
 export function runCells(wave: Wave, all: Pass): void {
-  const { pass, plan, shape, strides, dtype, backend, factors, launches } = all;
+  const { pass, plan, shape, strides, backend, factors, launches } = all;
   const { grid } = pass;
   const [reading] = pass.readings;
   const cellTile = cellColumns(backend);
@@ -21,6 +21,7 @@ export function runCells(wave: Wave, all: Pass): void {
   const blocks = at(launches.need('block sums', 4 * rowCount * blockStride));
   const parts = at(launches.need('parts', 8 * rowCount * partStride));
   const units = wave.to - wave.from;
+  const { args, maps } = boxArguments(all);
   for (const chunk of plan.chunks) {
     const rows = chunk.to - chunk.from;
     const common = {
@@ -31,7 +32,7 @@ export function runCells(wave: Wave, all: Pass): void {
       rows,
     };
     launches.launch(
-      cellSumsKernel(pass, shape, dtype, backend),
+      cellSumsKernel(all),
       [Math.ceil(columnsOf(chunk, all) / cellTile), Math.ceil(rows / scoreTile), units],
       {
         ...tensorArguments('q', strides.q, shape),
@@ -40,8 +41,10 @@ export function runCells(wave: Wave, all: Pass): void {
         ...lineArguments('right', factors.columns.line),
         ...headArguments(wave.from, shape),
         ...common,
+        ...args,
       },
       { q: at('q'), k: at('k'), blocks, parts, error: at(errorBuffer) },
+      { maps },
     );
     const own = sumRows(reading!, chunk, all);
     const { sums, stride } = sumPlace(reading!, own.to - own.from, wave, all);

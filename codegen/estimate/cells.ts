@@ -2,14 +2,17 @@
 // of cells and block of columns, one makes weights of these and sums them over the rows of a block. Device side:
 // device/estimate-cells.cuh.
 
-import type { LaunchShape } from '../../dsl/shape.ts';
-import type { Kernel } from '../kernel.ts';
-import type { Field } from '../struct.ts';
+import { type LaunchShape, queryOffset } from '../../dsl/shape.ts';
+import type { BoxMap, Kernel, Place } from '../kernel.ts';
+import type { Field, FieldValues } from '../struct.ts';
+import { at } from './launches.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
+import type { Pass } from './places.ts';
 import { type ProductBackend, productParts } from './products.ts';
-import { floatText, scoreShared } from './scores.ts';
+import { floatText, scoreShared, scoreTile } from './scores.ts';
 import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
-import { factorsOf, type HalfType, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
+import { lineElements } from './tiles.ts';
+import { type Factors, type Side, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
 
 /** Cells of a block that a thread can sum alone. */
 export const mostCells = 32;
@@ -23,6 +26,59 @@ const tiles = {
   // Twice as many products for what is copied: the second-level cache is what limits them.
   hopper: { columns: 256, stages: 4 },
 } as const;
+
+/** Tiles of columns whose rows are taken together. */
+const bandTiles = 8;
+
+/** Threads of a block that multiply, and of the warpgroup of which one warp orders boxes. */
+const threads = { multiplying: 256, copying: 128 } as const;
+/** Registers of a thread of either. */
+const registers = { multiplying: 240, copying: 24 } as const;
+
+/** Cells are boxes where lines make up tokens, and tokens whole cells, so that none reaches into what follows. */
+const areBoxes = ({ rows, columns }: Factors, shape: LaunchShape, backend: ProductBackend) =>
+  backend === 'hopper' &&
+  shape.headDim % lineElements === 0 &&
+  queryOffset(shape) >= 0 &&
+  [rows.line, columns.line].every(({ size, start, end }) => start % size === 0 && end % size === 0);
+
+const boxFields: readonly Field[] = [
+  { name: 'q_map', type: 'map', comment: 'boxes of cells of queries' },
+  { name: 'k_map', type: 'map', comment: 'of keys' },
+  { name: 'q_cell', type: 'i32', comment: 'the first cell of the queries' },
+];
+
+/** What a launch of `cellSumsKernel` needs beside its fields of either back-end. */
+export function boxArguments({ factors, shape, strides, dtype, backend }: Pass): {
+  readonly args: FieldValues;
+  readonly maps: Readonly<Record<string, Place & BoxMap>>;
+} {
+  if (!areBoxes(factors, shape, backend)) return { args: {}, maps: {} };
+  const mapOf = ({ tensor, line: own }: Side, boxCells: number): Place & BoxMap => {
+    const [batch, head, row] = strides[tensor].map((elements) => 2 * elements) as [
+      number,
+      number,
+      number,
+    ];
+    const heads = tensor === 'q' ? shape.heads : shape.kvHeads;
+    return {
+      ...at(tensor),
+      type: dtype,
+      sizes: [shape.headDim, own.to - own.from, own.size, heads, shape.batch],
+      strides: [own.size * row, row, head, batch].map((bytes) => Math.max(16, bytes)),
+      box: [lineElements, boxCells, 1, 1, 1],
+      swizzle: 128,
+      promotion: 256,
+    };
+  };
+  return {
+    args: { q_cell: factors.rows.line.from },
+    maps: {
+      q_map: mapOf(factors.rows, scoreTile),
+      k_map: mapOf(factors.columns, cellColumns(backend)),
+    },
+  };
+}
 
 /** Floats of a row, on either back-end: a number for each block of `perBlock` cells, and a sum for each tile. */
 export function cellFloats(cells: number, perBlock: number): number {
@@ -50,14 +106,13 @@ const partialFields = (pointer: string): Field[] => [
   { name: 'rows', type: 'i32', comment: 'of the wave' },
 ];
 
+type CellSums = Pick<Pass, 'pass' | 'shape' | 'dtype' | 'backend' | 'factors'>;
+
 /** grid: [column tiles, row tiles, query heads]. */
-export function cellSumsKernel(
-  { scores, grid }: Pick<PassPlan, 'scores' | 'grid'>,
-  shape: LaunchShape,
-  dtype: HalfType,
-  backend: ProductBackend,
-): Kernel {
-  const { rows, columns, width, scale } = factorsOf(scores, shape);
+export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSums): Kernel {
+  const { grid } = pass;
+  const { rows, columns, width, scale } = factors;
+  const isBoxed = areBoxes(factors, shape, backend);
   const cells = grid.blockColumns.size / grid.columns.size;
   const tile = tiles[backend];
   const { headDim } = shape;
@@ -78,8 +133,9 @@ export function cellSumsKernel(
       'estimate-error',
       'estimate-partial',
       'estimate-cells',
+      ...(isBoxed ? ['barrier', 'tensor-copy', 'warpgroup', 'estimate-cell-boxes'] : []),
     ],
-    products: productParts(backend, dtype, [tile.columns]),
+    products: productParts(backend, dtype, [tile.columns], isBoxed ? 'lines' : 'tiles'),
     fields: [
       ...tensorFields('q'),
       ...tensorFields('k'),
@@ -89,26 +145,22 @@ export function cellSumsKernel(
       ...gridFields,
       ...partialFields(''),
       address('error', 'u64*', 'the first row with a score that is not finite'),
+      ...(isBoxed ? boxFields : []),
     ],
-    threads: 256,
+    threads: threads.multiplying + (isBoxed ? threads.copying : 0),
     blocks: 1,
     sharedBytes: scoreShared(width, tile.columns, tile.stages),
     body: [
       'extern __shared__ u8 shared[];',
       'const Head head = head_of(p.unit_from + blockIdx.z, p.heads, p.kv_heads);',
       ...gridText(grid),
-      'const int row = p.row_from + blockIdx.y * SCORE_TILE, column = blockIdx.x * ' +
-        `${tile.columns};`,
+      // Blocks that run together share lines of both factors: bands of columns, row by row.
+      `const int id = blockIdx.y * gridDim.x + blockIdx.x, band = id / (${bandTiles} * gridDim.y) * ${bandTiles};`,
+      `const int width = min(${bandTiles}, gridDim.x - band), own = id - band * gridDim.y;`,
+      `const int row = p.row_from + own / width * SCORE_TILE, column = (band + own % width) * ${tile.columns};`,
       'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows), column_end = line_to(grid.columns);',
       'if (column >= visible_end(grid, row_end - 1)) return;',
-      ...vectorsText('left', rows, shape),
-      ...vectorsText('right', columns, shape),
-      `float sums[${tile.columns / 8}][4];`,
-      `score_tile<${dtype === 'bf16'}, ${width}, ${tile.columns}, ${tile.stages}>(`,
-      '    first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; }, right, [&](int i) {',
-      `      const int cell = column + cell_of_column<${tile.columns}>(i);`,
-      '      return cell < column_end ? cell : -1;',
-      '    }, sums);',
+      ...(isBoxed ? boxesText : copiesText)({ pass, shape, dtype, backend, factors }),
       '#pragma unroll',
       'for (int half = 0; half < 2; ++half) {',
       '  const int own_row = row + threadIdx.x / 128 * 64 + tile_row(half);',
@@ -118,11 +170,45 @@ export function cellSumsKernel(
       '  const i64 at = (i64)blockIdx.z * p.rows + known_row - p.row_from;',
       '  const int end = is_there ? visible_end(grid, known_row) : 0;',
       `  const bool is_finite = put_block_sums<${cells}, ${tile.columns}>(sums, half, column, end, ${floatText(scale * Math.LOG2E)}, is_there,`,
-      '      p.blocks + at * p.block_stride, p.parts + at * p.part_stride);',
+      `      p.blocks + at * p.block_stride + column / ${cells}, p.parts + at * p.part_stride + column / ${tile.columns});`,
       '  if (!is_finite) report_not_finite(p.error, head, own_row);',
       '}',
     ],
   });
+}
+
+/** Statements: products by lines that all threads copy. */
+function copiesText({ shape, dtype, backend, factors }: CellSums): string[] {
+  const { rows, columns, width } = factors;
+  const tile = tiles[backend];
+  return [
+    ...vectorsText('left', rows, shape),
+    ...vectorsText('right', columns, shape),
+    `float sums[${tile.columns / 8}][4];`,
+    `score_tile<${dtype === 'bf16'}, ${width}, ${tile.columns}, ${tile.stages}>(`,
+    '    first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; }, right,',
+    '    [&](int i) { return column + i < column_end ? column + i : -1; }, sums);',
+  ];
+}
+
+/** Statements: products by boxes that a warp orders. */
+function boxesText({ shape, backend, factors }: CellSums): string[] {
+  const tile = tiles[backend];
+  return [
+    `__shared__ CellBarriers<${tile.stages}> barriers;`,
+    `const CellBoxes<${factors.rows.line.size}, ${shape.headDim}, ${tile.columns}, ${tile.stages}> boxes = {barriers, first_tile(shared),`,
+    '    {p.q_map, row - p.q_cell, head.head, head.batch}, {p.k_map, column, head.kv_head, head.batch}};',
+    'boxes.begin();',
+    '__syncthreads();',
+    'if (boxes.is_producer()) {',
+    `  registers_give<${registers.copying}>();`,
+    '  boxes.produce();',
+    '  return;',
+    '}',
+    `registers_take<${registers.multiplying}>();`,
+    `float sums[${tile.columns / 8}][4];`,
+    'boxes.multiply(sums);',
+  ];
 }
 
 /** grid: [blocks of rows, query heads]. */
@@ -147,7 +233,6 @@ export function cellWeightsKernel(
       'estimate-reduce',
       'estimate-error',
       'estimate-partial',
-      'estimate-cells',
     ],
     fields: [
       ...gridFields,

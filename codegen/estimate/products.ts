@@ -18,7 +18,7 @@ export function productParts(
   backend: ProductBackend,
   dtype: HalfType,
   columns: readonly number[],
-  of: 'tiles' | 'boxes' = 'tiles',
+  of: keyof typeof texts = 'tiles',
 ): ProductParts {
   if (backend === 'portable') return { primitives: ['matrix', 'estimate-products'], functions: '' };
   // One loop has the first step and the others: whether a step adds is known as it runs.
@@ -26,9 +26,7 @@ export function productParts(
   const steps = [...new Set(columns)].map((count) => productText({ ...step, columns: count }));
   return {
     primitives: ['tensor-copy', 'warpgroup'],
-    functions: [...steps, writtenText, of === 'tiles' ? multiplyText : multiplyBoxesText].join(
-      '\n\n',
-    ),
+    functions: [...steps, writtenText, texts[of]].join('\n\n'),
   };
 }
 
@@ -71,3 +69,20 @@ WARPLOOM_DEVICE void multiply_boxes(float (&sums)[BLOCKS][4], u32 left, u32 righ
   products_wait<0>();
   pin(d);
 }`;
+
+const multiplyLinesText = `// As device/estimate-cell-boxes.cuh says.
+template <int BLOCKS> WARPLOOM_DEVICE void multiply_line(float (&sums)[BLOCKS][4], u32 left, u32 right, bool adds) {
+  const u64 a = matrix_descriptor(left, 16, 1024), b = matrix_descriptor(right, 16, 1024);
+  float (&d)[1][BLOCKS][4] = reinterpret_cast<float (&)[1][BLOCKS][4]>(sums);
+  products_begin();
+#pragma unroll
+  for (int step = 0; step < 4; ++step) multiply_step(d, a + 2 * step, b + 2 * step, step > 0 || adds);
+  products_commit();
+}
+template <int pending, int BLOCKS> WARPLOOM_DEVICE void lines_wait(float (&sums)[BLOCKS][4]) {
+  products_wait<pending>();
+  // Only when nothing is under way may anything else look at them.
+  if (pending == 0) pin(reinterpret_cast<float (&)[1][BLOCKS][4]>(sums));
+}`;
+
+const texts = { tiles: multiplyText, boxes: multiplyBoxesText, lines: multiplyLinesText } as const;

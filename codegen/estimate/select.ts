@@ -121,7 +121,7 @@ function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestT
     const tally = 'p.tallies[blockIdx.y]';
     const from = '(int)blockIdx.x * SPLIT_COLUMNS';
     return {
-      suffix: role === 'count' ? '_split_count' : '_split',
+      suffix: role === 'count' ? '_count' : '_split',
       call:
         role === 'count'
           ? `count_part(counts, ${tally}, seen, ${from})`

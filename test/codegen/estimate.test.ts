@@ -80,6 +80,38 @@ it('long rows, of which many blocks choose, agree with the oracle', async () => 
   expect(await problemsOfOne(call, {})).toEqual([]);
 });
 
+describe('antidiagonal scores agree with the oracle', () => {
+  const sizes = { qLen: 128, kLen: 320, headDim: 64 };
+  const backendsOf = (call: Call) =>
+    backends.map((backend) => launchOf(call, { backend }).kernels[0]!.source);
+
+  it.each([1, 2, 4, 8, 16, 32])('in blocks of %d cells', async (cells) => {
+    const own = { ...sizes, batch: 1, heads: 2, kvHeads: 1 };
+    const call = builtIn('x-attention', { block: 4 * cells, stride: 4, mass: 0.7 }, own);
+    expect(await problemsOf(call)).toEqual([]);
+  });
+
+  it('in boxes, of a batch of several KV heads and of rows with gaps', async () => {
+    const params = { block: 32, stride: 8, mass: 0.7 };
+    const call = builtIn('x-attention', params, { ...sizes, headDim: 128, layout: 'bshd' });
+    expect(backendsOf(call).map((text) => text.includes('boxes.multiply'))).toEqual([false, true]);
+    expect(await problemsOf(call)).toEqual([]);
+  });
+
+  it('in boxes, of more cells than a tile has', async () => {
+    const own = { batch: 1, heads: 2, kvHeads: 1, qLen: 1056, kLen: 2112, headDim: 64 };
+    const call = builtIn('x-attention', { block: 64, stride: 8, mass: 0.7 }, own);
+    expect(await problemsOfOne(call, { backend: 'hopper' })).toEqual([]);
+  });
+
+  it('not in boxes where a cell is not whole', async () => {
+    const params = { block: 32, stride: 8, mass: 0.7 };
+    const call = builtIn('x-attention', params, { ...sizes, kLen: 323 });
+    expect(backendsOf(call).some((text) => text.includes('boxes.multiply'))).toBe(false);
+    expect(await problemsOf(call)).toEqual([]);
+  });
+});
+
 describe('numbers per head', () => {
   it('give each head its own set, and no set to a head that needs none', async () => {
     const verticals = [0, 31, 40, 200];

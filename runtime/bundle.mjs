@@ -94,6 +94,8 @@ async function compileTests() {
       attention: join(root, 'test', 'bench', 'attention.bench.ts'),
       compare: join(root, 'test', 'bench', 'compare.bench.ts'),
       index: join(root, 'test', 'bench', 'index.bench.ts'),
+      'end-to-end': join(root, 'test', 'bench', 'end-to-end.bench.ts'),
+      'planted-worker': join(root, 'test', 'bench', 'planted-worker.ts'),
       works: join(root, 'test', 'bench', 'works.bench.ts'),
     },
     outdir: join(staging, 'tests'),
@@ -130,12 +132,14 @@ const launcher = `#!/bin/sh
 #   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
 #   ./warploom bench:compare ours.json rivals.json
 #   ./warploom bench:index --json index.json [--only vertical]             online indices, kernel by kernel
+#   ./warploom bench:end-to-end --json whole.json [--only 128K]            whole calls on planted heads
 here=$(cd "$(dirname "$0")" && pwd)
 case "$1" in
   test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
   bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
   bench:attention) shift; exec "$here/node" "$here/tests/attention.mjs" "$@" ;;
   bench:index) shift; exec "$here/node" "$here/tests/index.mjs" "$@" ;;
+  bench:end-to-end) shift; exec "$here/node" "$here/tests/end-to-end.mjs" "$@" ;;
   bench:compare) shift; exec "$here/node" "$here/tests/compare.mjs" "$@" ;;
   test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
   test:primitives) shift; exec "$here/node" "$here/tests/primitives.mjs" "$@" ;;

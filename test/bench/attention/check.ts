@@ -2,12 +2,14 @@
 // values that the inputs repeat. It reads those rows alone: whole results are gigabytes.
 
 import type { ChosenSetsData } from '../../../dsl/chosen.ts';
+import type { Definition } from '../../../dsl/definition.ts';
 import { bindParameters } from '../../../dsl/given.ts';
-import { kvHeadOf } from '../../../dsl/shape.ts';
+import { kvHeadOf, type LaunchShape } from '../../../dsl/shape.ts';
 import type { AttendResult, Device, FloatType, Tensor } from '../../../index.ts';
 import type { BlockMemory } from '../../../runtime/cuda/block.ts';
 import { bytesPerElement, elementsOver } from '../../../runtime/dtype.ts';
 import { decode } from '../../../runtime/half.ts';
+import type { CheckedGiven } from '../../../runtime/inputs.ts';
 import { arrowsOf } from '../../../runtime/reference/arrows.ts';
 import { dice } from './draws.ts';
 import type { Inputs } from './inputs.ts';
@@ -35,18 +37,36 @@ export const areSmall = ({ out, lse }: Errors, dtype: FloatType): boolean =>
 
 const rowsChecked = 12;
 
+/** One row of one head. */
+export interface RowPlace {
+  readonly head: number;
+  readonly row: number;
+}
+
 /** The first row, the last row, and others at random, each of a head at random. */
-function rowsOf({ heads, length }: Work): { head: number; row: number }[] {
+export function rowsOf(heads: number, length: number, count = rowsChecked): RowPlace[] {
   const roll = dice(length);
-  return Array.from({ length: rowsChecked }, (_, i) => {
+  return Array.from({ length: count }, (_, i) => {
     const row = i === 0 ? 0 : i === 1 ? length - 1 : roll(length);
     return { head: roll(heads), row };
   });
 }
 
+/** Copies elements of a tensor, from one on. */
+export type ElementReader = (from: number, into: Float32Array) => void;
+
+/** A call whose rows are looked at; batch 1. */
+export interface CheckedCall {
+  readonly definition: Definition;
+  readonly shape: LaunchShape;
+  readonly given: CheckedGiven;
+  readonly sets: ChosenSetsData;
+  readonly read: Readonly<Record<'q' | 'k' | 'v', ElementReader>>;
+}
+
 export async function errorsOf(
   work: Work,
-  { out, lse }: AttendResult<unknown>,
+  result: AttendResult<unknown>,
   sets: ChosenSetsData,
   inputs: Inputs,
   device: Device,
@@ -54,14 +74,31 @@ export async function errorsOf(
   const { headDim: dim, kvHeads, length, dtype } = work;
   const subject = subjects[work.subject];
   const { definition } = subject.pattern(work);
-  const shape = shapeOf(work);
   const { bound } = bindParameters(definition.name, definition.given, numbersOf(work), work.heads);
-  const given = { params: bound, captured: subject.captured?.(work) ?? {} };
   const [q, k, v] = await Promise.all([
     inputs.reader('q', [1, work.heads, length, dim], dtype),
     inputs.reader('k', [1, kvHeads, length, dim], dtype),
     inputs.reader('v', [1, kvHeads, length, dim], dtype),
   ]);
+  const call: CheckedCall = {
+    definition,
+    shape: shapeOf(work),
+    given: { params: bound, captured: subject.captured?.(work) ?? {} },
+    sets,
+    read: { q, k, v },
+  };
+  return errorsOfRows(rowsOf(work.heads, length), call, result, device);
+}
+
+/** How far rows of a result are from what the author's functions say. */
+export async function errorsOfRows(
+  rows: readonly RowPlace[],
+  { definition, shape, given, sets, read }: CheckedCall,
+  { out, lse }: AttendResult<unknown>,
+  device: Device,
+): Promise<Errors> {
+  const { headDim: dim, qLen, kLen } = shape;
+  const { q, k, v } = read;
   const lses = await lse.read();
   const [query, key, value] = [0, 1, 2].map(() => new Float32Array(dim)) as [
     Float32Array,
@@ -69,16 +106,16 @@ export async function errorsOf(
     Float32Array,
   ];
   let [off, norm, far] = [0, 0, 0];
-  for (const { head, row } of rowsOf(work)) {
+  for (const { head, row } of rows) {
     const kvHead = kvHeadOf(shape, head);
     const arrows = arrowsOf(definition, given, sets, shape, { batch: 0, head, kvHead });
-    q((head * length + row) * dim, query);
+    q((head * qLen + row) * dim, query);
     const keys: number[] = [];
     const scores: number[] = [];
     let most = -Infinity;
-    for (let at = 0; at < length; at += 1) {
+    for (let at = 0; at < kLen; at += 1) {
       if (!arrows.mask(row, at)) continue;
-      k((kvHead * length + at) * dim, key);
+      k((kvHead * kLen + at) * dim, key);
       let product = 0;
       for (let d = 0; d < dim; d += 1) product += query[d]! * key[d]!;
       const score = arrows.score(row, at, product / Math.sqrt(dim));
@@ -91,23 +128,23 @@ export async function errorsOf(
     for (const [i, at] of keys.entries()) {
       const weight = Math.exp(scores[i]! - most);
       sum += weight;
-      v((kvHead * length + at) * dim, value);
+      v((kvHead * kLen + at) * dim, value);
       for (let d = 0; d < dim; d += 1) right[d]! += weight * value[d]!;
     }
-    const ours = await elementsAt(device, out, (head * length + row) * dim, dim);
+    const ours = await elementsAt(device, out, (head * qLen + row) * dim, dim);
     for (let d = 0; d < dim; d += 1) {
       const wanted = right[d]! / sum;
       off += (ours[d]! - wanted) ** 2;
       norm += wanted ** 2;
     }
     // In this order NaN stays.
-    far = Math.max(Math.abs(lses[head * length + row]! - (most + Math.log(sum))), far);
+    far = Math.max(Math.abs(lses[head * qLen + row]! - (most + Math.log(sum))), far);
   }
   return { out: Math.sqrt(off / norm), lse: far };
 }
 
 /** A few elements of a tensor, wherever it is. */
-async function elementsAt(
+export async function elementsAt(
   device: Device,
   tensor: Tensor,
   from: number,

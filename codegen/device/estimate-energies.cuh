@@ -1,6 +1,6 @@
 // Energies: of a block of queries, all heads that share a choice together, the sum of the exponentials of its
-// scores with each pool of keys. Keys are rows of a tile and queries its columns, so that a thread sums
-// over queries by itself. Each 16 keys have a reference of their own until all are known.
+// scores with each pool of keys, up to a factor. Keys are rows of a tile and queries its columns, so that a thread
+// sums over queries by itself. While a tile is summed, the products of the next are made.
 
 #define ENERGY_POOLS 64  // of a tile
 
@@ -26,12 +26,6 @@ template <int QUERIES> struct EnergyShared {
   WarpValues<float> largest;
 };
 
-/** Where energies go, and their references: one for each 16 pools, in units of log2. */
-struct EnergyTargets {
-  float* energies;
-  float* references;
-};
-
 /** Tells all scores of a tile that are seen and not finite. */
 template <int BLOCKS>
 WARPLOOM_DEVICE void report_tile(u64* error, const float (&scores)[BLOCKS][4], const EnergyQueries& queries, Head first,
@@ -49,96 +43,172 @@ WARPLOOM_DEVICE void report_tile(u64* error, const float (&scores)[BLOCKS][4], c
     }
 }
 
+/** Far from the end of fp32, and far above sums of exponentials under their maximum. */
+#define ENERGY_LIMIT 1.2676506e30f  // 2^100
+
+/** The ends of the queries of a tile, and the least of them. */
+struct EnergyEnds {
+  const int* ends;
+  int least;
+  /** Makes the scores that are not seen negative infinity. */
+  template <int BLOCKS> __device__ __forceinline__ void mask(float (&scores)[BLOCKS][4], int pool) const {
+    if (pool + ENERGY_POOLS <= least) return;
+#pragma unroll
+    for (int j = 0; j < BLOCKS; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        if (pool + tile_row(e >> 1) >= ends[tile_column(j, e & 1)]) scores[j][e] = NEGATIVE_INFINITY;
+  }
+  /** Finite where all scores are that are seen, but for products that overflow. */
+  template <int BLOCKS> __device__ __forceinline__ float check(const float (&scores)[BLOCKS][4], int pool) const {
+    float check = 0.0f;
+    if (pool + ENERGY_POOLS <= least) {
+#pragma unroll
+      for (int j = 0; j < BLOCKS; ++j) check = fmaf(scores[j][0], scores[j][1], fmaf(scores[j][2], scores[j][3], check));
+    } else {
+#pragma unroll
+      for (int j = 0; j < BLOCKS; ++j)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if (pool + tile_row(e >> 1) < ends[tile_column(j, e & 1)]) check = fmaf(scores[j][e], 0.0f, check);
+    }
+    return check;
+  }
+};
+
+template <int BLOCKS> WARPLOOM_DEVICE float largest_of(const float (&scores)[BLOCKS][4]) {
+  float largest = NEGATIVE_INFINITY;
+#pragma unroll
+  for (int j = 0; j < BLOCKS; ++j)
+    largest = fmaxf(largest, fmaxf(fmaxf(scores[j][0], scores[j][1]), fmaxf(scores[j][2], scores[j][3])));
+  return largest;
+}
+
 /**
  * The energies of one block of queries with the pools [0, pool_end): QUERIES queries at a time, and tiles of
  * ENERGY_POOLS pools. Shared memory holds QUERIES queries and two tiles of pools. Scores are products times
  * `scale` (log2 e included). All threads of the block, one warpgroup, have to call.
+ *
+ * The maximum of the first tile is the reference of all exponentials. Where sums grow too large under it, or some score
+ * may not be finite, every score is examined, and all is done again under the maximum of all. With AHEAD the products
+ * of a tile are made while the one before is summed.
  */
-template <bool BF16, int DIM, int QUERIES, typename Pools, typename SeenEnd>
+template <bool BF16, int DIM, int QUERIES, bool AHEAD, typename Pools, typename SeenEnd>
 WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const EnergyQueries& queries, Head first,
-                                 const Pools& pools, int pool_end, float scale, SeenEnd seen_end,
-                                 const EnergyTargets& to, u64* error) {
+                                 const Pools& pools, int pool_end, float scale, SeenEnd seen_end, float* energies,
+                                 u64* error) {
   constexpr int lines = (DIM + LINE_ELEMENTS - 1) / LINE_ELEMENTS, blocks = QUERIES / 8;
   constexpr u32 tile_bytes = lines * ENERGY_POOLS * LINE_BYTES;
   const u32 pool_tiles = tiles + lines * QUERIES * LINE_BYTES;
-  const int lane = threadIdx.x & 31, count = (pool_end + ENERGY_POOLS - 1) / ENERGY_POOLS;
-  float largest = NEGATIVE_INFINITY;
-  for (int query = 0; query < queries.tokens * queries.heads; query += QUERIES) {
-    const auto copy = [&](int tile) {
-      if (tile < count)
-        copy_rows<ENERGY_POOLS, lines, DIM>(pool_tiles + tile % 2 * tile_bytes, pools,
-                                            tile * ENERGY_POOLS + (int)threadIdx.x / 8, blockDim.x / 8, pool_end);
-      copy_commit();
-    };
+  if (pool_end <= 0) return;
+  const auto is_there = [&](int tile) { return tile * ENERGY_POOLS < pool_end; };
+  EnergyEnds ends = {shared.ends, 0};
+  const auto copy = [&](int tile) {
+    if (is_there(tile))
+      copy_rows<ENERGY_POOLS, lines, DIM>(pool_tiles + tile % 2 * tile_bytes, pools,
+                                          tile * ENERGY_POOLS + (int)threadIdx.x / 8, blockDim.x / 8, pool_end);
+    copy_commit();
+  };
+  const auto arrived = [&] {
+    copy_wait<0>();
+    tile_written();
+    __syncthreads();
+  };
+  const auto multiply = [&](auto& scores, int tile, auto meanwhile) {
+    multiply_tiles<BF16, ENERGY_POOLS, QUERIES, steps_of<lines, DIM>>(scores, pool_tiles + tile % 2 * tile_bytes, 0, tiles, false,
+                                                                      meanwhile);
+  };
+  // The products of queries `query` and following with the first tile; the second is on its way then.
+  const auto begin = [&](float (&scores)[blocks][4], int query) {
     __syncthreads();  // the tiles of the queries before have been read
-    int least_end = pool_end;
     if (threadIdx.x < QUERIES) {
       const int position = queries.position_of(query + threadIdx.x);
       shared.ends[threadIdx.x] = position < 0 ? 0 : seen_end(position);
     }
-    copy_tile<QUERIES, lines, DIM>(tiles, queries, 0, [&](int i) {
-      return queries.position_of(query + i) < 0 ? -1 : query + i;
-    });
+    copy_tile<QUERIES, lines, DIM>(tiles, queries, 0, [&](int i) { return queries.position_of(query + i) < 0 ? -1 : query + i; });
     copy(0);
-    __syncthreads();
-    for (int i = lane; i < QUERIES; i += 32) least_end = min(least_end, shared.ends[i]);
-    least_end = __reduce_min_sync(FULL_WARP, least_end);
-#pragma unroll 1
-    for (int tile = 0; tile < count; ++tile) {
-      copy_wait<0>();
-      tile_written();
-      __syncthreads();
-      float scores[blocks][4];
-      const int pool = tile * ENERGY_POOLS;
-      multiply_tiles<BF16, ENERGY_POOLS, QUERIES, steps_of<lines, DIM>>(
-          scores, pool_tiles + tile % 2 * tile_bytes, 0, tiles, false, [&] { copy(tile + 1); });
-      float not_a_number = 0.0f;  // 0 times every score
-      if (pool + ENERGY_POOLS > least_end) {
+    arrived();
+    int least = pool_end;
+    for (int i = threadIdx.x & 31; i < QUERIES; i += 32) least = min(least, shared.ends[i]);
+    ends.least = __reduce_min_sync(FULL_WARP, least);
+    multiply(scores, 0, [&] { copy(1); });
+  };
+  float reference = 0.0f, most = 0.0f;  // of the exponentials; of the sums
+  const auto put_sums = [&](float (&scores)[blocks][4], int query, int tile) {
+    const int pool = tile * ENERGY_POOLS;
+    if (!(fabsf(ends.check(scores, pool)) <= LARGEST_FLOAT)) most = ENERGY_LIMIT;
+    ends.mask(scores, pool);
 #pragma unroll
-        for (int j = 0; j < blocks; ++j)
+    for (int half = 0; half < 2; ++half) {
+      float even = 0.0f, odd = 0.0f;
 #pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            const bool is_seen = pool + tile_row(e >> 1) < shared.ends[tile_column(j, e & 1)];
-            if (is_seen) not_a_number = fmaf(scores[j][e], 0.0f, not_a_number);
-            else scores[j][e] = NEGATIVE_INFINITY;
-          }
-      } else {
-#pragma unroll
-        for (int j = 0; j < blocks; ++j)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) not_a_number = fmaf(scores[j][e], 0.0f, not_a_number);
+      for (int j = 0; j < blocks; ++j) {
+        even += exp2_fast(fmaf(scores[j][2 * half], scale, -reference));
+        odd += exp2_fast(fmaf(scores[j][2 * half + 1], scale, -reference));
       }
-      if (not_a_number != 0.0f) report_tile(error, scores, queries, first, query, shared.ends, pool);
-      // The reference of the 16 pools of this warp, that of the queries before included.
-      float most = NEGATIVE_INFINITY;
-#pragma unroll
-      for (int j = 0; j < blocks; ++j)
-        most = fmaxf(most, fmaxf(fmaxf(scores[j][0], scores[j][1]), fmaxf(scores[j][2], scores[j][3])));
-#pragma unroll
-      for (int step = 1; step < 32; step *= 2) most = fmaxf(most, __shfl_xor_sync(FULL_WARP, most, step));
-      const int slot = (pool + tile_row(0)) / 16;
-      const bool is_there = slot * 16 < pool_end;
-      const float before = query > 0 && is_there ? to.references[slot] : NEGATIVE_INFINITY;
-      const float maximum = fmaxf(before, most * scale), reference = maximum == NEGATIVE_INFINITY ? 0.0f : maximum;
-      largest = fmaxf(largest, maximum);
-      __syncwarp();
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float sum = 0.0f;
-#pragma unroll
-        for (int j = 0; j < blocks; ++j)
-          sum += exp2_fast(fmaf(scores[j][2 * half], scale, -reference)) +
-                 exp2_fast(fmaf(scores[j][2 * half + 1], scale, -reference));
-        sum += __shfl_xor_sync(FULL_WARP, sum, 1);
-        sum += __shfl_xor_sync(FULL_WARP, sum, 2);
-        const int own_pool = pool + tile_row(half);
-        if ((lane & 3) != 0 || own_pool >= pool_end) continue;
-        to.energies[own_pool] = query > 0 ? to.energies[own_pool] * exp2_fast(before - reference) + sum : sum;
-      }
-      if (lane == 0 && is_there) to.references[slot] = maximum;
+      float sum = even + odd;
+      sum += __shfl_xor_sync(FULL_WARP, sum, 1);
+      sum += __shfl_xor_sync(FULL_WARP, sum, 2);
+      most = fmaxf(most, sum < ENERGY_LIMIT ? sum : ENERGY_LIMIT);
+      const int own = pool + tile_row(half);
+      if ((threadIdx.x & 3) == 0 && own < pool_end) energies[own] = query > 0 ? energies[own] + sum : sum;
     }
+  };
+#pragma unroll 1
+  for (bool is_known = false;; is_known = true) {
+#pragma unroll 1
+    for (int query = 0; query < queries.tokens * queries.heads; query += QUERIES) {
+      float even[blocks][4], odd[blocks][4];
+      begin(even, query);
+      if (!is_known && query == 0) {
+        ends.mask(even, 0);
+        reference = block_max(shared.largest, largest_of(even)) * scale;
+      }
+      const auto step = [&](float (&now)[blocks][4], float (&next)[blocks][4], int tile) {
+        if (!is_there(tile + 1)) {
+          put_sums(now, query, tile);
+          return;
+        }
+        arrived();
+        multiply(next, tile + 1, [&] {
+          copy(tile + 2);
+          put_sums(now, query, tile);
+        });
+      };
+      if (AHEAD) {
+#pragma unroll 1
+        for (int tile = 0; is_there(tile); tile += 2) {
+          step(even, odd, tile);
+          if (is_there(tile + 1)) step(odd, even, tile + 1);
+        }
+      } else {
+#pragma unroll 1
+        for (int tile = 0; is_there(tile); ++tile) {
+          if (tile > 0) {
+            arrived();
+            multiply(even, tile, [&] { copy(tile + 1); });
+          }
+          put_sums(even, query, tile);
+        }
+      }
+    }
+    if (is_known || block_max(shared.largest, most) < ENERGY_LIMIT) return;
+    float largest = NEGATIVE_INFINITY;
+#pragma unroll 1
+    for (int query = 0; query < queries.tokens * queries.heads; query += QUERIES) {
+      float scores[blocks][4];
+      begin(scores, query);
+#pragma unroll 1
+      for (int tile = 0; is_there(tile); ++tile) {
+        if (tile > 0) {
+          arrived();
+          multiply(scores, tile, [&] { copy(tile + 1); });
+        }
+        report_tile(error, scores, queries, first, query, shared.ends, tile * ENERGY_POOLS);
+        ends.mask(scores, tile * ENERGY_POOLS);
+        largest = fmaxf(largest, largest_of(scores));
+      }
+    }
+    reference = block_max(shared.largest, largest) * scale;
   }
-  largest = block_max(shared.largest, largest);
-  for (int pool = threadIdx.x; pool < pool_end; pool += blockDim.x)
-    to.energies[pool] *= exp2_fast(to.references[pool / 16] - largest);
 }

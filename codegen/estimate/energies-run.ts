@@ -1,6 +1,6 @@
 // The launches of energies, chunk by chunk of blocks of queries, and the selections that read them.
 
-import { energiesKernel, poolsOfReference } from './energies.ts';
+import { energiesKernel } from './energies.ts';
 import { at, errorBuffer } from './launches.ts';
 import { groupsOf, type Pass, sumPlace, sumRows } from './places.ts';
 import { select } from './selections.ts';
@@ -22,8 +22,6 @@ export function runEnergies(wave: Wave, all: Pass): void {
     const count = blocks.to - blocks.from;
     const { sums, stride, units } = sumPlace(reading!, count, wave, all);
     const unitCount = units.to - units.from;
-    const referenceStride = Math.ceil(stride / poolsOfReference);
-    const references = launches.need('references', 4 * unitCount * count * referenceStride);
     launches.launch(
       kernel,
       [count, unitCount, 1],
@@ -37,9 +35,8 @@ export function runEnergies(wave: Wave, all: Pass): void {
         block_from: blocks.from,
         members: members.to - members.from,
         stride,
-        reference_stride: referenceStride,
       },
-      { q: at('q'), pools: at('right'), sums, references: at(references), error: at(errorBuffer) },
+      { q: at('q'), pools: at('right'), sums, error: at(errorBuffer) },
     );
     select(reading!, chunk, wave, all);
   }

@@ -17,9 +17,6 @@ const tileQueries = (headDim: number): number => (linesOf(headDim) <= 2 ? 128 : 
 /** Pools of a tile. */
 const tilePools = 64;
 
-/** Pools with one reference. */
-export const poolsOfReference = 16;
-
 /** grid: [blocks of queries, units], a unit being what has a choice of its own: a query head or a KV head. */
 export function energiesKernel(
   { scores }: Pick<PassPlan, 'scores'>,
@@ -63,12 +60,6 @@ export function energiesKernel(
       { name: 'members', type: 'i32' },
       address('sums', 'float*', '[units, blocks, stride]'),
       { name: 'stride', type: 'i32' },
-      address(
-        'references',
-        'float*',
-        `[units, blocks, reference_stride]: of ${poolsOfReference} pools`,
-      ),
-      { name: 'reference_stride', type: 'i32' },
       address('error', 'u64*', 'the first row with a score that is not finite'),
     ],
     threads: 128,
@@ -92,10 +83,9 @@ export function energiesKernel(
       '    {p.q + head.batch * p.q_batch + head.head * p.q_head, p.q_row, p.q_offset}, p.q_head,',
       `    block * ${block}, ${block}, ${group ? 'group_heads' : '1'}, p.row_start, p.row_end};`,
       'const i64 at = (i64)blockIdx.y * gridDim.x + own;',
-      'const EnergyTargets targets = {p.sums + at * p.stride, p.references + at * p.reference_stride};',
       `const PooledRows<${headDim}> pools = {p.pools + (i64)(head.group - p.group_from) * p.members * ${headDim}, 0};`,
-      `energies_of<${dtype === 'bf16'}, ${headDim}, ${queries}>(shared, first_tile(tiles), queries, head, pools, pool_end,`,
-      `    ${floatText(scale * Math.LOG2E)}, [&](int position) { return visible_end(grid, position); }, targets, p.error);`,
+      `energies_of<${dtype === 'bf16'}, ${headDim}, ${queries}, ${backend === 'hopper'}>(shared, first_tile(tiles), queries, head, pools, pool_end,`,
+      `    ${floatText(scale * Math.LOG2E)}, [&](int position) { return visible_end(grid, position); }, p.sums + at * p.stride, p.error);`,
     ],
   });
 }

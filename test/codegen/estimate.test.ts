@@ -208,6 +208,37 @@ describe('energies of many queries with many pools', () => {
     });
     expect(await problemsOf(callOf(trace(program), { kLen: 300 }))).toEqual([]);
   });
+
+  const params = { block: 4, tile: 32, share: 0.5 };
+  const own = { batch: 1, heads: 8, kvHeads: 2, qLen: 64, kLen: 600, headDim: 16 };
+  const changed = async (change: (numbers: Float32Array) => void) => {
+    const call = builtIn('flash-prefill', params, own);
+    const numbers = Float32Array.from(await call.k.read());
+    change(numbers);
+    return { ...call, k: tensor(numbers, { shape: call.k.shape, dtype: 'bf16' }) };
+  };
+
+  it('may grow far beyond those of the first pools', async () => {
+    const call = await changed((numbers) => {
+      // The scores of a pool with query after query, all of one sign and larger than any that came before.
+      for (let key = 520; key < 532; key += 1)
+        for (let i = 0; i < 16; i += 1)
+          numbers[key * 16 + i] = 24 * Math.sign(numbers[520 * 16 + i]!);
+    });
+    expect(await problemsOf(call)).toEqual([]);
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'are told where a late key is %d',
+    async (value) => {
+      const call = await changed((numbers) => {
+        numbers[523 * 16 + 5] = value;
+      });
+      // Pool 130, from key 520 on, is seen from position 523 on; the queries begin at 536.
+      for (const backend of backends)
+        expect((await emulate(call, { backend })).error).toEqual({ batch: 0, head: 0, row: 536 });
+    },
+  );
 });
 
 describe('antidiagonals of many cells', () => {

@@ -3,23 +3,53 @@
 
 import { type Diagnostic, diagnostic } from './diagnostic.ts';
 
-/** Everything a schedule may say. A list is a choice for the tuner; its first entry is used untuned. */
+/** One value, or several for the tuner to choose from; the first is used untuned. */
+type Stated<Value> = Value | readonly Value[];
+
+/** Everything a schedule may say. What a chip does not know is left aside there. */
 export interface Knobs {
   /** Query rows per tile. */
-  readonly qTile?: number | readonly number[];
+  readonly qTile?: Stated<number>;
   /** Keys per tile. */
-  readonly kTile?: number | readonly number[];
-  /** Warps per thread block (CUDA). */
-  readonly warps?: number | readonly number[];
+  readonly kTile?: Stated<number>;
+  /** Warps per thread block that compute (CUDA). */
+  readonly warps?: Stated<number>;
   /** K/V tiles in flight (CUDA). */
-  readonly stages?: number | readonly number[];
+  readonly stages?: Stated<number>;
+  /** Thread blocks that share a multiprocessor (CUDA). */
+  readonly blocks?: Stated<number>;
+  /** Tiles of queries in shared memory: with 2, the next one begins while this one ends (Hopper). */
+  readonly qBuffers?: Stated<1 | 2>;
+  /** Warpgroups take turns at the tensor cores (Hopper). */
+  readonly pingPong?: Stated<boolean>;
+  /** Weights relative to the highest score of the first step, or to the highest so far (Hopper). */
+  readonly softmax?: Stated<'speculative' | 'classic'>;
+  /** Boxes of keys in a slot: with 2 or 3 each warpgroup asks for its own (Hopper). */
+  readonly boxes?: Stated<1 | 2 | 3>;
+  /** Query heads of a KV head whose rows share a tile, where the pattern treats them alike (Hopper). */
+  readonly headsPerTile?: Stated<number>;
+  /**
+   * Which tiles of queries come first: head after head, the longest of so many heads as fit the cache, or the longest of
+   * all (Hopper).
+   */
+  readonly work?: Stated<'heads' | 'sections' | 'longest'>;
   /** Which key tiles come first. */
   readonly order?: 'ascending' | 'descending';
   /** A set of single keys whose K and V rows are packed once per head. */
   readonly gather?: string;
 }
 
-const limits = { qTile: 256, kTile: 256, warps: 16, stages: 8 } as const;
+/** Integers from 1 on. */
+const limits = {
+  ...{ qTile: 256, kTile: 256, warps: 16, stages: 8, blocks: 2 },
+  ...{ qBuffers: 2, boxes: 3, headsPerTile: 16 },
+} as const;
+
+const words = {
+  pingPong: [true, false],
+  softmax: ['speculative', 'classic'],
+  work: ['heads', 'sections', 'longest'],
+} as const;
 
 /** Unknown knobs, and values that no device could run. */
 export function checkKnobs(
@@ -29,9 +59,9 @@ export function checkKnobs(
 ): Diagnostic[] {
   const findings: Diagnostic[] = [];
   for (const [name, value] of Object.entries(knobs)) {
+    const list: unknown[] = Array.isArray(value) ? value : [value];
     if (name in limits) {
       const high = limits[name as keyof typeof limits];
-      const list: unknown[] = Array.isArray(value) ? value : [value];
       const bad = list.find(
         (one) => typeof one !== 'number' || !Number.isInteger(one) || one < 1 || one > high,
       );
@@ -39,6 +69,17 @@ export function checkKnobs(
         findings.push(
           diagnostic('S001', `${name} of '${pattern}' is ${String(bad)}`, {
             help: `give an integer from 1 to ${high}, or a list of them`,
+          }),
+        );
+      }
+    } else if (name in words) {
+      const known: readonly unknown[] = words[name as keyof typeof words];
+      const bad = list.find((one) => !known.includes(one));
+      if (list.length === 0 || bad !== undefined) {
+        const shown = known.map((one) => (typeof one === 'string' ? `'${one}'` : String(one)));
+        findings.push(
+          diagnostic('S001', `${name} of '${pattern}' is ${String(bad)}`, {
+            help: `write ${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}, or a list of them`,
           }),
         );
       }
@@ -63,7 +104,7 @@ export function checkKnobs(
     } else {
       findings.push(
         diagnostic('S001', `'${name}' is no knob of a schedule`, {
-          help: `it has ${Object.keys(limits).join(', ')}, order and gather`,
+          help: `it has ${[...Object.keys(limits), ...Object.keys(words)].join(', ')}, order and gather`,
         }),
       );
     }

@@ -25,6 +25,8 @@ export function choiceName({ backend, knobs }: Choice): string {
     if (knobs.boxes > 1) parts.push(`${knobs.boxes} boxes`);
     if (knobs.pingPong) parts.push('ping-pong');
     parts.push(knobs.speculative ? 'speculative' : 'classic');
+    if (blocks > 1) parts.push(plural(blocks, 'block'));
+    if (knobs.work !== 'sections') parts.push(`${knobs.work} first`);
   }
   return parts.join(', ');
 }

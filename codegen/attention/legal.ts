@@ -3,7 +3,8 @@
 
 import { type Choice, choiceProblem, ofHopper, ofPortable } from './choice.ts';
 import { controlBytes } from './hopper/control.ts';
-import { type HopperKnobs, hopperProblem } from './hopper/knobs.ts';
+import { blocksOf, type HopperKnobs, hopperProblem } from './hopper/knobs.ts';
+import { workOrders } from './hopper/order.ts';
 import { headsOfTile } from './hopper/tile-rows.ts';
 import type { TileKnobs } from './tiles.ts';
 
@@ -27,6 +28,7 @@ export interface KnobRequest {
 
 /** By warpgroups that compute: 64 query rows each. */
 const keysOfGroups = {
+  1: [64, 80, 96, 128],
   2: [64, 80, 96, 112, 128, 160, 176, 192],
   3: [80, 96, 112, 128],
 } as const;
@@ -36,7 +38,7 @@ const either = [true, false] as const;
 export function legalHopperKnobs(request: Omit<KnobRequest, 'arch' | 'blockSharedBytes'>) {
   const { headDim, valueDim, unitBytes = 128, apart = false, group = 1 } = request;
   const all: HopperKnobs[] = [];
-  for (const groups of [2, 3] as const)
+  for (const groups of [2, 3, 1] as const)
     for (const kTile of keysOfGroups[groups])
       for (const stages of [2, 3])
         for (const qBuffers of [2, 1] as const)
@@ -48,17 +50,19 @@ export function legalHopperKnobs(request: Omit<KnobRequest, 'arch' | 'blockShare
                   kTile,
                   warps: groups * 4,
                   stages,
-                  blocks: 1,
+                  blocks: blocksOf(groups),
                   qBuffers,
                   pingPong,
                   speculative,
                   boxes,
                   headsPerTile: 1,
+                  work: 'sections',
                 });
   return all
     .flatMap((knobs) =>
       headsOfTile(knobs, group).map((headsPerTile) => ({ ...knobs, headsPerTile })),
     )
+    .flatMap((knobs) => workOrders.map((work) => ({ ...knobs, work })))
     .filter(
       (knobs) =>
         hopperProblem(knobs, headDim, valueDim, controlBytes({ knobs, unitBytes })) === undefined,

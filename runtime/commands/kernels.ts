@@ -1,14 +1,14 @@
 // Kernels as the verbs show them: what the compiler says of each, and how often a call launches it.
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
+import { leftAside } from '../../codegen/attention/stated.ts';
 import { scoresBuffer } from '../../codegen/estimate/places.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Diagnostic } from '../../dsl/diagnostic.ts';
 import { bytesText, grouped } from '../../dsl/plan/explain.ts';
 import { compileKernel } from '../cuda/compiler.ts';
 import { archOf } from '../cuda/gpu.ts';
-import type { ChosenKernel } from '../cuda/kernels.ts';
-import { kernelsOf, launchesOf } from '../cuda/launches.ts';
+import { kernelsOf, launchesOf, type PartLaunches } from '../cuda/launches.ts';
 import type { ChipName, Machine } from '../cuda/machine.ts';
 import { cudaDevices } from '../cuda/native.ts';
 import type { Remark } from '../cuda/report.ts';
@@ -47,6 +47,8 @@ export interface ChoiceData {
   readonly knobs: Choice['knobs'];
   /** Whether a tuning on this chip found it, or the table of defaults has it. */
   readonly isTuned: boolean;
+  /** Knobs that the schedule states and this back-end does not have. */
+  readonly leftAside: readonly string[];
 }
 
 /** The CUDA half of an explanation: kernels, or why there are none to show. */
@@ -68,12 +70,15 @@ function chipOf(arch: string): ChipName | undefined {
   return gpu && driver !== undefined ? { chip: gpu.name, driver } : undefined;
 }
 
-const choiceData = ({ choice, isTuned }: ChosenKernel): ChoiceData => ({ ...choice, isTuned });
+const choiceData = ({ definition, attention }: PartLaunches): ChoiceData => {
+  const { choice, isTuned } = attention;
+  return { ...choice, isTuned, leftAside: leftAside(definition.knobs, choice) };
+};
 
 /** How the attention kernels of a call are made on a machine, one for each distinct pattern. */
 export async function choicesOf(call: CheckedCall, { arch, chip }: Machine): Promise<ChoiceData[]> {
   const launches = await launchesOf(call, arch, chip);
-  return launches.map(({ attention }) => choiceData(attention));
+  return launches.map(choiceData);
 }
 
 /** Kernels of lists in the order of their first launch, compiled for an architecture. */
@@ -103,12 +108,12 @@ export function figuresOf(lists: readonly LaunchList[], arch: string): Promise<K
 export async function explainCuda(call: CheckedCall, arch: string): Promise<CudaExplanation> {
   try {
     const launches = await launchesOf(call, arch, chipOf(arch));
-    const parts = launches.map(async ({ definition, workspaceBytes, lists, attention }) => ({
-      pattern: definition.name,
-      workspaceBytes,
-      scoreBytes: scoreBytesOf(lists),
-      attention: choiceData(attention),
-      kernels: await figuresOf(lists, arch),
+    const parts = launches.map(async (part) => ({
+      pattern: part.definition.name,
+      workspaceBytes: part.workspaceBytes,
+      scoreBytes: scoreBytesOf(part.lists),
+      attention: choiceData(part),
+      kernels: await figuresOf(part.lists, arch),
     }));
     return { arch, parts: await Promise.all(parts) };
   } catch (error) {
@@ -135,7 +140,9 @@ export function cudaText(explanation: CudaExplanation): string {
       const of = explanation.parts.length > 1 ? ` of ${pattern}` : '';
       const heading = `kernels${of} for ${arch}, ${workspace}${workspaceBytes === 0 ? '' : ' of workspace'}`;
       const made = choiceName(attention as Choice);
-      const why = attention.isTuned ? 'tuned on this GPU' : 'not tuned';
+      const aside =
+        attention.leftAside.length > 0 ? `; it has no ${attention.leftAside.join(', ')}` : '';
+      const why = `${attention.isTuned ? 'tuned on this GPU' : 'not tuned'}${aside}`;
       const kept =
         scoreBytes === 0
           ? ''

@@ -4,6 +4,7 @@
 import {
   type Choice,
   choiceProblem,
+  kernelOf,
   ofHopper,
   ofPortable,
 } from '../../codegen/attention/choice.ts';
@@ -11,6 +12,7 @@ import { headsAreAlike, headsToShare } from '../../codegen/attention/heads.ts';
 import {
   type HopperKnobs,
   hopperCandidates,
+  isApart,
   withTile,
 } from '../../codegen/attention/hopper/knobs.ts';
 import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts';
@@ -18,6 +20,7 @@ import { headsOfTile } from '../../codegen/attention/hopper/tile-rows.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf } from '../../codegen/attention/lengths.ts';
 import { type KernelPass, passesOf, withFixed } from '../../codegen/attention/passes.ts';
+import { firstStated, hasTile, isStated, leftAside } from '../../codegen/attention/stated.ts';
 import {
   sharedBytes,
   type TileKnobs,
@@ -32,60 +35,42 @@ import type { Machine } from './machine.ts';
 /** What of a machine decides which kernels it has room for. */
 export type Chip = Pick<Machine, 'name' | 'arch' | 'blockSharedBytes'>;
 
-const tileNames = ['qTile', 'kTile', 'warps', 'stages'] as const;
-
-/** The knobs of the tile that an author states: one value each, or several for the tuner. */
-function statedKnobs({ knobs }: Definition): [(typeof tileNames)[number], readonly number[]][] {
-  return tileNames.flatMap((name) => {
-    const value = knobs[name];
-    if (value === undefined) return [];
-    return [[name, typeof value === 'number' ? [value] : value] as const];
-  }) as [(typeof tileNames)[number], readonly number[]][];
-}
-
-/** Whether the author's word is the last: a tile is stated, and no list of it leaves a choice. */
-export function statesTile(definition: Definition): boolean {
-  const stated = statedKnobs(definition);
-  return stated.length > 0 && stated.every(([, values]) => values.length === 1);
-}
-
-/** Text for the lists that an author leaves to the tuner: what is best among them is best for them alone. */
-export const listsOf = (definition: Definition): string => JSON.stringify(statedKnobs(definition));
-
-/** Whether a choice is among those that an author lists. */
-export const isListed = (definition: Definition, { knobs }: Choice): boolean =>
-  statedKnobs(definition).every(([name, values]) => values.includes(knobs[name]));
-
-/** The author's own tile, completed; undefined where the schedule states none. throws: PlanError S001. */
-function statedTile(definition: Definition): TileKnobs | undefined {
-  const stated = statedKnobs(definition);
-  if (stated.length === 0) return undefined;
-  const first = Object.fromEntries(stated.map(([name, [value]]) => [name, value]));
-  const { qTile, kTile = 64, warps, stages = 1 } = first as Partial<TileKnobs>;
+/** The author's own tile, completed; undefined where the schedule states none, or why it cannot be. */
+function statedTile({ knobs }: Definition): TileKnobs | string | undefined {
+  if (!hasTile(knobs)) return undefined;
+  const { qTile, kTile = 64, warps, stages = 1, blocks = 1 } = firstStated(knobs);
   const rows = qTile ?? (warps === undefined ? 64 : warps * 16);
   const tile = {
     qTile: rows,
     kTile,
     warps: warps ?? Math.min(8, Math.max(1, Math.floor(rows / 16))),
     stages,
-    blocks: 1,
+    blocks,
   };
-  const problem = tileProblem(tile);
-  if (!problem) return tile;
-  throw new PlanError([
-    diagnostic('S001', `the tile of '${definition.name}' does not fit a CUDA block: ${problem}`, {
-      help: 'leave the knobs out: a good tile is chosen for the head dimension',
+  return tileProblem(tile) ?? tile;
+}
+
+const impossible = (what: string): PlanError =>
+  new PlanError([
+    diagnostic('S001', what, {
+      help: 'leave the knobs out: good ones are chosen for the head dimension',
     }),
   ]);
-}
 
 /** Room for what a kernel declares beside its tiles: the unit that its threads share. */
 const ownBytes = 1024;
 
-function portableChoices({ definition, shape }: KernelRequest, chip: Chip): Choice[] {
+/** `hasOther`: there is a better kernel, so that a tile which cannot be here is no mistake. */
+function portableChoices(
+  { definition, shape }: KernelRequest,
+  chip: Chip,
+  hasOther: boolean,
+): Choice[] {
   const { headDim, valueDim } = shape;
   const stated = statedTile(definition);
-  const tiles = (stated ? [stated] : tileCandidates(headDim, valueDim)).filter(
+  if (typeof stated === 'string' && !hasOther)
+    throw impossible(`the tile of '${definition.name}' does not fit a CUDA block: ${stated}`);
+  const tiles = (typeof stated === 'object' ? [stated] : tileCandidates(headDim, valueDim)).filter(
     (knobs) => sharedBytes(knobs, headDim, valueDim) + ownBytes <= chip.blockSharedBytes,
   );
   if (tiles.length > 0) return tiles.map(ofPortable);
@@ -115,29 +100,62 @@ const isForHopper = ({ segments, empty = false }: KernelRequest, { arch }: Chip)
 function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
   if (!isForHopper(request, chip)) return [];
   const { definition, shape, lengths } = request;
-  const stated = statedKnobs(definition);
+  const first = firstStated(definition.knobs);
   const passes = passesIn(request);
-  if (stated.length === 0) {
-    const candidates = (apart?: 'distances' | 'blocks') =>
-      hopperCandidates(shape.headDim, shape.valueDim, lengths && classOf(lengths.kLen), apart);
-    const group = groupIn(request);
-    const shared = candidates().flatMap((knobs): HopperKnobs[] => {
-      const headsPerTile = headsToShare(passes, knobs.qTile, headsOfTile(knobs, group));
-      return headsPerTile > 1 ? [{ ...knobs, headsPerTile }] : [];
-    });
-    return [...shared, ...candidates(asksApart(passes))].map(ofHopper);
+  const group = groupIn(request);
+  const ofTable = (apart?: 'distances' | 'blocks'): readonly HopperKnobs[] => {
+    const own = hasTile(definition.knobs) ? [withTile(first)] : undefined;
+    const keys = lengths && classOf(lengths.kLen);
+    const tiles = own ?? hopperCandidates(shape.headDim, shape.valueDim, keys, apart);
+    return tiles.flatMap((knobs) => (knobs ? [{ ...knobs, ...first }] : []));
+  };
+  // Where keys are chosen for fewer queries than a tile has rows, rows of several heads.
+  const shared = ofTable().flatMap((knobs): HopperKnobs[] => {
+    const headsPerTile = headsToShare(passes, knobs.qTile, headsOfTile(knobs, group));
+    return headsPerTile > 1 && !isApart(knobs) ? [{ ...knobs, headsPerTile }] : [];
+  });
+  const { headsPerTile = 1 } = first;
+  const all =
+    headsPerTile > 1
+      ? ofTable().map((knobs) => ({
+          ...knobs,
+          headsPerTile: headsOfTile(knobs, group).includes(headsPerTile) ? headsPerTile : 1,
+        }))
+      : [...(first.headsPerTile === 1 ? [] : shared), ...ofTable(asksApart(passes))];
+  const choices = all.map(ofHopper);
+  checkStated(request, chip, choices);
+  return choices;
+}
+
+/** Knobs of this back-end alone are meant for it. throws: PlanError S001 where no kernel can have them. */
+function checkStated(request: KernelRequest, chip: Chip, choices: readonly Choice[]): void {
+  const { definition } = request;
+  const { knobs } = definition;
+  if (leftAside(knobs, ofPortable(tileCandidates(64, 64)[0]!)).length === 0) return;
+  const refuse = (why: string): never => {
+    throw impossible(`the knobs of '${definition.name}' cannot be on ${chip.name}: ${why}`);
+  };
+  const spec = specOf(request);
+  const { headsPerTile = 1 } = firstStated(knobs);
+  if (headsPerTile > 1 && !headsAreAlike(spec))
+    refuse('the query heads of a KV head do not attend to the same keys');
+  let why = 'the tile is not one of whole warpgroups';
+  for (const choice of choices) {
+    const { problem } = kernelOf(spec, choice);
+    if (problem === undefined) return;
+    why = problem;
   }
-  return [withTile(definition.knobs)].filter((one) => one !== undefined).map(ofHopper);
+  refuse(why);
 }
 
 /**
- * What is tried untuned, the first first. throws: PlanError S001 for a stated tile that cannot be, DeviceError R013
+ * What is tried untuned, the first first. throws: PlanError S001 for stated knobs that cannot be, DeviceError R013
  * where none fits.
  */
-export const defaultChoices = (request: KernelRequest, chip: Chip): Choice[] => [
-  ...hopperChoices(request, chip),
-  ...portableChoices(request, chip),
-];
+export function defaultChoices(request: KernelRequest, chip: Chip): Choice[] {
+  const hopper = hopperChoices(request, chip);
+  return [...hopper, ...portableChoices(request, chip, hopper.length > 0)];
+}
 
 /** What a tuner may try: all that is legal, within the lists that the author states. */
 export function legalChoices(request: KernelRequest, chip: Chip): Choice[] {
@@ -147,13 +165,14 @@ export function legalChoices(request: KernelRequest, chip: Chip): Choice[] {
   const [apart, group] = [mayAskApart(passesIn(request)), groupIn(request)];
   return legalKnobs({ headDim, valueDim, arch, blockSharedBytes, apart, group }).filter(
     (choice) =>
-      isListed(definition, choice) && (choice.backend === 'portable' || isForHopper(request, chip)),
+      isStated(definition.knobs, choice) &&
+      (choice.backend === 'portable' || isForHopper(request, chip)),
   );
 }
 
 /** Whether a choice of an earlier version, or of a file, is one for this call. */
 export const fits = (request: KernelRequest, chip: Chip, choice: Choice): boolean =>
-  isListed(request.definition, choice) &&
+  isStated(request.definition.knobs, choice) &&
   groupIn(request) % (choice.knobs.headsPerTile ?? 1) === 0 &&
   (choice.backend === 'portable' || isForHopper(request, chip)) &&
   choiceProblem(choice, request.shape, chip.blockSharedBytes) === undefined;

@@ -4,10 +4,11 @@
 import { type Choice, kernelOf } from '../../codegen/attention/choice.ts';
 import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
+import { statedText, statesTile } from '../../codegen/attention/stated.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
 import { kernelId, textId } from '../tuner/key.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
-import { defaultChoices, fits, listsOf, statesTile } from './candidates.ts';
+import { defaultChoices, fits } from './candidates.ts';
 import { type KernelRequest, specOf } from './kernel-request.ts';
 import type { Machine } from './machine.ts';
 
@@ -32,10 +33,10 @@ function made(
 function tunedKernel(request: KernelRequest, machine: Machine): ChosenKernel | undefined {
   const { definition, lengths } = request;
   const { chip } = machine;
-  if (!chip || !lengths || statesTile(definition)) return undefined;
+  if (!chip || !lengths || statesTile(definition.knobs)) return undefined;
   const spec = specOf(request);
   const store = tunedStore();
-  const kernel = kernelId(spec, listsOf(definition));
+  const kernel = kernelId(spec, statedText(definition.knobs));
   const best = store.best({ ...chip, kernel, length: lengthClass(lengths) });
   if (!best || !fits(request, machine, best.choice)) return undefined;
   const tuned = made(spec, best.choice, true);

@@ -69,8 +69,9 @@ export function hostSource(kernel: Kernel, file: string = fileOf(kernel)): strin
   return `${[...text, '#line 1 "entry"', ...entryOf(kernel, alignment)].join('\n')}\n`;
 }
 
-/** What the engine looks for: the kernel behind one pointer, and where its shared variables lie. */
-function entryOf({ name, params }: Kernel, alignment: number): string[] {
+/** What the engine looks for: the kernel behind one pointer, where its shared variables lie, and what it shares. */
+function entryOf({ name, params, source }: Kernel, alignment: number): string[] {
+  const blocks = /__launch_bounds__\(\s*\d+\s*,\s*(\d+)\s*\)/.exec(source)?.[1] ?? 1;
   const offsets = Object.entries(params.offsets).map(
     ([field, offset]) =>
       `static_assert(__builtin_offsetof(${params.name}, ${field}) == ${offset}, "${field}");`,
@@ -84,8 +85,8 @@ function entryOf({ name, params }: Kernel, alignment: number): string[] {
     '}',
     '__attribute__((visibility("hidden"))) extern unsigned char __start_warploom_shared[];',
     '__attribute__((visibility("hidden"))) extern unsigned char __stop_warploom_shared[];',
-    'extern const struct { void *from, *to; unsigned long long alignment; } warploomLayout = {',
-    `  __start_warploom_shared, __stop_warploom_shared, ${alignment}};`,
+    'extern const struct { void *from, *to; unsigned long long alignment, blocks; } warploomLayout = {',
+    `  __start_warploom_shared, __stop_warploom_shared, ${alignment}, ${blocks}};`,
     '}',
   ];
 }

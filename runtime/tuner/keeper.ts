@@ -4,8 +4,8 @@
 import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choice.ts';
 import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
+import { statedText } from '../../codegen/attention/stated.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import { listsOf } from '../cuda/candidates.ts';
 import type { KernelRequest } from '../cuda/kernel-request.ts';
 import type { ChipName } from '../cuda/machine.ts';
 import { kernelId, textId } from './key.ts';
@@ -39,7 +39,7 @@ export class Keeper {
     this.#spec = spec;
     this.#shape = shape;
     this.chip = chip;
-    this.#kernel = kernelId(spec, listsOf(request.definition));
+    this.#kernel = kernelId(spec, statedText(request.definition.knobs));
   }
 
   /** What was best so far. */

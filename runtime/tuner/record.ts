@@ -3,6 +3,7 @@
 
 import { z } from 'zod';
 import type { Choice } from '../../codegen/attention/choice.ts';
+import { workOrders } from '../../codegen/attention/hopper/order.ts';
 
 /** Lines of another version are left to those who wrote them. */
 export const recordVersion = 1;
@@ -19,6 +20,7 @@ const choice = z.discriminatedUnion('backend', [
       speculative: z.boolean(),
       boxes: z.union([z.literal(1), z.literal(2), z.literal(3)]).default(1),
       headsPerTile: count.default(1),
+      work: z.enum(workOrders).default('sections'),
     }),
   }),
   z.object({ backend: z.literal('portable'), knobs: z.object(tile) }),

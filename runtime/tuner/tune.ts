@@ -2,11 +2,12 @@
 // it finds is written down, and everybody's calls use it from then on.
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
+import { statesTile } from '../../codegen/attention/stated.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { parametersOf } from '../../dsl/given.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import { legalChoices, statesTile } from '../cuda/candidates.ts';
+import { legalChoices } from '../cuda/candidates.ts';
 import { groupOf, type KernelRequest, specOf } from '../cuda/kernel-request.ts';
 import { referenceKernel, untunedKernel } from '../cuda/kernels.ts';
 import type { FloatType } from '../dtype.ts';
@@ -63,7 +64,7 @@ async function tuneWith(
   const call = checkCall(pattern, options.inputs, params);
   const { shape, dtype } = call;
   const { definition } = pattern;
-  checkTunable(definition.name, device, statesTile(definition));
+  checkTunable(definition.name, device, statesTile(definition.knobs));
   const given = call.inputs.given[0]!;
   const request: KernelRequest = {
     definition,

@@ -59,6 +59,7 @@ function kernelOf(given: Given, knobs: Knobs): { kernel: Kernel; bytes: number }
     blocks: 1,
     pingPong: false,
     headsPerTile: 1,
+    work: 'sections' as const,
     ...knobs,
   };
   const { kernel } = attentionKernel(

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelOf, ofHopper } from '../../codegen/attention/choice.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
+import { sectionOf } from '../../codegen/attention/hopper/order.ts';
 import { attentionLaunch } from '../../codegen/attention/launch.ts';
 import { passesOf, withFixed } from '../../codegen/attention/passes.ts';
 import type { Step } from '../../codegen/kernel.ts';
@@ -133,6 +134,8 @@ describe('the launch of a Hopper kernel', () => {
         const call = { ...facts, declarations, dtype: 'bf16', shape, strides } as const;
         const { section } = attention.launch({ call, tiles: 3, units, columnsCapacity: 0 })
           .args as { section: number };
+        expect(sectionOf('longest', shape, units)).toBe(units);
+        expect(sectionOf('heads', shape, units)).toBe(group);
         const bytes = (kvHeads: number) =>
           kvHeads * shape.kLen * (shape.headDim + shape.valueDim) * 2;
         expect(section).toBeGreaterThanOrEqual(1);

@@ -36,7 +36,7 @@ describe('S001: an unknown or impossible knob', () => {
     const make = (name: string) => causal.schedule({ [name]: 64 } as never);
     expect(await refused('S001', () => attend(make('tile')))).toMatchInlineSnapshot(`
       "error[S001]: 'tile' is no knob of a schedule
-        = help: it has qTile, kTile, warps, stages, order and gather"
+        = help: it has qTile, kTile, warps, stages, blocks, qBuffers, boxes, headsPerTile, pingPong, softmax, work, order and gather"
     `);
     expect(
       await refused('S001', () => attend(causal.schedule({ qTile: [64, 512] }))),

@@ -103,6 +103,9 @@ describe('a random pattern', () => {
     { qTile: 128, kTile: 64, warps: 8, stages: 2 },
     { qTile: 192, kTile: 80, warps: 12, stages: 2 },
     { qTile: 128, kTile: 48, warps: 8, stages: 3 },
+    { qTile: 64, kTile: 64 },
+    { qTile: 128, kTile: 64, softmax: 'classic', pingPong: true, work: 'longest' },
+    { kTile: 64, qBuffers: 2, work: 'heads' },
     {},
   ];
   for (const [i, [feature, has]] of Object.entries(features).entries())
@@ -110,7 +113,7 @@ describe('a random pattern', () => {
       const own = seed + i;
       const [drawn] = fc.sample(arbitraryPattern().filter(has), { numRuns: 1, seed: own });
       const gather = feature === 'columns' ? ({ gather: 'columns' } as const) : {};
-      const pattern = { ...drawn!, knobs: { ...tiles[own % tiles.length], ...gather } };
+      const pattern = { ...drawn!, knobs: { ...tiles[(own + i) % tiles.length], ...gather } };
       const [headDim, valueDim] = dims[own % 5]!;
       const shapes = arbitraryShape({ tile: 64, most: 200, least: 1, heads: 2 });
       for (const data of sampleOf(arbitraryCallData(shapes), own)) {

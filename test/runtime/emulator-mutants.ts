@@ -35,7 +35,7 @@ export interface Variant {
 }
 
 const tile = { qTile: 128, warps: 8, stages: 2, blocks: 1 } as const;
-const knobs = { ...tile, boxes: 1, headsPerTile: 1 } as const;
+const knobs = { ...tile, boxes: 1, headsPerTile: 1, work: 'sections' } as const;
 
 export const variants = {
   /** All at once: turns, tiles that overlap, attempts that fail. */

@@ -11,9 +11,9 @@ import { type Choice, choiceName, ofHopper, ofPortable } from '../../codegen/att
 import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
 import { legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf, lengthClass } from '../../codegen/attention/lengths.ts';
+import { statedText } from '../../codegen/attention/stated.ts';
 import { pattern } from '../../index.ts';
 import { causal } from '../../patterns/index.ts';
-import { listsOf } from '../../runtime/cuda/candidates.ts';
 import { type KernelRequest, specOf } from '../../runtime/cuda/kernel-request.ts';
 import { chooseKernel } from '../../runtime/cuda/kernels.ts';
 import type { Machine } from '../../runtime/cuda/machine.ts';
@@ -191,7 +191,8 @@ describe('the kernel of a call', () => {
     segments: false,
     lengths: { qLen: 4000, kLen: 4000 },
   });
-  const idOf = (request: KernelRequest) => kernelId(specOf(request), listsOf(request.definition));
+  const idOf = (request: KernelRequest) =>
+    kernelId(specOf(request), statedText(request.definition.knobs));
   const chosen = async (request: KernelRequest, own = machine()) => {
     const { choice, isTuned } = await chooseKernel(request, own);
     return { choice: choiceName(choice), isTuned };

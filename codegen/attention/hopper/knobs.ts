@@ -1,9 +1,13 @@
 // Tiles of the Hopper kernel: the knobs, and what they cost in shared memory and registers.
 
 import type { TileKnobs } from '../tiles.ts';
+import type { WorkOrder } from './order.ts';
 import { tileRowsProblem } from './tile-rows.ts';
 
-/** How a Hopper kernel is cut. `warps` are those that compute: 64 query rows for every four. `blocks` is 1. */
+/**
+ * How a Hopper kernel is cut. `warps` are those that compute: 64 query rows for every four. `blocks` is 1, and 2 where a
+ * block has one warpgroup that computes.
+ */
 export interface HopperKnobs extends TileKnobs {
   /** Units whose queries lie in shared memory: with 2 the next unit's first product runs beside this unit's last. */
   readonly qBuffers: 1 | 2;
@@ -18,6 +22,8 @@ export interface HopperKnobs extends TileKnobs {
   readonly boxes: 1 | 2 | 3;
   /** For masks that treat the query heads of a KV head alike. */
   readonly headsPerTile: number;
+  /** In which order tiles of queries are drawn (order.ts). */
+  readonly work: WorkOrder;
 }
 
 /** Does each warpgroup ask for keys of its own? */
@@ -59,8 +65,12 @@ export interface SharedLayout {
   readonly bytes: number;
 }
 
+/** Of a multiprocessor, and what each of its blocks keeps of it to itself. */
+const [allShared, reserved] = [233_472, 1024];
+
 /** What a block may have, its alignment subtracted, with room for what the kernel declares itself. */
-export const mostShared = 232_448 - 1024;
+export const mostShared = ({ blocks }: Pick<TileKnobs, 'blocks'>): number =>
+  Math.floor(allShared / blocks) - reserved - 1024;
 
 export function sharedLayout(
   knobs: HopperKnobs,
@@ -75,7 +85,7 @@ export function sharedLayout(
   const k = slotKeys(knobs) * rowBytes(headDim);
   const v = slotKeys(knobs) * rowBytes(valueDim);
   const apart = 64 * rowBytes(headDim);
-  const room = mostShared - controlBytes - stages * (k + v);
+  const room = mostShared(knobs) - controlBytes - stages * (k + v);
   const outReplacesQ = groups * (qBuffers * apart + outGroup) > room;
   const qGroup = outReplacesQ ? Math.max(apart, outGroup) : apart;
   const kFrom = qBuffers * groups * qGroup;
@@ -107,12 +117,16 @@ export function registersOf(
   valueDim: number,
 ): { compute: number; copy: number } {
   const groups = groupsOf(knobs);
-  const total = groups === 3 ? 512 : 504;
+  const launched = launchedRegisters(knobs);
   const needed = heldRegisters(knobs, valueDim) + 32;
   const { least, most } = registerBounds(knobs);
   const compute = Math.min(most, Math.max(least, Math.ceil(needed / 8) * 8));
-  return { compute, copy: total - groups * compute };
+  return { compute, copy: (groups + 1) * launched - groups * compute };
 }
+
+/** Registers that each thread of a block starts with: as many as there are, in steps of 8. */
+const launchedRegisters = (knobs: TileKnobs): number =>
+  Math.floor(65_536 / (threadsOf(knobs) * knobs.blocks) / 8) * 8;
 
 /** Scores, weights and outputs: what a thread that computes holds beside addresses, masks and row sums. */
 const heldRegisters = ({ kTile }: TileKnobs, valueDim: number): number =>
@@ -123,7 +137,9 @@ const heldRegisters = ({ kTile }: TileKnobs, valueDim: number): number =>
  * slots of two boxes 80.
  */
 const registerBounds = (knobs: TileKnobs): { least: number; most: number } => {
-  if (groupsOf(knobs) === 3) return { least: 144, most: 160 };
+  const groups = groupsOf(knobs);
+  if (groups === 3) return { least: 144, most: 160 };
+  if (groups === 1) return { least: 168, most: 216 };
   return isApart({ boxes: 1, ...knobs }) ? { least: 208, most: 208 } : { least: 216, most: 232 };
 };
 
@@ -144,9 +160,13 @@ export function hopperProblem(
   valueDim: number,
   controlBytes: number,
 ): string | undefined {
-  const { kTile, qTile, warps } = knobs;
+  const { kTile, qTile, warps, blocks, pingPong } = knobs;
   const groups = groupsOf(knobs);
-  if (groups !== 2 && groups !== 3) return `${warps} warps are not two or three warpgroups`;
+  if (groups !== 1 && groups !== 2 && groups !== 3)
+    return `${warps} warps are not one to three warpgroups`;
+  if (blocks !== blocksOf(groups))
+    return `blocks of ${warps} warps that compute are ${blocksOf(groups)} a multiprocessor, not ${blocks}`;
+  if (pingPong && groups === 1) return 'one warpgroup has nobody to take turns with';
   if (qTile !== groups * 64)
     return `${qTile} query rows are not 64 for each of ${groups} warpgroups`;
   if (kTile % 16 !== 0 || kTile > 256) return `${kTile} keys are no multiple of 16 up to 256`;
@@ -159,21 +179,25 @@ export function hopperProblem(
   const { bytes, outReplacesQ } = sharedLayout(knobs, headDim, valueDim, controlBytes);
   if (outReplacesQ && knobs.qBuffers > 1)
     return 'there is no room for two tiles of queries beside the output';
-  const room = mostShared - controlBytes;
+  const room = mostShared(knobs) - controlBytes;
   return bytes > room ? `it needs ${bytes} bytes of shared memory of ${room}` : undefined;
 }
 
-const knobs = (groups: 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}): HopperKnobs => ({
+/** Blocks that share a multiprocessor, by the warpgroups that compute: two of them fill its tensor cores. */
+export const blocksOf = (groups: number): number => (groups === 1 ? 2 : 1);
+
+const knobs = (groups: 1 | 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}): HopperKnobs => ({
   qTile: groups * 64,
   kTile,
   warps: groups * 4,
   stages: 2,
-  blocks: 1,
+  blocks: blocksOf(groups),
   qBuffers: 2,
   pingPong: false,
   speculative: true,
   boxes: 1,
   headsPerTile: 1,
+  work: 'sections',
   ...more,
 });
 
@@ -223,17 +247,14 @@ export function hopperCandidates(
   );
 }
 
+/** What is stated of the knobs of a kernel: one value of each. */
+export type StatedKnobs = Partial<HopperKnobs>;
+
 /** A tile that an author states, completed; undefined where it is not one of this back-end. */
-export function withTile(
-  stated: Partial<Record<'qTile' | 'kTile' | 'warps' | 'stages', number | readonly number[]>>,
-): HopperKnobs | undefined {
-  const [qTile = 128, kTile = 128, warps, stages = 2] = [
-    stated.qTile,
-    stated.kTile,
-    stated.warps,
-    stated.stages,
-  ].map((knob) => (typeof knob === 'object' ? knob[0] : knob));
+export function withTile(stated: StatedKnobs): HopperKnobs | undefined {
+  const { qTile = 128, kTile = 128, warps, ...more } = stated;
   const groups = qTile / 64;
-  if ((groups !== 2 && groups !== 3) || (warps ?? groups * 4) !== groups * 4) return undefined;
-  return knobs(groups, kTile, { stages, qBuffers: 1 });
+  if ((groups !== 1 && groups !== 2 && groups !== 3) || (warps ?? groups * 4) !== groups * 4)
+    return undefined;
+  return knobs(groups, kTile, { qBuffers: 1, ...more });
 }

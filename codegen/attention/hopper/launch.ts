@@ -8,11 +8,9 @@ import type { RowStrides } from '../call.ts';
 import { gathers } from '../passes.ts';
 import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
 import { type RowTensor, rowMap, sourcesOf } from './maps.ts';
+import { sectionOf } from './order.ts';
 import { packed } from './packed.ts';
 import { groupBox } from './tile-rows.ts';
-
-/** Bytes of keys and values that are taken to stay in L2 while all blocks read them. */
-const cachedBytes = 32e6;
 
 export function launchOf(
   context: KernelContext<HopperKnobs>,
@@ -69,21 +67,14 @@ export function launchOf(
   const pointers = tensorArguments(['out'], strides);
   const drawn = units / headsPerTile;
   return {
-    blocks: Math.min(multiprocessors, tiles * drawn),
-    args: { ...pointers.args, units: drawn, section: sectionOf(call.shape, units) / headsPerTile },
+    blocks: Math.min(multiprocessors * knobs.blocks, tiles * drawn),
+    args: {
+      ...pointers.args,
+      units: drawn,
+      section: sectionOf(knobs.work, shape, units) / headsPerTile,
+    },
     buffers: { ...pointers.buffers, counter: { buffer: 'counter', offset: 0 } },
     maps,
     ...columns,
   };
-}
-
-/** Units whose keys and values fit L2 together: all query heads of so many KV heads, a power of two. */
-function sectionOf(
-  { kLen, headDim, valueDim, heads, kvHeads }: LaunchRequest['call']['shape'],
-  units: number,
-): number {
-  const bytes = kLen * (headDim + valueDim) * 2;
-  let kvCount = 1;
-  while (2 * kvCount * bytes <= cachedBytes && kvCount < 64) kvCount *= 2;
-  return Math.max(1, Math.min(kvCount * Math.floor(heads / kvHeads), units));
 }

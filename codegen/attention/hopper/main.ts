@@ -43,7 +43,7 @@ export function mainText(
   const { compute, copy } = registersOf(knobs, valueDim);
   return `// ---- the kernel: one block for each multiprocessor, whose warps have their roles ----
 
-extern "C" __global__ void __launch_bounds__(${threadsOf(knobs)}, 1)
+extern "C" __global__ void __launch_bounds__(${threadsOf(knobs)}, ${knobs.blocks})
 attention(const __grid_constant__ Arguments p) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ Control control;

@@ -5,6 +5,7 @@
 #include "../engine/block.h"
 #include "../engine/family.h"
 #include "../engine/fault.h"
+#include "../engine/module.h"
 #include "../engine/shared.h"
 
 #include <algorithm>
@@ -93,7 +94,7 @@ void storeMatrices(Words *lanes, u32, Site site) {
 const Collective sets = {"setmaxnreg", setRegisters}, stores = {"stmatrix", storeMatrices};
 
 void begin() {
-  const int launched = std::min(65536 / (block.warps() * warpSize) / 8 * 8, 256);
+  const int launched = std::min(65536 / static_cast<int>(block.warps() * warpSize * module.blocks) / 8 * 8, 256);
   freeRegisters = 0;
   warps.assign(block.warps(), Warp());
   for (Warp &warp : warps)

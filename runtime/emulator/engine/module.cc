@@ -47,7 +47,7 @@ void Module::load(const char *path) {
   entry = reinterpret_cast<void (*)(const void *)>(dlsym(handle, "warploomEntry"));
   struct Layout {
     u8 *sharedFrom, *sharedTo;
-    u64 dynamicAlignment;
+    u64 dynamicAlignment, blocks;
   };
   const auto *layout = static_cast<const Layout *>(dlsym(handle, "warploomLayout"));
   if (!entry || !layout) {
@@ -57,6 +57,7 @@ void Module::load(const char *path) {
   sharedFrom = layout->sharedFrom;
   sharedBytes = layout->sharedTo - layout->sharedFrom;
   dynamicAlignment = layout->dynamicAlignment;
+  blocks = layout->blocks;
   Range range{reinterpret_cast<const u8 *>(entry)};
   dl_iterate_phdr(find, &range);
   from = range.from;

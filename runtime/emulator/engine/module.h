@@ -26,6 +26,8 @@ public:
   u64 sharedBytes = 0;
   /// What the text asks of its dynamic shared memory.
   u64 dynamicAlignment = 16;
+  /// That share a multiprocessor, by its launch bounds.
+  u64 blocks = 1;
 
 private:
   u8 *from = nullptr, *to = nullptr;

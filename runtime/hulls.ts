@@ -66,9 +66,16 @@ export class HullSplit {
 
   /** What a device is asked for in place of a call. */
   call(call: BackendCall): BackendCall {
-    const given = this.#parts.map(({ of }) => call.given[of]!);
     const passed = this.#parts.map(() => undefined);
-    return { ...call, kind: this.#kind, parts: this.#parts, given, passed };
+    return { ...call, kind: this.#kind, passed, ...this.of(call.given) };
+  }
+
+  /** The parts that run in place of the pattern's, and what each is given. */
+  of(given: readonly CheckedGiven[]): {
+    readonly parts: readonly Part[];
+    readonly given: readonly CheckedGiven[];
+  } {
+    return { parts: this.#parts, given: this.#parts.map(({ of }) => given[of]!) };
   }
 
   /** The sets of the whole parts: those of the heads that attend to their hull are full. */

@@ -1,10 +1,13 @@
 // `warploom explain`: what a call would visit, cost, keep and specialise, without running attention.
 
+import { unitNames } from '../../dsl/plan/explain.ts';
 import { explain as explainCall } from '../explain.ts';
+import { splitHulls } from '../hulls.ts';
 import { checkCall } from '../plans.ts';
 import { exit } from './failure.ts';
 import { addInputOptions, type InputFlags, sizesOrInputs } from './inputs.ts';
-import { cudaText, explainCuda, usualArch } from './kernels.ts';
+import { cudaText, explainCuda, runningAs, usualArch } from './kernels.ts';
+import { nothingChosen } from './report.ts';
 import type { PatternVerb } from './verb.ts';
 
 interface ExplainFlags extends InputFlags {
@@ -38,10 +41,17 @@ export const explain: PatternVerb<ExplainFlags> = {
     const options = { onProgress: progress.update, signal, exact: flags.exact === true };
     const explanation = await explainCall(target.pattern, inputs, params as never, options);
     const call = checkCall(target.pattern, inputs, params);
-    const cuda = await explainCuda(call, flags.arch ?? usualArch());
+    // Without sets that are passed, a call of these sizes may have nothing to choose.
+    const split = inputs.chosen ? undefined : splitHulls(call.parts, call.inputs, 'none');
+    const running = split ? runningAs(call, split) : call;
+    const cuda = await explainCuda(running, flags.arch ?? usualArch());
     progress.done();
-    if (flags.json) terminal.printJson({ pattern: target.name, ...explanation, cuda });
-    else terminal.print(`${explanation}\n\n${cudaText(cuda)}`);
+    const dense = split?.heads ?? [];
+    if (flags.json) terminal.printJson({ pattern: target.name, ...explanation, dense, cuda });
+    else {
+      const note = split ? `\n${unitNames(dense, call.shape.heads, 1)}: ${nothingChosen}\n` : '';
+      terminal.print(`${explanation}\n${note}\n${cudaText(cuda)}`);
+    }
     const isWrong = explanation.parts.some(({ launch }) =>
       launch.groups.some(({ proof }) => proof.counterexample !== undefined),
     );

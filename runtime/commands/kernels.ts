@@ -12,6 +12,7 @@ import { kernelsOf, launchesOf, type PartLaunches } from '../cuda/launches.ts';
 import type { ChipName, Machine } from '../cuda/machine.ts';
 import { cudaDevices } from '../cuda/native.ts';
 import type { Remark } from '../cuda/report.ts';
+import type { HullSplit } from '../hulls.ts';
 import type { CheckedCall } from '../plans.ts';
 import { diagnosticsOf } from './failure.ts';
 import { table } from './terminal.ts';
@@ -79,6 +80,12 @@ const choiceData = ({ definition, attention }: PartLaunches): ChoiceData => {
 export async function choicesOf(call: CheckedCall, { arch, chip }: Machine): Promise<ChoiceData[]> {
   const launches = await launchesOf(call, arch, chip);
   return launches.map(choiceData);
+}
+
+/** A call as it runs where some heads attend to the hull of their mask. */
+export function runningAs(call: CheckedCall, split: HullSplit): CheckedCall {
+  const { parts, given } = split.of(call.inputs.given);
+  return { ...call, parts, inputs: { ...call.inputs, given } };
 }
 
 /** Kernels of lists in the order of their first launch, compiled for an architecture. */

@@ -9,13 +9,13 @@ import { Gpu } from '../cuda/gpu.ts';
 import { readChosen } from '../cuda/sets.ts';
 import type { Device } from '../device.ts';
 import { type Explanation, explainPlans } from '../explain.ts';
-import { type Fallback, splitHulls } from '../hulls.ts';
+import { type Fallback, type HullSplit, splitHulls } from '../hulls.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { AnySets, Stage } from '../parts.ts';
-import { checkCall, type PlannedCall, planCall } from '../plans.ts';
+import { type CheckedCall, checkCall, type PlannedCall, planCall } from '../plans.ts';
 import { timeOn, uploaded } from './devices.ts';
 import { isQuicklyPlanned } from './inputs.ts';
-import { type ChoiceData, choicesOf } from './kernels.ts';
+import { type ChoiceData, choicesOf, runningAs } from './kernels.ts';
 import type { Values } from './parameters.ts';
 import type { Target } from './target.ts';
 import type { Context } from './verb.ts';
@@ -52,18 +52,18 @@ export interface Request {
 /** Performs a call on its device. */
 export function performCall(request: Request): Promise<Made> {
   const { target, inputs, params, device, fallback } = request;
-  const { parts, inputs: call } = checkCall(target.pattern, inputs, params);
+  const call = checkCall(target.pattern, inputs, params);
   // Sets that are passed are asked, whatever is in them.
-  const split = inputs.chosen ? undefined : splitHulls(parts, call, fallback ?? 'none');
-  if (split) return attendWhole(request, split.heads);
+  const split = inputs.chosen ? undefined : splitHulls(call.parts, call.inputs, fallback ?? 'none');
+  if (split) return attendWhole(request, call, split);
   return device.kind === 'cpu' ? attendTo(request) : attendOn(request, device);
 }
 
 /** In one step, as there is no estimate for all heads: what a head has for a set is known only afterwards. */
-async function attendWhole(request: Request, dense: readonly number[]): Promise<Made> {
+async function attendWhole(request: Request, call: CheckedCall, split: HullSplit): Promise<Made> {
   const { target, inputs, params, device, context, fallback } = request;
   const { pattern } = target;
-  const { shape, dtype } = checkCall(pattern, inputs, params);
+  const { shape, dtype } = call;
   const options = { ...shape, dtype, device, ...(fallback && { fallback }) };
   const attend = await compile(pattern as Pattern, options);
   const there = device.kind === 'cpu' ? inputs : await uploaded(inputs, device);
@@ -88,7 +88,10 @@ async function attendWhole(request: Request, dense: readonly number[]): Promise<
   };
   const stages =
     device.kind === 'cpu' ? { ...spent, attention: ms.attention } : await stagesOn(device, work);
-  return { planned, plans, result: value, there, ms, stages, dense };
+  const kernels =
+    device.kind === 'cuda' ? await choicesOf(runningAs(call, split), device.machine) : undefined;
+  const made = { planned, plans, result: value, there, ms, stages, dense: split.heads };
+  return { ...made, ...(kernels && { kernels }) };
 }
 
 const tensorsOf = ({ out, lse }: AttendResult<unknown>) => [out, lse];

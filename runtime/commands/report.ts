@@ -25,6 +25,9 @@ export interface Report extends Made {
   readonly chosenFile: string | undefined;
 }
 
+/** Of heads that attend to the hull of their mask. */
+export const nothingChosen = 'every key that the mask could allow, none chosen';
+
 export function textOf({
   target,
   device,
@@ -53,8 +56,7 @@ export function textOf({
   const isDynamic = target.definitions.some(({ estimates }) => estimates.length > 0);
   lines.push(timesText(device, ms, isDynamic, batch * heads));
   if (stages && isDynamic) lines.push(stagesText(stages));
-  if (dense.length > 0)
-    lines.push(`${unitNames(dense, heads, 1)}: every key that the mask could allow, none chosen`);
+  if (dense.length > 0) lines.push(`${unitNames(dense, heads, 1)}: ${nothingChosen}`);
   if (check) lines.push(checkText(check, qLen));
   if (file !== undefined) lines.push(`wrote out and lse to ${file}`);
   if (chosenFile !== undefined) lines.push(`wrote the chosen sets to ${chosenFile}`);

@@ -125,14 +125,25 @@ describe('explain', () => {
   const words = ['explain', 'block-sparse', '--random', '1,2,2,512,64', '--arch', 'sm_80'];
 
   test('launches, resources and workspace', async () => {
-    const { code, out } = await say(...words, '--dtype', 'bf16', '--json');
+    const budget = ['--blocks-per-row', '3', '--dtype', 'bf16', '--json'];
+    const { code, out } = await say(...words, ...budget);
     expect(code).toBe(0);
-    const { cuda } = JSON.parse(out);
+    const { cuda, dense } = JSON.parse(out);
+    expect(dense).toEqual([]);
     expect(cuda).toMatchObject({ arch: 'sm_80', parts: [{ pattern: 'block-sparse' }] });
     const [{ kernels, workspaceBytes }] = cuda.parts;
     expect(workspaceBytes).toBeGreaterThan(0);
     expect(kernels.at(-1)).toMatchObject({ kernel: 'attention', launches: 1, spillBytes: 0 });
     expect(kernels.at(-1).registers).toBeGreaterThan(100);
+  });
+
+  test('no estimate where budgets leave nothing out', async () => {
+    const { out } = await say(...words, '--dtype', 'bf16', '--json');
+    const { cuda, dense } = JSON.parse(out);
+    expect(dense).toEqual([0, 1]);
+    const [{ kernels, workspaceBytes }] = cuda.parts;
+    expect([kernels.length, workspaceBytes]).toEqual([1, 0]);
+    expect((await say(...words)).out).toContain('heads 0-1: every key that the mask could allow');
   });
 
   test('says why there are none', async () => {

@@ -20,13 +20,17 @@ import { kvHeadOf, type LaunchShape } from '../dsl/shape.ts';
  */
 const lookupStep = 1.7;
 
-/** Query tiles that are planned: evenly spaced, as many as a summary may scale from. */
-const sample = 16;
+/** Query tiles that are planned, evenly spaced: some milliseconds for a head. */
+const sample = 8;
+
+/** Sets of two axes are made whole for it, up to so many bits. */
+const mostBits = 2 ** 28;
 
 /**
  * The cost of the head, estimate left out, where dense attention costs 1. Chosen distances are taken to lie next to
  * each other from 0 on, chosen blocks before the diagonal: no other choice of that size visits fewer tiles for as many
- * pairs. Undefined where scores decide how much is chosen, or captured tensors what the mask says.
+ * pairs. Undefined where scores decide how much is chosen, or captured tensors what the mask says, and for sets that are
+ * too large to be made for this.
  */
 export function predictedCost(
   definition: Definition,
@@ -67,6 +71,7 @@ function usualSet(node: ChosenNode, shape: LaunchShape): BitSet | undefined {
   }
   if (node.op !== 'topk') return undefined;
   const domain = domainOf(node, shape);
+  if (domain.rows * domain.columns > mostBits) return undefined;
   const set = new BitSet(domain);
   const endOf = domain.arity === 1 ? () => node.count : endsOfRows(node, shape);
   for (let row = domain.rowFrom; row < domain.rowFrom + domain.rows; row += 1) {

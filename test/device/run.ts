@@ -53,11 +53,13 @@ const turns = Array.from({ length: most }, (_, round) =>
 const lawOf = (turn: number): DeviceLaw => turns[turn % turns.length]!;
 const seedOf = (turn: number): number => seed * 1_000_003 + turn;
 
-/** Every other turn makes a graph of whatever it launches, where calls would have to repeat for that. */
+/** Half of the turns make a graph of whatever they launch, where calls would have to repeat for that. */
 const asGraphs = process.env.WARPLOOM_GRAPHS;
 function chooseGraphs(seed: number): void {
-  if (asGraphs === undefined && seed % 2 === 1) process.env.WARPLOOM_GRAPHS = 'always';
-  else if (asGraphs === undefined) delete process.env.WARPLOOM_GRAPHS;
+  if (asGraphs !== undefined) return;
+  // By a bit that neighbours do not share in turn: laws come in turn as well.
+  if (Math.imul(seed, 0x9e3779b1) < 0) process.env.WARPLOOM_GRAPHS = 'always';
+  else delete process.env.WARPLOOM_GRAPHS;
 }
 
 interface Progress {

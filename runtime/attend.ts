@@ -178,8 +178,9 @@ class Compiled {
     return { kind, parts: this.#parts, checked: call, given: call.given, passed, options, choice };
   }
 
-  /** Decided once for all calls of a kind. */
-  #split({ kind, parts, checked, given }: BackendCall): HullSplit | undefined {
+  /** Decided once for all calls of a kind; a kernel that is stated is one for the mask with its sets. */
+  #split({ kind, parts, checked, given, choice }: BackendCall): HullSplit | undefined {
+    if (choice) return undefined;
     if (!this.#splits.has(kind)) {
       const { shape, segments } = checked;
       const { fallback = 'none' } = this.#options;

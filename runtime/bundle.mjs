@@ -97,6 +97,7 @@ async function compileTests() {
       'end-to-end': join(root, 'test', 'bench', 'end-to-end.bench.ts'),
       'planted-worker': join(root, 'test', 'bench', 'planted-worker.ts'),
       works: join(root, 'test', 'bench', 'works.bench.ts'),
+      defaults: join(root, 'test', 'bench', 'defaults.ts'),
     },
     outdir: join(staging, 'tests'),
     outExtension: { '.js': '.mjs' },
@@ -131,6 +132,7 @@ const launcher = `#!/bin/sh
 #   ./warploom bench:attention --json ours.json [--only causal] [--quick]
 #   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
 #   ./warploom bench:compare ours.json rivals.json
+#   ./warploom tune:defaults --budget 9m --out defaults.ts                 the table of defaults that the code ships
 #   ./warploom bench:index --json index.json [--only vertical]             online indices, kernel by kernel
 #   ./warploom bench:end-to-end --json whole.json [--only 128K]            whole calls on planted heads
 here=$(cd "$(dirname "$0")" && pwd)
@@ -138,6 +140,7 @@ case "$1" in
   test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
   bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
   bench:attention) shift; exec "$here/node" "$here/tests/attention.mjs" "$@" ;;
+  tune:defaults) shift; exec "$here/node" "$here/tests/defaults.mjs" "$@" ;;
   bench:index) shift; exec "$here/node" "$here/tests/index.mjs" "$@" ;;
   bench:end-to-end) shift; exec "$here/node" "$here/tests/end-to-end.mjs" "$@" ;;
   bench:compare) shift; exec "$here/node" "$here/tests/compare.mjs" "$@" ;;

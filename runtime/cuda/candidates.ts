@@ -9,12 +9,8 @@ import {
   ofPortable,
 } from '../../codegen/attention/choice.ts';
 import { headsAreAlike, headsToShare } from '../../codegen/attention/heads.ts';
-import {
-  type HopperKnobs,
-  hopperCandidates,
-  isApart,
-  withTile,
-} from '../../codegen/attention/hopper/knobs.ts';
+import { hopperCandidates, type PlanForm } from '../../codegen/attention/hopper/candidates.ts';
+import { type HopperKnobs, isApart, withTile } from '../../codegen/attention/hopper/knobs.ts';
 import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts';
 import { headsOfTile } from '../../codegen/attention/hopper/tile-rows.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
@@ -103,14 +99,14 @@ function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
   const first = firstStated(definition.knobs);
   const passes = passesIn(request);
   const group = groupIn(request);
-  const ofTable = (apart?: 'distances' | 'blocks'): readonly HopperKnobs[] => {
+  const ofTable = (form?: PlanForm): readonly HopperKnobs[] => {
     const own = hasTile(definition.knobs) ? [withTile(first)] : undefined;
     const keys = lengths && classOf(lengths.kLen);
-    const tiles = own ?? hopperCandidates(shape.headDim, shape.valueDim, keys, apart);
+    const tiles = own ?? hopperCandidates(shape.headDim, shape.valueDim, keys, form);
     return tiles.flatMap((knobs) => (knobs ? [{ ...knobs, ...first }] : []));
   };
   // Where keys are chosen for fewer queries than a tile has rows, rows of several heads.
-  const shared = ofTable().flatMap((knobs): HopperKnobs[] => {
+  const shared = ofTable('shared').flatMap((knobs): HopperKnobs[] => {
     const headsPerTile = headsToShare(passes, knobs.qTile, headsOfTile(knobs, group));
     return headsPerTile > 1 && !isApart(knobs) ? [{ ...knobs, headsPerTile }] : [];
   });

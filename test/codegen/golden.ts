@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { choiceName, kernelOf, ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
 import { columnsKernel } from '../../codegen/attention/columns.ts';
-import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { packKernel } from '../../codegen/attention/hopper/packed.ts';
 import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { hopperArch } from '../../codegen/attention/legal.ts';

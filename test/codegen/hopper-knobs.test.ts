@@ -2,10 +2,10 @@
 // that has less than it uses would write over its neighbours; one that asks for more waits for ever.
 
 import { describe, expect, it } from 'vitest';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import {
   groupsOf,
   type HopperKnobs,
-  hopperCandidates,
   hopperProblem,
   pipelines,
   registersOf,

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelOf, ofHopper } from '../../codegen/attention/choice.ts';
-import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { sectionOf } from '../../codegen/attention/hopper/order.ts';
 import { attentionLaunch } from '../../codegen/attention/launch.ts';
 import { passesOf, withFixed } from '../../codegen/attention/passes.ts';

@@ -3,13 +3,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { choiceName, choiceProblem, ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { controlBytes } from '../../codegen/attention/hopper/control.ts';
-import {
-  hopperCandidates,
-  mostShared,
-  registersOf,
-  sharedLayout,
-} from '../../codegen/attention/hopper/knobs.ts';
+import { mostShared, registersOf, sharedLayout } from '../../codegen/attention/hopper/knobs.ts';
 import { legalKnobs } from '../../codegen/attention/legal.ts';
 import { registerProblem, sharedBytes, tileCandidates } from '../../codegen/attention/tiles.ts';
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Choice, choiceName, ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
-import { hopperCandidates } from '../../codegen/attention/hopper/knobs.ts';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf, lengthClass } from '../../codegen/attention/lengths.ts';
 import { statedText } from '../../codegen/attention/stated.ts';

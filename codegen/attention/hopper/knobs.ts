@@ -186,7 +186,12 @@ export function hopperProblem(
 /** Blocks that share a multiprocessor, by the warpgroups that compute: two of them fill its tensor cores. */
 export const blocksOf = (groups: number): number => (groups === 1 ? 2 : 1);
 
-const knobs = (groups: 1 | 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}): HopperKnobs => ({
+/** A tile of so many warpgroups that compute; what is not said is as it is mostly the fastest. */
+export const hopperTile = (
+  groups: 1 | 2 | 3,
+  kTile: number,
+  more: Partial<HopperKnobs> = {},
+): HopperKnobs => ({
   qTile: groups * 64,
   kTile,
   warps: groups * 4,
@@ -201,52 +206,6 @@ const knobs = (groups: 1 | 2 | 3, kTile: number, more: Partial<HopperKnobs> = {}
   ...more,
 });
 
-/** Tiles for heads of up to `dim` and lengths of up to `upTo` keys, the fastest first. */
-interface Row {
-  readonly dim: number;
-  readonly upTo: number;
-  readonly tiles: readonly HopperKnobs[];
-}
-
-const single = { qBuffers: 1 } as const;
-const turns = { pingPong: true } as const;
-/** For masks with many numbers to hold. */
-const small = [knobs(2, 64), knobs(2, 48, single)];
-
-/** Measured on an H100, 2026-11-23 (hand-written kernels); `warploom tune` measures a row. In order: the first that fits is taken. */
-const table: readonly Row[] = [
-  { dim: 64, upTo: Infinity, tiles: [knobs(3, 128, turns), knobs(2, 128), ...small] },
-  { dim: 96, upTo: Infinity, tiles: [knobs(3, 112, { ...turns, ...single }), knobs(2, 128), ...small] },
-  { dim: 128, upTo: Infinity, tiles: [knobs(2, 128), knobs(2, 96), ...small] },
-  { dim: 192, upTo: Infinity, tiles: [knobs(2, 96, single), knobs(2, 64, single)] },
-  { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, single), knobs(2, 48, single)] },
-]; // biome-ignore format: a table
-
-/** For masks that ask for keys by 64 rows (`asksApart`). Measured on an H100, 2026-11-26. */
-const apartTables: Readonly<Record<'distances' | 'blocks', readonly Row[]>> = {
-  distances: [
-    { dim: 128, upTo: Infinity, tiles: [knobs(2, 128, { boxes: 3, ...single }), knobs(2, 128, { boxes: 2, ...single })] },
-    { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, { boxes: 2, ...single })] },
-  ],
-  blocks: [
-    { dim: 128, upTo: Infinity, tiles: [knobs(2, 128, { boxes: 2 }), knobs(2, 128, { boxes: 2, ...single })] },
-    { dim: 256, upTo: Infinity, tiles: [knobs(2, 64, { boxes: 2, ...single })] },
-  ],
-}; // biome-ignore format: a table
-
-/** Tiles for a head, the fastest first, by the larger of its dimensions and by the keys (of all lengths, when left out). */
-export function hopperCandidates(
-  headDim: number,
-  valueDim: number,
-  kLen = Infinity,
-  apart?: 'distances' | 'blocks',
-): readonly HopperKnobs[] {
-  const dim = Math.max(headDim, valueDim);
-  return [...(apart ? [apartTables[apart]] : []), table].flatMap(
-    (rows) => rows.find((row) => dim <= row.dim && kLen <= row.upTo)?.tiles ?? [],
-  );
-}
-
 /** What is stated of the knobs of a kernel: one value of each. */
 export type StatedKnobs = Partial<HopperKnobs>;
 
@@ -256,5 +215,5 @@ export function withTile(stated: StatedKnobs): HopperKnobs | undefined {
   const groups = qTile / 64;
   if ((groups !== 1 && groups !== 2 && groups !== 3) || (warps ?? groups * 4) !== groups * 4)
     return undefined;
-  return knobs(groups, kTile, { qBuffers: 1, ...more });
+  return hopperTile(groups, kTile, { qBuffers: 1, ...more });
 }

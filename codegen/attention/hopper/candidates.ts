@@ -1,0 +1,61 @@
+// The tiles that are taken untuned, by head dimension, length and the form of the plan: first what was measured to be
+// the fastest (defaults.ts), then smaller ones for masks that leave no room for it.
+
+import { rows } from './defaults.ts';
+import { type HopperKnobs, hopperTile } from './knobs.ts';
+
+/**
+ * What tiles a kernel is best made of depends on how its keys are walked over: ranges, or anything else tile by tile;
+ * sets at distances or of blocks that differ by 64 rows; sets of blocks that rows of several heads ask together.
+ */
+export type PlanForm = 'ranges' | 'distances' | 'blocks' | 'shared';
+export const planForms = ['ranges', 'distances', 'blocks', 'shared'] as const;
+
+/** A measured tile: for heads of up to `dim` and calls of up to `upTo` keys. */
+export interface DefaultRow {
+  readonly form: PlanForm;
+  readonly dim: number;
+  readonly upTo: number;
+  readonly knobs: HopperKnobs;
+  /** On which chip, by what, and when. */
+  readonly measured: string;
+}
+
+const single = { qBuffers: 1 } as const;
+const small = [hopperTile(2, 96), hopperTile(2, 64), hopperTile(2, 48, single)];
+
+/** Tiles for heads of up to `dim`, each smaller than the one before. */
+const smaller: readonly { readonly dim: number; readonly tiles: readonly HopperKnobs[] }[] = [
+  { dim: 128, tiles: [hopperTile(2, 128), ...small] },
+  { dim: 192, tiles: [hopperTile(2, 96, single), hopperTile(2, 64, single)] },
+  { dim: 256, tiles: [hopperTile(2, 64, single), hopperTile(2, 48, single)] },
+];
+
+const smallerApart = (dim: number): HopperKnobs =>
+  hopperTile(2, dim <= 128 ? 128 : 64, { boxes: 2, ...single });
+
+/** The row for a head and a length: of those for the smallest dimension that holds it. */
+function measuredFor(form: PlanForm, dim: number, kLen: number): HopperKnobs[] {
+  const own = rows.filter((row) => row.form === form && row.dim >= dim);
+  const least = Math.min(...own.map((row) => row.dim));
+  const ofDim = own.filter((row) => row.dim === least).sort((a, b) => a.upTo - b.upTo);
+  const row = ofDim.find(({ upTo }) => kLen <= upTo) ?? ofDim.at(-1);
+  return row ? [row.knobs] : [];
+}
+
+/** Tiles for a head, the fastest first, by the larger of its dimensions and by the keys (of all lengths, when left out). */
+export function hopperCandidates(
+  headDim: number,
+  valueDim: number,
+  kLen = Number.POSITIVE_INFINITY,
+  form: PlanForm = 'ranges',
+): readonly HopperKnobs[] {
+  const dim = Math.max(headDim, valueDim);
+  const all = [
+    ...(form === 'ranges' ? [] : measuredFor(form, dim, kLen)),
+    ...(form === 'distances' || form === 'blocks' ? [smallerApart(dim)] : []),
+    ...measuredFor('ranges', dim, kLen),
+    ...(smaller.find((row) => dim <= row.dim)?.tiles ?? []),
+  ];
+  return [...new Map(all.map((knobs) => [JSON.stringify(knobs), knobs])).values()];
+}

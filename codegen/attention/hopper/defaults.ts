@@ -1,0 +1,16 @@
+// Tiles of Hopper kernels as they were measured: written by `npm run tune:defaults`, not by hand.
+
+import type { DefaultRow } from './candidates.ts';
+import { hopperTile } from './knobs.ts';
+
+export const rows: readonly DefaultRow[] = [
+  { form: 'ranges', dim: 64, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(3, 128, { pingPong: true }), measured: 'an H100, hand-written kernels, 2026-11-23' },
+  { form: 'ranges', dim: 96, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(3, 112, { qBuffers: 1, pingPong: true }), measured: 'an H100, hand-written kernels, 2026-11-23' },
+  { form: 'ranges', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128), measured: 'an H100, hand-written kernels, 2026-11-23' },
+  { form: 'ranges', dim: 192, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 96, { qBuffers: 1 }), measured: 'an H100, hand-written kernels, 2026-11-23' },
+  { form: 'ranges', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1 }), measured: 'an H100, hand-written kernels, 2026-11-23' },
+  { form: 'distances', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { qBuffers: 1, boxes: 3 }), measured: 'an H100, 2026-11-26' },
+  { form: 'distances', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1, boxes: 2 }), measured: 'an H100, 2026-11-26' },
+  { form: 'blocks', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { boxes: 2 }), measured: 'an H100, 2026-11-26' },
+  { form: 'blocks', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1, boxes: 2 }), measured: 'an H100, 2026-11-26' },
+]; // biome-ignore format: a table

@@ -1,0 +1,140 @@
+// The shipped table of defaults as the output of the tuner: the form of a plan after the other, by head dimensions and
+// lengths, each with a share of the time that is left. What is measured replaces its row, the others stay.
+
+import type { DefaultRow, PlanForm } from '../../codegen/attention/hopper/candidates.ts';
+import { type HopperKnobs, hopperTile } from '../../codegen/attention/hopper/knobs.ts';
+import type { AnyPattern } from '../../dsl/pattern.ts';
+import type { TuneResult } from './result.ts';
+import { type TuneOptions, tune } from './tune.ts';
+
+/** A pattern that stands for its form of plans. */
+export interface FormWork {
+  readonly form: PlanForm;
+  readonly pattern: AnyPattern;
+  readonly params?: TuneOptions['params'];
+}
+
+export interface DefaultsOptions {
+  readonly works: readonly FormWork[];
+  /** Those that matter most come first: time may be up before the last ones. */
+  readonly dims: readonly number[];
+  readonly lengths: readonly number[];
+  readonly device?: string | undefined;
+  /** Of all searches together. */
+  readonly budgetMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** After each search; `row` is undefined where it found nothing for the table. */
+  readonly onResult?: (name: string, result: TuneResult, row: DefaultRow | undefined) => void;
+  /** Where a search could not be made: it is left out. */
+  readonly onFailure?: (name: string, error: unknown) => void;
+  /** @internal */
+  readonly search?: typeof tune;
+  /** @internal */
+  readonly now?: () => Date;
+}
+
+/** Less is not enough to compile and to compare anything. */
+const leastMs = 5000;
+
+/** What each search found, as rows. */
+export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow[]> {
+  const { works, dims, lengths, device, budgetMs, signal, onResult, onFailure } = options;
+  const { search = tune, now = () => new Date() } = options;
+  const end = now().getTime() + budgetMs;
+  const all = lengths.flatMap((length) =>
+    dims.flatMap((dim) => works.map((work) => ({ ...work, dim, length }))),
+  );
+  const longest = Math.max(...lengths);
+  const rows: DefaultRow[] = [];
+  for (const [i, { form, pattern, params = {}, dim, length }] of all.entries()) {
+    const left = end - now().getTime();
+    if (signal?.aborted || left < leastMs) break;
+    const heads = dim > 128 ? 16 : 32;
+    const shape = { batch: 1, heads, kvHeads: heads / 4, qLen: length, kLen: length };
+    const found = search(pattern, {
+      inputs: { shape: { ...shape, headDim: dim, valueDim: dim }, dtype: 'bf16' },
+      params,
+      device,
+      budgetMs: Math.max(leastMs, left / (all.length - i)),
+      signal,
+    });
+    const upTo = length === longest ? Number.POSITIVE_INFINITY : 2 * length;
+    const name = `${pattern.definition.name}, dimension ${dim}, ${length} keys`;
+    try {
+      const result = await found;
+      const row = rowOf(result, form, dim, upTo, now());
+      if (row) rows.push(row);
+      onResult?.(name, result, row);
+    } catch (error) {
+      // Another call may fit the device, or have a kernel.
+      if (!signal?.aborted) onFailure?.(name, error);
+    }
+  }
+  return rows;
+}
+
+/** The winner as a row; undefined where it is of the other back-end, was not compared, or of a device without a name. */
+function rowOf(
+  { best, chip }: TuneResult,
+  form: PlanForm,
+  dim: number,
+  upTo: number,
+  at: Date,
+): DefaultRow | undefined {
+  const { choice, rounds } = best;
+  if (!chip || choice.backend !== 'hopper' || rounds === 0) return undefined;
+  const measured = `${chip.chip}, driver ${chip.driver}, warploom tune, ${at.toISOString().slice(0, 10)}`;
+  return { form, dim, upTo, knobs: choice.knobs, measured };
+}
+
+/** The table with rows replaced by those that are of the same form, dimension and lengths. */
+export function merged(
+  known: readonly DefaultRow[],
+  measured: readonly DefaultRow[],
+): DefaultRow[] {
+  const key = ({ form, dim, upTo }: DefaultRow): string => `${form} ${dim} ${upTo}`;
+  const all = new Map([...known, ...measured].map((row) => [key(row), row]));
+  return [...all.values()].sort(
+    (a, b) =>
+      order.indexOf(a.form) - order.indexOf(b.form) || a.dim - b.dim || a.upTo - b.upTo || 0,
+  );
+}
+
+const order: readonly PlanForm[] = ['ranges', 'distances', 'blocks', 'shared'];
+
+/** The file codegen/attention/hopper/defaults.ts of a table. */
+export const defaultsText = (rows: readonly DefaultRow[]): string => `${head}
+export const rows: readonly DefaultRow[] = [
+${rows.map((row) => `  ${rowText(row)},`).join('\n')}
+]; // biome-ignore format: a table
+`;
+
+const head = `// Tiles of Hopper kernels as they were measured: written by \`npm run tune:defaults\`, not by hand.
+
+import type { DefaultRow } from './candidates.ts';
+import { hopperTile } from './knobs.ts';
+`;
+
+function rowText({ form, dim, upTo, knobs, measured }: DefaultRow): string {
+  const fields = [
+    `form: '${form}'`,
+    `dim: ${dim}`,
+    `upTo: ${Number.isFinite(upTo) ? upTo : 'Number.POSITIVE_INFINITY'}`,
+    `knobs: ${tileText(knobs)}`,
+    `measured: '${measured.replaceAll("'", '')}'`,
+  ];
+  return `{ ${fields.join(', ')} }`;
+}
+
+/** By what is not usual about it. */
+function tileText(knobs: HopperKnobs): string {
+  const groups = (knobs.warps / 4) as 1 | 2 | 3;
+  const usual = Object.entries(hopperTile(groups, knobs.kTile));
+  const own = usual.flatMap(([name, value]) => {
+    const other = knobs[name as keyof HopperKnobs];
+    if (other === value) return [];
+    return [`${name}: ${typeof other === 'string' ? `'${other}'` : other}`];
+  });
+  const more = own.length > 0 ? `, { ${own.join(', ')} }` : '';
+  return `hopperTile(${groups}, ${knobs.kTile}${more})`;
+}

@@ -1,0 +1,116 @@
+// The table of defaults as the output of searches: which ones are made, what becomes of their winners, and the file.
+
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
+import { rows } from '../../codegen/attention/hopper/defaults.ts';
+import { hopperTile } from '../../codegen/attention/hopper/knobs.ts';
+import { tileCandidates } from '../../codegen/attention/tiles.ts';
+import { blockSparse, causal } from '../../patterns/index.ts';
+import { defaultsText, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
+import type { TuneResult } from '../../runtime/tuner/result.ts';
+import type { TuneOptions } from '../../runtime/tuner/tune.ts';
+
+const chip = { chip: 'H100', driver: '13.0' };
+const wide = hopperTile(2, 176, { qBuffers: 1, work: 'longest' });
+
+/** Searches of ten seconds that have one winner for long calls and another for short ones. */
+function simulated(results: Partial<TuneResult>[] = []) {
+  const asked: string[] = [];
+  let ms = Date.UTC(2026, 10, 26);
+  const search = (async (pattern: { name: string }, { inputs, budgetMs }: TuneOptions) => {
+    const { headDim, kLen, heads } = (inputs as { shape: TuneResult['shape'] }).shape;
+    asked.push(`${pattern.name} ${headDim} ${kLen} ${heads} ${Math.round(budgetMs! / 1000)}`);
+    ms += 10_000;
+    const choice = ofHopper(kLen > 50_000 ? wide : hopperTile(2, 128));
+    const own = results[asked.length - 1];
+    if (own instanceof Error) throw own;
+    return { chip, best: { choice, rounds: 5 }, ...own } as TuneResult;
+  }) as never;
+  return { asked, options: { search, now: () => new Date(ms) } };
+}
+
+test('each form, dimension and length is searched with a share of the time that is left', async () => {
+  const { asked, options } = simulated();
+  const found = await tuneDefaults({
+    ...options,
+    works: [
+      { form: 'ranges', pattern: causal },
+      { form: 'blocks', pattern: blockSparse },
+    ],
+    ...{ dims: [128, 256], lengths: [16_384, 131_072], budgetMs: 42_000 },
+  });
+  expect(asked).toEqual([
+    'causal 128 16384 32 5',
+    'block-sparse 128 16384 32 5',
+    'causal 256 16384 16 5',
+    'block-sparse 256 16384 16 5',
+  ]);
+  expect(found.map(({ form, dim, upTo, measured }) => [form, dim, upTo, measured])).toEqual([
+    ['ranges', 128, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
+    ['blocks', 128, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
+    ['ranges', 256, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
+    ['blocks', 256, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
+  ]);
+});
+
+test('what is no tile of Hopper, of no chip or not compared has no row, and an error ends nothing', async () => {
+  const portable = ofPortable(tileCandidates(128, 128)[0]!);
+  const { options } = simulated([
+    { best: { choice: portable, rounds: 5 } as never },
+    { chip: undefined },
+    { best: { choice: ofHopper(wide), rounds: 0 } as never },
+    new Error('no room') as never,
+    {},
+  ]);
+  const failures: string[] = [];
+  const found = await tuneDefaults({
+    ...options,
+    works: [{ form: 'ranges', pattern: causal }],
+    ...{ dims: [64, 96, 128, 192, 256], lengths: [131_072], budgetMs: 1e6 },
+    onFailure: (name) => failures.push(name),
+  });
+  expect(found.map(({ dim, upTo, knobs }) => [dim, upTo, knobs])).toEqual([
+    [256, Number.POSITIVE_INFINITY, wide],
+  ]);
+  expect(failures).toEqual(['causal, dimension 192, 131072 keys']);
+});
+
+test('a signal ends it with what there is', async () => {
+  const controller = new AbortController();
+  const { options } = simulated();
+  const found = await tuneDefaults({
+    ...options,
+    works: [{ form: 'ranges', pattern: causal }],
+    ...{ dims: [64, 128], lengths: [4096], budgetMs: 1e6, signal: controller.signal },
+    onResult: () => controller.abort(),
+  });
+  expect(found).toHaveLength(1);
+});
+
+test('rows that are measured replace their own, and the file is what is shipped', () => {
+  const row = { form: 'ranges', dim: 128, knobs: wide, measured: "someone's" } as const;
+  const table = merged(rows, [
+    { ...row, upTo: Number.POSITIVE_INFINITY },
+    { ...row, upTo: 8192 },
+  ]);
+  expect(table).toHaveLength(rows.length + 1);
+  const own = table.filter(({ form, dim }) => form === 'ranges' && dim === 128);
+  expect(own.map(({ upTo, knobs }) => [upTo, knobs])).toEqual([
+    [8192, wide],
+    [Number.POSITIVE_INFINITY, wide],
+  ]);
+  expect(defaultsText(own)).toContain(
+    "upTo: 8192, knobs: hopperTile(2, 176, { qBuffers: 1, work: 'longest' }), measured: 'someones' }",
+  );
+  const shipped = new URL('../../codegen/attention/hopper/defaults.ts', import.meta.url);
+  expect(defaultsText(merged(rows, []))).toBe(readFileSync(shipped, 'utf8'));
+});
+
+test('a dimension has the row of the next larger one, then smaller tiles', () => {
+  const names = hopperCandidates(80, 80).map(({ qTile, kTile }) => `${qTile}x${kTile}`);
+  expect(names).toEqual(['192x112', '128x128', '128x96', '128x64', '128x48']);
+  expect(hopperCandidates(128, 128, 1000, 'distances')[0]).toMatchObject({ boxes: 3 });
+  expect(hopperCandidates(128, 128, 1000, 'shared')[0]).toEqual(hopperCandidates(128, 128)[0]);
+});

@@ -83,8 +83,8 @@ template <typename Row, typename List> WARPLOOM_DEVICE void write_beyond(const R
   });
 }
 
-/** Sets the bits of the `missing` largest of the `equal` that are listed. A barrier has gone before. */
-WARPLOOM_DEVICE void mark_listed(LongShared& shared, u32* bits, u32 missing, u32 equal) {
+/** Sets the bits of the `missing` largest of the `equal` weights of a list. A barrier has gone before. */
+WARPLOOM_DEVICE void mark_listed(LongShared& shared, const u64* list, u32* bits, u32 missing, u32 equal) {
   // No two of them are equal: the digits end with all that are missing found.
   const u32 count = equal;
   u64 prefix = 0;
@@ -93,7 +93,7 @@ WARPLOOM_DEVICE void mark_listed(LongShared& shared, u32* bits, u32 missing, u32
     shift -= DIGIT_BITS;
     clear_bins(shared, 1 << DIGIT_BITS);
     for (u32 i = threadIdx.x; i < count; i += blockDim.x) {
-      const u64 digits = shared.listed[i] >> shift;
+      const u64 digits = list[i] >> shift;
       if (digits >> DIGIT_BITS == prefix) atomicAdd(&shared.bins[digits & ((1u << DIGIT_BITS) - 1u)], 1u);
     }
     find_bin<1 << DIGIT_BITS>(shared, missing);
@@ -103,8 +103,8 @@ WARPLOOM_DEVICE void mark_listed(LongShared& shared, u32* bits, u32 missing, u32
   }
   __syncthreads();
   for (u32 i = threadIdx.x; i < count; i += blockDim.x) {
-    if (shared.listed[i] >> shift < prefix) continue;
-    const int column = (1 << COLUMN_BITS) - 1 - (int)(shared.listed[i] & ((1u << COLUMN_BITS) - 1u));
+    if (list[i] >> shift < prefix) continue;
+    const int column = (1 << COLUMN_BITS) - 1 - (int)(list[i] & ((1u << COLUMN_BITS) - 1u));
     atomicOr(&bits[column >> 5], 1u << (column & 31));
   }
 }
@@ -137,5 +137,5 @@ WARPLOOM_DEVICE void choose_largest_of_long(LongShared& shared, RadixShared& rad
   __syncthreads();
   write_beyond(row, bin, 0, [&](u64 weight) { shared.listed[atomicAdd(&shared.count, 1u)] = weight; });
   __syncthreads();
-  mark_listed(shared, row.bits, missing, equal);
+  mark_listed(shared, shared.listed, row.bits, missing, equal);
 }

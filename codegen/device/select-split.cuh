@@ -3,6 +3,7 @@
 // to come looks among these for the rest.
 
 #define SPLIT_COLUMNS 16384  // of a part
+#define SPLIT_LISTED 16384   // of a row
 
 /** Of a row, zeros before the first launch. */
 struct SplitTally {
@@ -47,18 +48,31 @@ WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTa
   find_bin<1 << LEADING_BITS>(shared, need);
   if (write_certain(shared, part)) return;
   const u32 bin = shared.bin, missing = shared.missing, equal = shared.equal;
-  if (equal > LISTED) {
+  if (equal > SPLIT_LISTED) {
     if (from == 0) choose_largest(radix, row, count);
     return;
   }
-  write_beyond(part, bin, from, [&](u64 weight) { listed[atomicAdd(&tally.listed, 1u)] = weight; });
+  if (threadIdx.x == 0) shared.count = 0;
+  __syncthreads();
+  write_beyond(part, bin, from, [&](u64 weight) {
+    const u32 at = atomicAdd(&shared.count, 1u);
+    if (at < LISTED) shared.listed[at] = weight;
+  });
+  __syncthreads();
+  // Of a part that has more than fit nothing is listed, and the row is chosen from as a whole in the end.
+  const u32 own = shared.count <= LISTED ? shared.count : 0u;
+  if (threadIdx.x == 0) shared.parts[0] = atomicAdd(&tally.listed, own);
+  __syncthreads();
+  for (u32 i = threadIdx.x; i < own; i += blockDim.x) listed[shared.parts[0] + i] = shared.listed[i];
   __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) shared.count = atomicAdd(&tally.done, 1u);
+  if (threadIdx.x == 0) {
+    shared.parts[1] = atomicAdd(&tally.done, 1u);
+    __threadfence();
+    shared.parts[2] = atomicAdd(&tally.listed, 0u);
+  }
   __syncthreads();
-  if ((int)shared.count != parts - 1) return;
-  __threadfence();
-  for (u32 i = threadIdx.x; i < equal; i += blockDim.x) shared.listed[i] = listed[i];
-  __syncthreads();
-  mark_listed(shared, row.bits, missing, equal);
+  if ((int)shared.parts[1] != parts - 1) return;
+  if (shared.parts[2] == equal) mark_listed(shared, listed, row.bits, missing, equal);
+  else choose_largest(radix, row, count);
 }

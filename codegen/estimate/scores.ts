@@ -95,9 +95,9 @@ export function scoreKernel(
       '  for (int j = 0; j < 16; ++j) {',
       '    const int own_column = column + tile_column(j, 0);',
       `    const float2 pair = {sums[j][2 * half] * ${floatText(scale)}, sums[j][2 * half + 1] * ${floatText(scale)}};`,
-      '    if (own_column < end) is_finite = is_finite && fabsf(pair.x) <= LARGEST_FLOAT;',
-      '    if (own_column + 1 < end) is_finite = is_finite && fabsf(pair.y) <= LARGEST_FLOAT;',
-      // The stride is even, and what lies after the end is nobody's.
+      // Without branches, and the stride is even: what lies after the end is nobody's.
+      '    is_finite &= (own_column >= end) | (fabsf(pair.x) <= LARGEST_FLOAT);',
+      '    is_finite &= (own_column + 1 >= end) | (fabsf(pair.y) <= LARGEST_FLOAT);',
       '    if (own_column < end) *(float2*)&target[own_column] = pair;',
       '  }',
       '  if (!is_finite) report_not_finite(p.error, head, own_row);',

@@ -98,11 +98,11 @@ export const isSplit = ({ leaf, rows }: Pick<SelectSpec, 'leaf' | 'rows'>, threa
 export const splitColumns = 2 ** 14;
 
 /** Bytes that such a row needs beside its weights: counts, zeros before, and weights at the threshold. */
-export const splitBytes = { tally: 4 * (2 ** 12 + 2), listed: 8 * 3072 } as const;
+export const splitBytes = { tally: 4 * (2 ** 12 + 2), listed: 8 * 2 ** 14 } as const;
 
 const splitFields: readonly Field[] = [
   address('tallies', 'SplitTally*', '[units of all parts]'),
-  address('listed', 'u64*', '[units of all parts, LISTED]'),
+  address('listed', 'u64*', '[units of all parts, SPLIT_LISTED]'),
 ];
 
 /** How the largest of a row are found: of a long one in two readings, of a short one in registers. */
@@ -125,7 +125,7 @@ function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestT
       call:
         role === 'count'
           ? `count_part(counts, ${tally}, seen, ${from})`
-          : `choose_part(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * LISTED, seen, ${from}, gridDim.x, ${count})`,
+          : `choose_part(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * SPLIT_LISTED, seen, ${from}, gridDim.x, ${count})`,
       primitives: ['select-long', 'select-split'],
       fields: splitFields,
       index: ['const int index = 0;'],

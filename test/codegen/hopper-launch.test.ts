@@ -43,14 +43,14 @@ function specIn({ pattern, data }: RandomCall) {
 }
 
 /** The launch of the attention kernel of a call, and what it was made from. */
-function launchOf(call: RandomCall, multiprocessors: number) {
+function launchOf(call: RandomCall, multiprocessors: number, headsPerTile = 1) {
   const { data } = call;
   const { shape, layouts } = data;
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
   const spec = specIn(call);
   const dtype = dtypeOf(data);
   const [knobs] = hopperCandidates(headDim, valueDim);
-  const attention = kernelOf(spec, ofHopper(knobs!));
+  const attention = kernelOf(spec, ofHopper({ ...knobs!, headsPerTile }));
   const sets = Object.entries(chosenOf(data)).map(([name, { units }]) => [
     name,
     { domain: units[0]!.domain, perGroup: false },
@@ -108,6 +108,37 @@ describe('the launch of a Hopper kernel', () => {
         expect(launch.args).toMatchObject({ tiles, units, first_tile: first });
       }),
       runs(100),
+    );
+  });
+
+  it('has the queries of several heads in a tile, and boxes of them', () => {
+    const shape = arbitraryShape({ least: 1, most: 400, heads: 4 });
+    const some = arbitraryCall({}, shape).filter(
+      ({
+        pattern: { mask },
+        data: {
+          shape: { heads, kvHeads },
+        },
+      }) =>
+        (heads / kvHeads) % 2 === 0 &&
+        passesOf(withFixed(mask, {}), undefined, undefined).length > 0,
+    );
+    fc.assert(
+      fc.property(some, counts, (call, multiprocessors) => {
+        const { launch, qTile } = launchOf(call, multiprocessors, 2);
+        fc.pre(qTile === 128);
+        const { shape: sizes } = call.data;
+        const first = Math.floor(queryOffset(sizes) / 64);
+        const tiles = Math.floor((sizes.kLen - 1) / 64) - first + 1;
+        const units = (sizes.batch * sizes.heads) / 2;
+        expect(launch.grid).toEqual([Math.min(multiprocessors, tiles * units), 1, 1]);
+        expect(launch.args).toMatchObject({ tiles, units, first_tile: first });
+        expect(launch.maps!.q_map!.box.slice(0, 3)).toEqual([64, 64, 1]);
+        const { launch: other } = launchOf(call, multiprocessors, sizes.heads / sizes.kvHeads);
+        const queries = 128 / (sizes.heads / sizes.kvHeads);
+        expect(other.maps!.out_map!.box.slice(0, 3)).toEqual([64, queries, 64 / queries]);
+      }),
+      runs(30),
     );
   });
 

@@ -21,6 +21,7 @@ const tensors: fc.Arbitrary<RowTensor> = fc
       fc.constant(64),
       fc.integer({ min: 1, max: 16 }).map((n) => 16 * n),
     ),
+    boxHeads: fc.constantFrom(1, 2, 4),
   })
   .map(({ layout, ...tensor }) => {
     const { batch, heads, rows, dim } = tensor;
@@ -58,7 +59,7 @@ describe('the map of a tensor', () => {
     });
     fc.assert(
       fc.property(tensors, fc.array(where, { minLength: 4, maxLength: 4 }), (tensor, drawn) => {
-        const { batch, heads, rows, dim, strides, boxRows } = tensor;
+        const { batch, heads, rows, dim, strides, boxRows, boxHeads } = tensor;
         const map = rowMap(tensor);
         const pick = (i: number, size: number): number => Math.floor(drawn[i]!.at * size);
         const [b, h, row] = [pick(0, batch), pick(1, heads), pick(2, rows) + drawn[2]!.past];
@@ -66,15 +67,17 @@ describe('the map of a tensor', () => {
         const copies =
           dim % 64 === 0 ? [0] : Array.from({ length: slabsOf(dim) }, (_, i) => 64 * i);
         const r = pick(3, boxRows);
+        // A box may have rows of several heads, one after another.
+        const head = h + Math.floor(drawn[0]!.at * boxHeads!);
         const bytes = copies.flatMap((column) =>
           Array.from({ length: map.box[3]! }, (_, slab) =>
-            Array.from({ length: 64 }, (_, c) => byteOf(map, [column + c, row + r, h, slab, b])),
+            Array.from({ length: 64 }, (_, c) => byteOf(map, [column + c, row + r, head, slab, b])),
           ).flat(),
         );
-        const from = 2 * (b * strides.batch + h * strides.head + (row + r) * strides.row);
+        const from = 2 * (b * strides.batch + head * strides.head + (row + r) * strides.row);
         expect(bytes).toEqual(
           Array.from({ length: slabsOf(dim) * 64 }, (_, c) =>
-            c < dim && row + r < rows ? from + 2 * c : undefined,
+            c < dim && row + r < rows && head < heads ? from + 2 * c : undefined,
           ),
         );
       }),

@@ -39,7 +39,7 @@ describe('on a Hopper chip', () => {
     [{ headsPerTile: 4 }, 'hopper 128x128, 2 stages, 2 Q buffers, 4 heads, speculative'],
     [{ qTile: 192, kTile: 80 }, 'hopper 192x80, 2 stages, 1 Q buffer, speculative'],
     [{ kTile: [160, 128] }, 'hopper 128x160, 2 stages, 1 Q buffer, speculative'],
-    [{ qTile: 64, kTile: 64 }, 'hopper 64x64, 2 stages, 1 Q buffer, speculative, 2 blocks'],
+    [{ qTile: 64 }, 'hopper 64x64, 2 stages, 1 Q buffer, speculative, 2 blocks'],
   ])('%j', (knobs, name) => {
     expect(firstOn(hopper, knobs)).toBe(name);
   });

@@ -211,7 +211,7 @@ export type StatedKnobs = Partial<HopperKnobs>;
 
 /** A tile that an author states, completed; undefined where it is not one of this back-end. */
 export function withTile(stated: StatedKnobs): HopperKnobs | undefined {
-  const { qTile = 128, kTile = 128, warps, ...more } = stated;
+  const { qTile = 128, kTile = Math.min(qTile, 128), warps, ...more } = stated;
   const groups = qTile / 64;
   if ((groups !== 1 && groups !== 2 && groups !== 3) || (warps ?? groups * 4) !== groups * 4)
     return undefined;

@@ -1,6 +1,6 @@
-// The largest of a short row by one warp. Its weights are in registers; the largest of every four of them say from
-// where on the chosen ones lie, and the threshold itself is looked for among the few from there on: first where the
-// counts say that it lies, then by halves as well.
+// The largest of a short row by one warp, in two readings of it: the largest of every four weights say from where on
+// the chosen ones lie, and these are listed. The threshold itself is looked for among the few that are: first where
+// the counts say that it lies, then by halves as well. Few registers, for many warps at once.
 
 #define SHORT_COLUMNS 2048
 #define SHORT_QUADS (SHORT_COLUMNS / 128)  // of a lane
@@ -10,7 +10,7 @@
 /** Of a warp. What a lane lists nobody else reads. */
 struct ShortShared {
   float weights[32 * SHORT_LISTED];
-  int columns[32 * SHORT_LISTED];
+  u16 columns[32 * SHORT_LISTED];
   u32 words[SHORT_COLUMNS / 32], ties[SHORT_COLUMNS / 32];
 };
 
@@ -20,6 +20,9 @@ struct Cut {
   int count;
 };
 
+/** Values that are in registers are gone through in one go. */
+template <int COUNT> constexpr int short_steps = COUNT <= 32 ? COUNT : 4;
+
 /**
  * Of the values of a warp, COUNT a lane, a cut with need .. need + slack of them, more where they are equal, all where
  * there are no more. Negative infinity is no value; `need` is positive.
@@ -27,7 +30,7 @@ struct Cut {
 template <int COUNT, typename ValueOf> WARPLOOM_DEVICE Cut cut_of(ValueOf value_of, int need, int slack) {
   float least = POSITIVE_INFINITY, most = NEGATIVE_INFINITY;
   int all = 0;
-#pragma unroll
+#pragma unroll short_steps<COUNT>
   for (int i = 0; i < COUNT; ++i) {
     const float value = value_of(i);
     most = fmaxf(most, value);
@@ -49,7 +52,7 @@ template <int COUNT, typename ValueOf> WARPLOOM_DEVICE Cut cut_of(ValueOf value_
     }
     const float threshold = float_of_ordered(middle);
     float reached = 0.0f;
-#pragma unroll
+#pragma unroll short_steps<COUNT>
     for (int i = 0; i < COUNT; ++i) reached += value_of(i) >= threshold ? 1.0f : 0.0f;
     const int own = __reduce_add_sync(FULL_WARP, (int)reached);
     if (own >= need) {
@@ -90,7 +93,7 @@ WARPLOOM_DEVICE void mark_largest(ShortShared& shared, ValueOf value_of, ColumnO
     for (int word = threadIdx.x & 31; word < SHORT_COLUMNS / 32; word += 32) shared.ties[word] = 0;
   __syncwarp();
   int above = 0;
-#pragma unroll
+#pragma unroll short_steps<COUNT>
   for (int i = 0; i < COUNT; ++i) {
     const float value = value_of(i);
     if (!(value >= cut.from)) continue;
@@ -104,86 +107,106 @@ WARPLOOM_DEVICE void mark_largest(ShortShared& shared, ValueOf value_of, ColumnO
 }
 
 /**
- * The weights of a row, those of the columns 128 i + 4 lane .. + 3 in weights[i]; negative infinity for those that
- * take no part. What is not a number is less than all that are.
+ * Calls `use(i, weights)` for the columns 128 i + 4 lane .. + 3, so many of them at once that reading one does not hold
+ * up the next; negative infinity for those that take no part. What is not a number is less than all that are.
  */
-template <typename Row> WARPLOOM_DEVICE void read_short(float (&weights)[SHORT_QUADS][4], const Row& row) {
+template <typename Row, typename Needs, typename Use>
+WARPLOOM_DEVICE void for_quads(const Row& row, Needs needs, Use use) {
+  constexpr int ahead = 4;
   const int lane = threadIdx.x & 31, from = 128 * lane;
   const Forced& forced = row.forced;
   // Of the quads of the warp, those that are seen altogether and not forced anywhere.
   const u32 whole = __ballot_sync(FULL_WARP, from >= forced.first && from + 128 <= row.to &&
                                                  (from + 128 <= forced.from || from >= forced.to));
-  float4 fours[SHORT_QUADS];
 #pragma unroll
-  for (int i = 0; i < SHORT_QUADS; ++i) {
-    fours[i] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (whole >> i & 1u) fours[i] = *(const float4*)(row.values + 128 * i + 4 * lane);
-  }
+  for (int first = 0; first < SHORT_QUADS; first += ahead) {
+    if (128 * first >= row.to) break;
+    float4 fours[ahead];
 #pragma unroll
-  for (int i = 0; i < SHORT_QUADS; ++i) {
-    const int column = 128 * i + 4 * lane;
-    const float four[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
-    if (whole >> i & 1u) {
+    for (int i = 0; i < ahead; ++i) {
+      const int column = 128 * (first + i) + 4 * lane;
+      fours[i] = {0.0f, 0.0f, 0.0f, 0.0f};
+      if ((whole >> (first + i) & 1u) && needs(first + i)) fours[i] = *(const float4*)(row.values + column);
+    }
 #pragma unroll
-      for (int c = 0; c < 4; ++c) weights[i][c] = fmaxf(row.weight(four[c]), -LARGEST_FLOAT);
-    } else {
-      weights[i][0] = weights[i][1] = weights[i][2] = weights[i][3] = NEGATIVE_INFINITY;
-      if (128 * i >= row.to) continue;
-      const u32 free = ~forced_bits(forced, column) & low_bits(row.to - column);
+    for (int i = 0; i < ahead; ++i) {
+      const int column = 128 * (first + i) + 4 * lane;
+      float weights[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
+      u32 free = 15u;
+      if (!(whole >> (first + i) & 1u)) {
+        free = ~forced_bits(forced, column) & low_bits(row.to - column) & 15u;
+#pragma unroll
+        for (int c = 0; c < 4; ++c)
+          if (free >> c & 1u) weights[c] = row.values[column + c];
+      }
 #pragma unroll
       for (int c = 0; c < 4; ++c)
-        if (free >> c & 1u) weights[i][c] = fmaxf(row.weight(row.values[column + c]), -LARGEST_FLOAT);
+        weights[c] = free >> c & 1u ? fmaxf(row.weight(weights[c]), -LARGEST_FLOAT) : NEGATIVE_INFINITY;
+      use(first + i, weights);
     }
   }
 }
-
-/** A weight that at least `need` weights reach, and not many more. */
-WARPLOOM_DEVICE float bound_of(const float (&weights)[SHORT_QUADS][4], int to, int need) {
-  float tops[SHORT_QUADS];
+/** The largest of every four weights of a lane, or, of a row that is so short, the weights themselves. */
+template <typename Row> WARPLOOM_DEVICE void read_tops(float (&tops)[SHORT_QUADS], const Row& row) {
 #pragma unroll
-  for (int i = 0; i < SHORT_QUADS; ++i)
-    tops[i] = to <= SHORT_COLUMNS / 4 ? weights[i / 4][i % 4]
-                                      : fmaxf(fmaxf(weights[i][0], weights[i][1]), fmaxf(weights[i][2], weights[i][3]));
-  const Cut cut = cut_of<SHORT_QUADS>([&](int i) { return tops[i]; }, need, 4 + need / 8);
-  return cut.count < need ? -LARGEST_FLOAT : cut.from;
+  for (int i = 0; i < SHORT_QUADS; ++i) tops[i] = NEGATIVE_INFINITY;
+  const auto all = [](int) { return true; };
+  if (row.to > SHORT_COLUMNS / 4) {
+    for_quads(row, all, [&](int i, const float (&weights)[4]) {
+      tops[i] = fmaxf(fmaxf(weights[0], weights[1]), fmaxf(weights[2], weights[3]));
+    });
+  } else {
+    for_quads(row, all, [&](int i, const float (&weights)[4]) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (i < SHORT_QUADS / 4) tops[4 * i + c] = weights[c];
+    });
+  }
 }
 
 /** Lists the weights of this lane from `bound` on. Returns their number, SHORT_LISTED + 1 where that is too large. */
-WARPLOOM_DEVICE int list_short(ShortShared& shared, const float (&weights)[SHORT_QUADS][4], int to, float bound) {
+template <typename Row>
+WARPLOOM_DEVICE int list_short(ShortShared& shared, const Row& row, const float (&tops)[SHORT_QUADS], float bound) {
   const int lane = threadIdx.x & 31;
   int next = lane;
-#pragma unroll
-  for (int i = 0; i < SHORT_QUADS; ++i) {
-    if (128 * i >= to) continue;
-    if (next >= 32 * (SHORT_LISTED - 3)) return SHORT_LISTED + 1;
+  bool fits = true;
+  const auto has_any = [&](int i) { return row.to <= SHORT_COLUMNS / 4 || tops[i] >= bound; };
+  for_quads(row, has_any, [&](int i, const float (&weights)[4]) {
+    fits = fits && next < 32 * (SHORT_LISTED - 3);
+    if (!fits || !has_any(i)) return;
 #pragma unroll
     for (int c = 0; c < 4; ++c)
-      if (weights[i][c] >= bound) {
-        shared.weights[next] = weights[i][c];
-        shared.columns[next] = 128 * i + 4 * lane + c;
+      if (weights[c] >= bound) {
+        shared.weights[next] = weights[c];
+        shared.columns[next] = (u16)(128 * i + 4 * lane + c);
         next += 32;
       }
-  }
-  return next / 32;
+  });
+  return fits ? next / 32 : SHORT_LISTED + 1;
 }
 
 /** Sets the bits of the `need` largest that are not forced, of at least as many. */
 template <typename Row> WARPLOOM_DEVICE void mark_short(ShortShared& shared, const Row& row, int need) {
   const int lane = threadIdx.x & 31;
-  float weights[SHORT_QUADS][4];
-  read_short(weights, row);
-  const int listed = list_short(shared, weights, row.to, bound_of(weights, row.to, need));
+  float tops[SHORT_QUADS];
+  read_tops(tops, row);
+  const Cut cut = cut_of<SHORT_QUADS>([&](int i) { return tops[i]; }, need, 4 + need / 8);
+  const int listed = list_short(shared, row, tops, cut.count < need ? -LARGEST_FLOAT : cut.from);
   if (__any_sync(FULL_WARP, listed > SHORT_LISTED)) {
-    mark_largest<SHORT_QUADS * 4>(
-        shared, [&](int i) { return weights[i / 4][i % 4]; },
-        [&](int i) { return 128 * (i / 4) + 4 * lane + i % 4; }, need);
+    const auto column_of = [&](int i) { return 32 * i + lane; };
+    const auto weight_of = [&](int i) {
+      const int column = column_of(i);
+      const bool is_free = column < row.to && !is_forced(row.forced, column);
+      return is_free ? fmaxf(row.weight(row.values[column]), -LARGEST_FLOAT) : NEGATIVE_INFINITY;
+    };
+    mark_largest<SHORT_COLUMNS / 32>(shared, weight_of, column_of, need);
     return;
   }
   float own[SHORT_LISTED];
 #pragma unroll
   for (int i = 0; i < SHORT_LISTED; ++i) own[i] = i < listed ? shared.weights[32 * i + lane] : NEGATIVE_INFINITY;
   mark_largest<SHORT_LISTED>(
-      shared, [&](int i) { return own[i]; }, [&](int i) { return shared.columns[32 * i + lane]; }, need);
+      shared, [&](int i) { return own[i]; }, [&](int i) { return (int)shared.columns[32 * i + lane]; }, need);
 }
 
 /** The `count` largest, the forced members included, of a row of at most SHORT_COLUMNS. A whole warp calls. */

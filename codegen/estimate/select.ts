@@ -221,7 +221,7 @@ export function selectKernel(
     ],
     threads: threads * rowsOfBlock(leaf, threads),
     mostThreads: isShort ? shortRows * fewThreadsOfRow : mostThreadsOfRow,
-    blocks: isShort ? 4 : 1,
+    blocks: isShort ? 8 : 1,
     body: [
       ...(rule.includes('(shared') || rule.includes(', shared')
         ? ['__shared__ RadixShared shared;']

@@ -3,7 +3,7 @@
 
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { cellFloats } from './cells.ts';
-import type { PassPlan } from './passes.ts';
+import type { PassPlan, ReadingPlan } from './passes.ts';
 import { scoreTile } from './scores.ts';
 
 /** Bytes of scores held at once. Sums, statistics and pools of a wave come on top, and are smaller. */
@@ -60,17 +60,20 @@ function unitsOf(shape: LaunchShape, needed: ReadonlySet<number>, isGrouped: boo
 }
 
 /**
- * Bytes of sums held at once, where no scores are: 32 heads at 128K keys, and one KV head at 1M. They stay in the
- * second-level cache until they are selected from.
+ * Bytes of sums held at once, where no scores are: 32 heads of two sums at 128K keys, and one KV head at 1M. They stay
+ * in the second-level cache until they are selected from. Rules that give a whole row to one block need many rows.
  */
-const sumBytes = 32 * 2 ** 20;
+const sumBytes = { split: 32 * 2 ** 20, whole: 256 * 2 ** 20 } as const;
+
+const isSplitAlways = ({ selections }: ReadingPlan): boolean =>
+  selections.every(({ leaves }) => leaves[0]!.op === 'topk');
 
 /** Whole KV heads whose sums per column stay below the limit: where no scores are held. */
 export function wavesOfSums(
   { grid, readings }: PassPlan,
   shape: LaunchShape,
   needed: ReadonlySet<number>,
-  limit: number = sumBytes,
+  limit: number = sumBytes[readings.every(isSplitAlways) ? 'split' : 'whole'],
 ): WavePlan {
   const group = shape.heads / shape.kvHeads;
   const bytes = 4 * roundUp(Math.max(1, grid.columns.to), 32) * readings.length;

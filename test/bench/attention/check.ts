@@ -2,8 +2,8 @@
 // values that the inputs repeat. It reads those rows alone: whole results are gigabytes.
 
 import type { ChosenSetsData } from '../../../dsl/chosen.ts';
-import type { Definition } from '../../../dsl/definition.ts';
-import { bindParameters } from '../../../dsl/given.ts';
+import { type Definition, restSize } from '../../../dsl/definition.ts';
+import { bindParameters, parametersOf } from '../../../dsl/given.ts';
 import { kvHeadOf, type LaunchShape } from '../../../dsl/shape.ts';
 import type { AttendResult, Device, FloatType, Tensor } from '../../../index.ts';
 import type { BlockMemory } from '../../../runtime/cuda/block.ts';
@@ -42,6 +42,9 @@ export interface RowPlace {
   readonly head: number;
   readonly row: number;
 }
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);
 
 /** The first row, the last row, and others at random, each of a head at random. */
 export function rowsOf(heads: number, length: number, count = rowsChecked): RowPlace[] {
@@ -100,6 +103,16 @@ export async function errorsOfRows(
   const { headDim: dim, qLen, kLen } = shape;
   const { q, k, v } = read;
   const lses = await lse.read();
+  const pool = restSize(definition, parametersOf(given.params, 0));
+  const one = new Float32Array(dim);
+  /** The mean of rows `[from, to)` of a tensor. */
+  const mean = (read: ElementReader, from: number, to: number, into: Float32Array): void => {
+    into.fill(0);
+    for (let at = from; at < to; at += 1) {
+      read(at * dim, one);
+      for (let d = 0; d < dim; d += 1) into[d]! += one[d]! / (to - from);
+    }
+  };
   const [query, key, value] = [0, 1, 2].map(() => new Float32Array(dim)) as [
     Float32Array,
     Float32Array,
@@ -110,25 +123,31 @@ export async function errorsOfRows(
     const kvHead = kvHeadOf(shape, head);
     const arrows = arrowsOf(definition, given, sets, shape, { batch: 0, head, kvHead });
     q((head * qLen + row) * dim, query);
-    const keys: number[] = [];
-    const scores: number[] = [];
+    /** Keys `[from, to)` that one weight is for, and its logarithm. */
+    const terms: { readonly from: number; readonly to: number; readonly score: number }[] = [];
     let most = -Infinity;
-    for (let at = 0; at < kLen; at += 1) {
-      if (!arrows.mask(row, at)) continue;
-      k((kvHead * kLen + at) * dim, key);
+    const add = (from: number, to: number, scoreOf: (logit: number) => number): void => {
+      mean(k, kvHead * kLen + from, kvHead * kLen + to, key);
       let product = 0;
       for (let d = 0; d < dim; d += 1) product += query[d]! * key[d]!;
-      const score = arrows.score(row, at, product / Math.sqrt(dim));
-      keys.push(at);
-      scores.push(score);
+      const score = scoreOf(product / Math.sqrt(dim));
+      terms.push({ from, to, score });
       most = Math.max(most, score);
+    };
+    for (let at = 0; at < kLen; at += 1)
+      if (arrows.mask(row, at)) add(at, at + 1, (logit) => arrows.score(row, at, logit));
+    for (let from = 0; from < kLen && pool; from += pool) {
+      const to = Math.min(from + pool, kLen);
+      const isDropped = (at: number): boolean => arrows.hull(row, at) && !arrows.mask(row, at);
+      if (range(from, to).every(isDropped))
+        add(from, to, (logit) => arrows.scoreStandIn(logit) + Math.log(to - from));
     }
     const right = new Float64Array(dim);
     let sum = 0;
-    for (const [i, at] of keys.entries()) {
-      const weight = Math.exp(scores[i]! - most);
+    for (const { from, to, score } of terms) {
+      const weight = Math.exp(score - most);
       sum += weight;
-      v((kvHead * kLen + at) * dim, value);
+      mean(v, kvHead * kLen + from, kvHead * kLen + to, value);
       for (let d = 0; d < dim; d += 1) right[d]! += weight * value[d]!;
     }
     const ours = await elementsAt(device, out, (head * qLen + row) * dim, dim);

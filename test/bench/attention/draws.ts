@@ -57,6 +57,28 @@ export function drawBlocks(set: BitSet, lists: BlockLists, seed: number): void {
   }
 }
 
+/**
+ * Fills the set of one KV head of flash-prefill: for each tile of queries the block of keys that it lies in, and a share
+ * of those before it at random.
+ */
+export function drawTiles(
+  set: BitSet,
+  { tile, block, percent }: Readonly<Record<'tile' | 'block' | 'percent', number>>,
+  seed: number,
+): void {
+  const roll = dice(seed);
+  for (let row = 0; row < set.domain.rows; row += 1) {
+    const before = Math.floor((row * tile) / block);
+    const chosen = new Set([before]);
+    while (chosen.size < blocksOfTile(before, percent)) chosen.add(roll(before));
+    for (const column of chosen) set.add(row, column);
+  }
+}
+
+/** How many blocks a tile has: its own, and a share of those before it. */
+export const blocksOfTile = (before: number, percent: number): number =>
+  1 + Math.round((percent / 100) * before);
+
 /** What one head of vertical-slash chooses, before distances are widened by the grain. */
 export interface VerticalSlash {
   readonly columns: readonly number[];

@@ -3,7 +3,7 @@
 import { BitSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
 import { traceSets } from '../../../dsl/definition.ts';
 import { domainOf } from '../../../dsl/estimate/domain.ts';
-import { axesOfChosen } from '../../../dsl/estimate/node.ts';
+import { axesOfChosen, isPerGroup } from '../../../dsl/estimate/node.ts';
 import { defaultOf, isTensorInput } from '../../../dsl/given.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
 import type { AnyPattern, Device } from '../../../index.ts';
@@ -18,9 +18,11 @@ export function emptySets({ definition }: AnyPattern, shape: LaunchShape): Chose
   return Object.fromEntries(
     Object.entries(traceSets(definition, numbers)).map(([name, node]) => {
       const domain = domainOf(node, shape);
-      const units = Array.from({ length: shape.batch * shape.heads }, () => new BitSet(domain));
+      const perGroup = isPerGroup(node);
+      const count = shape.batch * (perGroup ? shape.kvHeads : shape.heads);
+      const units = Array.from({ length: count }, () => new BitSet(domain));
       const dense = units.map(() => false);
-      return [name, { axes: axesOfChosen(node), perGroup: false, units, dense }];
+      return [name, { axes: axesOfChosen(node), perGroup, units, dense }];
     }),
   );
 }

@@ -11,6 +11,7 @@ import {
   causal,
   documents,
   f32,
+  flashPrefill,
   pattern,
   slidingWindow,
   type Tensor,
@@ -20,8 +21,10 @@ import {
 import {
   type BlockLists,
   blocksOfRow,
+  blocksOfTile,
   drawBlocks,
   drawDocuments,
+  drawTiles,
   drawVerticalSlash,
   grain,
   pairsOfVerticalSlash,
@@ -69,6 +72,15 @@ const verticalSlashOf = ({ heads, length, params }: Work): VerticalSlash[] =>
   Array.from({ length: heads }, (_, head) =>
     drawVerticalSlash(length, params as Record<'columns' | 'near' | 'runs', number>, head),
   );
+
+/** As flash-prefill has them; tiles lie within blocks. */
+const [flashBlock, flashTile, flashTail] = [128, 32, 256];
+
+/** With stand-ins for what is dropped, or without. */
+function flashPattern({ params }: Work): AnyPattern {
+  const { name, definition } = flashPrefill;
+  return params.standIns ? flashPrefill : { name, definition: { ...definition, rest: undefined } };
+}
 
 const blockPattern = ({ params }: Work) => blockSparse.with({ block: params.block! });
 
@@ -118,6 +130,27 @@ const subjectsByName = {
       const sets = emptySets(blockPattern(work), shapeOf(work));
       for (const [head, set] of sets.blocks!.units.entries())
         drawBlocks(set, work.params as unknown as BlockLists, head);
+      return sets;
+    },
+  },
+  'flash-prefill': {
+    pattern: flashPattern,
+    pairs({ heads, length, params }) {
+      const { percent = 0 } = params;
+      let pairs = 0;
+      for (let query = 0; query < length; query += 1) {
+        const before = Math.floor(query / flashBlock);
+        const own = query - before * flashBlock + 1;
+        const isDense = query >= length - flashTail;
+        pairs += isDense ? query + 1 : (blocksOfTile(before, percent) - 1) * flashBlock + own;
+      }
+      return heads * pairs;
+    },
+    chosen(work) {
+      const sets = emptySets(flashPattern(work), shapeOf(work));
+      const { percent = 0 } = work.params;
+      for (const [kvHead, set] of sets.blocks!.units.entries())
+        drawTiles(set, { tile: flashTile, block: flashBlock, percent }, kvHead);
       return sets;
     },
   },

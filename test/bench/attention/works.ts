@@ -75,6 +75,16 @@ export const works: readonly Work[] = [
     {},
     'blocks 64, top 100, 70 % shared',
   ),
+  // At most 11.5 and 14 ms.
+  ...[0, 1].map((standIns) =>
+    work(
+      'flash-prefill',
+      long,
+      { percent: 4.7, standIns },
+      { kvHeads: 8 },
+      `flash-prefill 4.7 %${standIns ? ' with stand-ins' : ''}`,
+    ),
+  ),
   ...[long, 2 ** 20].map((length) =>
     work('vertical-slash', length, { columns: 1000, near: 2048, runs: 64 }, { kvHeads: 8 }),
   ),

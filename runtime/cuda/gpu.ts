@@ -19,8 +19,8 @@ import { factsOf } from './report.ts';
 import { type StepTime, StepTimes } from './step-times.ts';
 
 /**
- * Fewer records than these are launched one by one: putting a graph into a stream costs the host what two kernels do.
- * A first call may be the only one of its kind.
+ * Fewer records than these are launched one by one: a graph of one kernel saves nothing. From how many on it does is a
+ * guess until test/device/core.ts, which times both, has been run. A first call may be the only one of its kind.
  */
 const usualGraphs: GraphRule = { records: 3, run: 2 };
 

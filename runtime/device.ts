@@ -6,9 +6,10 @@ import type { Backend } from './backend.ts';
 import { CpuBackend } from './cpu/backend.ts';
 import { Pool } from './cpu/pool.ts';
 import { tileProducts } from './cpu/products.ts';
+import { cacheFolder } from './cuda/cache.ts';
 import { GpuDevice, openCuda } from './cuda/device.ts';
+import { nvrtcVersion } from './cuda/known-nvrtc.ts';
 import { cudaDevices } from './cuda/native.ts';
-import { findNvrtc } from './cuda/nvrtc.ts';
 import { EmulatedMachine, emulatedArchs } from './emulator/machine.ts';
 
 export interface DeviceOptions {
@@ -94,7 +95,7 @@ export async function openDevice(kind?: string, options: DeviceOptions = {}): Pr
 async function bestKind(): Promise<'cpu' | 'cuda'> {
   if (cudaDevices().devices.length === 0) return 'cpu';
   try {
-    await findNvrtc();
+    await nvrtcVersion(cacheFolder());
     return 'cuda';
   } catch {
     return 'cpu';

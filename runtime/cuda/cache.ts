@@ -43,7 +43,9 @@ const suffix = '.kernel';
 const unfinishedMs = 3_600_000;
 
 export class KernelCache {
+  /** Where the entries lie, and the folder that it is in. */
   readonly folder: string;
+  readonly home: string;
   readonly #limitBytes: number;
   readonly #write: (path: string, bytes: Uint8Array) => Promise<void>;
   readonly #building = new Map<string, Promise<Taken>>();
@@ -51,6 +53,7 @@ export class KernelCache {
 
   constructor(settings: CacheSettings = {}) {
     const { folder = cacheFolder(), limitBytes = 512e6, write = writeAtomically } = settings;
+    this.home = folder;
     this.folder = join(folder, 'kernels');
     this.#limitBytes = limitBytes;
     this.#write = write;
@@ -68,19 +71,8 @@ export class KernelCache {
     return taken;
   }
 
-  async #take(key: string, build: () => Promise<CacheEntry>): Promise<Taken> {
-    const kept = await this.#read(key);
-    if (kept) return { entry: kept, fromCache: true };
-    const entry = await build();
-    await this.#keep(key, entry);
-    return { entry, fromCache: false };
-  }
-
-  #path(key: string): string {
-    return join(this.folder, `${key}${suffix}`);
-  }
-
-  async #read(key: string): Promise<CacheEntry | undefined> {
+  /** The entry of a key where there is one, and it is whole. */
+  async kept(key: string): Promise<CacheEntry | undefined> {
     const path = this.#path(key);
     try {
       const entry = decodeEntry(key, await readFile(path));
@@ -91,6 +83,18 @@ export class KernelCache {
     } catch {
       return undefined;
     }
+  }
+
+  async #take(key: string, build: () => Promise<CacheEntry>): Promise<Taken> {
+    const kept = await this.kept(key);
+    if (kept) return { entry: kept, fromCache: true };
+    const entry = await build();
+    await this.#keep(key, entry);
+    return { entry, fromCache: false };
+  }
+
+  #path(key: string): string {
+    return join(this.folder, `${key}${suffix}`);
   }
 
   async #keep(key: string, entry: CacheEntry): Promise<void> {

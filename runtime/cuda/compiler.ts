@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { type KernelCache, kernelCache } from './cache.ts';
 import { entryForm } from './entry.ts';
-import { findNvrtc, type Nvrtc } from './nvrtc.ts';
+import { nvrtcVersion, openNvrtc } from './known-nvrtc.ts';
+import type { Nvrtc } from './nvrtc.ts';
 import { type KernelReport, reportOf } from './report.ts';
 
 export interface CompileKernelOptions {
@@ -29,7 +30,8 @@ export interface CompiledKernel {
 const always = ['--ptxas-options=-v', '-default-device'];
 
 /**
- * Compiles a kernel for an architecture such as `sm_80` or `sm_90a`, or takes it from the cache.
+ * Compiles a kernel for an architecture such as `sm_80` or `sm_90a`, or takes it from the cache, for which no
+ * NVRTC is opened where the one to use is known from before.
  * Throws DeviceError R009 without an NVRTC, R010 for an architecture that it does not know, R011 for a
  * source that it refuses.
  */
@@ -39,15 +41,18 @@ export async function compileKernel(
   { options = [], cache = kernelCache(), nvrtc }: CompileKernelOptions = {},
 ): Promise<CompiledKernel> {
   const start = performance.now();
-  const compiler = nvrtc ?? (await findNvrtc());
   const { name, source } = kernel;
-  const key = keyOf([name, source, compiler.version, arch, options, entryForm]);
-  const { entry, fromCache } = await cache.take(key, async () => {
+  const keyFor = (version: string) => keyOf([name, source, version, arch, options, entryForm]);
+  const took = () => performance.now() - start;
+  const kept = await cache.kept(keyFor(nvrtc?.version ?? (await nvrtcVersion(cache.home))));
+  if (kept) return { ...kept, fromCache: true, milliseconds: took() };
+  const compiler = nvrtc ?? (await openNvrtc(cache.home));
+  const { entry, fromCache } = await cache.take(keyFor(compiler.version), async () => {
     const request = { name, source, arch, options: [...always, ...options] };
     const { cubin, log } = await compiler.compile(request);
     return { cubin, report: reportOf(log, name) };
   });
-  return { ...entry, fromCache, milliseconds: performance.now() - start };
+  return { ...entry, fromCache, milliseconds: took() };
 }
 
 /** All that decides the machine code, as one name. */

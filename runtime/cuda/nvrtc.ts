@@ -4,7 +4,7 @@
 import { DeviceError, diagnostic, type Note } from '../../dsl/diagnostic.ts';
 import { addonExports, addonStatus } from '../native.ts';
 import { refusal } from './refusal.ts';
-import { type Environment, namedPlace, type Place, places } from './search.ts';
+import { type Environment, namedPlace, type Place, places, searchKey } from './search.ts';
 
 /** The native face: runtime/native/nvrtc/face.h. */
 interface NativeNvrtc {
@@ -116,8 +116,8 @@ const found = new Map<string, Nvrtc>();
  * the first that opens. Throws DeviceError R009, with every place that was looked at.
  */
 export async function findNvrtc(environment: Environment = process.env): Promise<Nvrtc> {
-  const { WARPLOOM_NVRTC: setting, CUDA_HOME, CUDA_PATH, PATH } = environment;
-  const key = JSON.stringify([setting, CUDA_HOME, CUDA_PATH, PATH]);
+  const setting = environment.WARPLOOM_NVRTC;
+  const key = searchKey(environment);
   const known = found.get(key);
   if (known) return known;
   const nvrtc = await (setting ? openNamed(setting) : openFirst(places(environment)));

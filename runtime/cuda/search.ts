@@ -8,6 +8,20 @@ import { packageRoot } from '../native.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** All of the environment that decides what is found, as one text. */
+export const searchKey = (environment: Environment): string =>
+  JSON.stringify(
+    [
+      'WARPLOOM_NVRTC',
+      'LD_LIBRARY_PATH',
+      'CUDA_HOME',
+      'CUDA_PATH',
+      'PATH',
+      'PYTHONPATH',
+      'VIRTUAL_ENV',
+    ].map((name) => environment[name]),
+  );
+
 /** One place, and what was found there. `libraries` are files, or bare names for the loader. */
 export interface Place {
   readonly place: string;

@@ -3,14 +3,17 @@
 
 import { readFileSync } from 'node:fs';
 
-const texts = new Map<string, string>();
+const primitives = new Map<string, Primitive>();
 
 /** What begins each primitive file in the text of a kernel; the emulator finds its own versions by it. */
 export const deviceMarker = (name: string): string => `// ---- device/${name}.cuh ----`;
 
+/** One file, and by their words what it and its declarations mention. */
 interface Primitive {
   readonly name: string;
   readonly text: string;
+  readonly words: readonly string[];
+  readonly declared: readonly { readonly name: string; readonly words: readonly string[] }[];
 }
 
 /** The named files, `types` first, each once. */
@@ -22,15 +25,14 @@ export const devicePrimitives = (...names: readonly string[]): string => joined(
  */
 export function primitivesFor(kernel: string, ...names: readonly string[]): string {
   const files = filesOf(names);
-  const wanted = new Set<string>();
-  const mention = (text: string): void => {
-    for (const [word] of codeOf(text).matchAll(/\w+/g)) wanted.add(word);
+  const wanted = new Set(wordsOf(kernel));
+  const mention = (words: readonly string[]): void => {
+    for (const word of words) wanted.add(word);
   };
-  mention(kernel);
-  for (const { text } of files) mention(text.replace(declarations, ''));
+  for (const { words } of files) mention(words);
   // What is declared mentions only what is above it, so the last one is asked first.
-  const all = files.flatMap(({ text }) => [...text.matchAll(declarations)]).reverse();
-  for (const [text, name] of all) if (wanted.has(name!)) mention(text);
+  const all = files.flatMap(({ declared }) => declared).reverse();
+  for (const { name, words } of all) if (wanted.has(name)) mention(words);
   const used = files.map(({ name, text }) => ({
     name,
     text: text
@@ -50,17 +52,23 @@ const declarations =
 
 const codeOf = (text: string): string => text.replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '');
 
-const joined = (files: readonly Primitive[]): string =>
+const wordsOf = (text: string): readonly string[] => codeOf(text).match(/\w+/g) ?? [];
+
+const joined = (files: readonly Pick<Primitive, 'name' | 'text'>[]): string =>
   files.map(({ name, text }) => `${deviceMarker(name)}\n${text}`).join('\n');
 
 const filesOf = (names: readonly string[]): Primitive[] =>
-  [...new Set(['types', ...names])].map((name) => ({ name, text: textOf(name) }));
+  [...new Set(['types', ...names])].map(primitiveOf);
 
-function textOf(name: string): string {
-  let text = texts.get(name);
-  if (text === undefined) {
-    text = readFileSync(new URL(`./device/${name}.cuh`, import.meta.url), 'utf8');
-    texts.set(name, text);
-  }
-  return text;
+function primitiveOf(name: string): Primitive {
+  const known = primitives.get(name);
+  if (known) return known;
+  const text = readFileSync(new URL(`./device/${name}.cuh`, import.meta.url), 'utf8');
+  const declared = [...text.matchAll(declarations)].map(([whole, own]) => ({
+    name: own!,
+    words: wordsOf(whole),
+  }));
+  const primitive = { name, text, words: wordsOf(text.replace(declarations, '')), declared };
+  primitives.set(name, primitive);
+  return primitive;
 }

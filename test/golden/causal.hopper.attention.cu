@@ -615,7 +615,6 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   Weights weights;
   Output out;
   Softmax softmax;
-  Task* task = nullptr;
   int at = 0, what = 0;  // of the step: what its K slot holds
 
   auto multiply_q_k = [&]() {
@@ -672,10 +671,11 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     __syncwarp();
     if (lane == 0) barrier_arrive(c.q_empty[buffer_of(number)][group]);
   };
+  auto task_of = [&](int number) -> Task& { return c.tasks[number % task_count]; };
   // Waits for the next task: what it orders.
   auto next_task = [&]() -> Order {
     barrier_wait(c.q_full[buffer_of(received)][group], received >> 1 & 1);
-    const Order order = (Order)__shfl_sync(FULL_WARP, (int)c.tasks[received % task_count].order, 0);
+    const Order order = (Order)__shfl_sync(FULL_WARP, (int)task_of(received).order, 0);
     q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
     ++received;
     if (order == FINISH) {
@@ -686,31 +686,13 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
+    const Task& task = task_of(received - 1);
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};
-    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + query_of(row), column, s);
-  };
-  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](bool careful) {
-    bool rescale = false;
-    wait_for_k();
-    multiply_q_k();
-    multiply_p_v();
-    if (!careful) rescale = softmax.follow();
-    products_wait<1>();
-    scores_done();
-    release_k();
-    score_and_mask();
-    if (careful)
-      rescale = softmax.absorb(scale, s);
-    else
-      softmax.weigh(scale, s);
-    products_wait<0>();
-    outputs_done();
-    pack(s, weights);
-    if (rescale) softmax.rescale(out);
+    if (!visit.full) mask_scores(task.unit, p, task.index, visit, task.start + query_of(row), column, s);
   };
   // Sums become outputs, and leave through shared memory.
-  auto finish = [&](Task& done, int number, bool alone) {
+  auto finish = [&](int number, bool alone) {
+    Task& done = task_of(number);
     const Unit& u = done.unit;
     const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
     float inverse[2];
@@ -788,49 +770,65 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   };
 
   Order order = next_task();
-  bool begun = false;  // the first product of the task is done
+  bool opens = true;   // the coming step is the first of its task
+  bool owes = false;   // P V of the step before is yet to come
+  bool alone = false;  // the step is the only one of its task
+  bool careful = false;
 #pragma unroll 1
-  while (order == COMPUTE) {
-    if (!begun) {
-      wait_for_k();
+  while (order == COMPUTE || owes) {
+    const bool computes = order == COMPUTE;  // else nothing but P V is left to do
+    // The softmax runs beside P V, but for that of a first step, whose outputs begin when those before are finished, and that
+    // of a second attempt.
+    const bool quick = !opens && !careful;
+    bool rescale = false;  // the outputs so far are yet to be multiplied by factors
+    if (computes) wait_for_k();
+    if (!owes) {
       multiply_q_k();
       products_wait<0>();
       scores_done();
-      release_k();
-    }
-    task = &c.tasks[(received - 1) % task_count];
-    const int number = received - 1;
-    softmax.begin();
-#pragma unroll
-    for (int j = 0; j < value_blocks; ++j)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-    score_and_mask();
-    softmax.absorb(scale, s);
-    pack(s, weights);
-    const bool alone = (what & PIECE_LAST) != 0;  // the only step
-    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
-    if (!careful) softmax.keep();
-#pragma unroll 1
-    while (!(what & PIECE_LAST)) step(careful);
-    release_q(number);
-    begun = false;
-    order = next_task();
-    if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
-      wait_for_k();
+    } else if (computes) {
       multiply_q_k();
       multiply_p_v();
+      if (quick) rescale = softmax.follow();
       products_wait<1>();
       scores_done();
-      release_k();
-      begun = true;
     } else {
       multiply_p_v();
     }
+    if (computes) {
+      release_k();
+      score_and_mask();
+      if (quick) softmax.weigh(scale, s);
+    }
     products_wait<0>();
-    outputs_done();
-    finish(*task, number, alone);
-    if (order == FINISH) order = next_task();
+    if (owes) outputs_done();
+    if (!quick) {
+      if (opens) {
+        if (owes) finish(received - 2, alone);
+        if (!computes) {
+          owes = false;
+          if (order == FINISH) order = next_task();
+          continue;
+        }
+        alone = (what & PIECE_LAST) != 0;
+        careful = __shfl_sync(FULL_WARP, (int)task_of(received - 1).careful, 0);
+        softmax.begin();
+#pragma unroll
+        for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
+      }
+      rescale = softmax.absorb(scale, s);
+      if (!careful) softmax.keep();
+    }
+    pack(s, weights);
+    if (rescale) softmax.rescale(out);
+    owes = true;
+    opens = (what & PIECE_LAST) != 0;
+    if (opens) {
+      release_q(received - 1);
+      order = next_task();
+    }
   }
   if (elected) store_wait_read();
 }

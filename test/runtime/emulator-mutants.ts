@@ -176,7 +176,7 @@ export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
   // Lanes meet in the next product.
   [/__syncwarp\(\); is gone/, /^}$/],
   // Turns make kernels fast; without one the products only come earlier.
-  [/threads_wait\(1 \+ group, 256\); is gone/, /wait_for_k\(\);/],
+  [/threads_wait\(1 \+ group, 256\); is gone/, /else if \(computes\)/],
   // Boxes at distances come the last first: three never follow each other.
   [/copy_box\(to, whole, .* is gone/, /piece\.more\[1\] ==/],
 ];

@@ -8,6 +8,7 @@ import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
 import { finishText } from './finish.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
+import { stepsText } from './steps.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -20,25 +21,19 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
     condition ? text : otherwise;
   const kSlab = slotKeys(knobs) * 128;
   const paired = isApart(knobs);
-  const lastProduct = paired
-    ? 'if (held == 2) multiply_p_v(Number<2>()); else multiply_p_v(Number<1>());'
-    : 'multiply_p_v();';
-  const careful = speculative ? ', careful' : '';
-  const two = paired ? 'Number<2>()' : '';
-  const some = paired ? '<boxes.value * box_blocks>' : '';
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
     [
       ...(score?.value
         ? [
-            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s);`,
+            `apply_score${some}(task.unit, p, task.index, visit, task.start + query_of(row), column, s);`,
           ]
         : []),
       ...(hasRest
-        ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`]
+        ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task.unit, scale, visit, column, s);`]
         : []),
-      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
+      `${isFull}mask_scores${some}(task.unit, p, task.index, visit, task.start + query_of(row), column, s${more});`,
     ]
       .map((line) => `${indent}${line}\n`)
       .join('');
@@ -73,7 +68,6 @@ ${when(
   Weights weights;
   Output out;
   Softmax softmax;
-  Task* task = nullptr;
   int at = 0, what = 0;  // of the step: what its K slot holds
 ${when(
   paired,
@@ -150,10 +144,11 @@ ${when(
   auto release_q = [&](int number) {
     __syncwarp();
 ${when(!outReplacesQ, '    if (lane == 0) barrier_arrive(c.q_empty[buffer_of(number)][group]);\n')}  };
+  auto task_of = [&](int number) -> Task& { return c.tasks[number % task_count]; };
   // Waits for the next task: what it orders.
   auto next_task = [&]() -> Order {
     barrier_wait(c.q_full[buffer_of(received)][group], ${qBuffers === 2 ? 'received >> 1' : 'received'} & 1);
-    const Order order = (Order)__shfl_sync(FULL_WARP, (int)c.tasks[received % task_count].order, 0);
+    const Order order = (Order)__shfl_sync(FULL_WARP, (int)task_of(received).order, 0);
 ${when(
   qBuffers === 2,
   `    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
@@ -187,113 +182,19 @@ ${
   };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&](auto boxes) {
+    const Task& task = task_of(received - 1);
     const Visit visit = {${kindText}, at, second};
 ${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')}  };
 `
     : `  // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
+    const Task& task = task_of(received - 1);
     const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
 ${maskText('    ', '', 'if (!visit.full) ')}  };
 `
-}  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](${when(paired, 'auto boxes, auto before')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
-    bool rescale = false;
-${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
-    multiply_p_v(${when(paired, 'before')});
-${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    products_wait<1>();
-    scores_done();
-${when(paired, '    read_keys(boxes);\n')}    release_k();
-    score_and_mask(${when(paired, 'boxes')});
-${when(
-  speculative,
-  `    if (careful)
-      rescale = softmax.absorb${some}(scale, s);
-    else
-      softmax.weigh${some}(scale, s);
-`,
-  `    rescale = softmax.absorb${some}(scale, s);\n`,
-)}    products_wait<0>();
-    outputs_done();
-    pack${some}(s, weights);
-    if (rescale) softmax.rescale(out);
-${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
-${finishText(context, layout)}
+}${finishText(context, layout)}
 
-  Order order = next_task();
-  bool begun = false;  // the first product of the task is done
-#pragma unroll 1
-  while (order == COMPUTE) {
-    if (!begun) {
-      wait_for_k();
-      multiply_q_k(${two});
-      products_wait<0>();
-      scores_done();
-${when(paired, '      read_keys(Number<2>());\n')}      release_k();
-    }
-    task = &c.tasks[(received - 1) % task_count];
-    const int number = received - 1;
-${when(score !== undefined, `    const Unit& u = task->unit;\n    scale = ${scaleText(context)};\n`)}    softmax.begin();
-#pragma unroll
-    for (int j = 0; j < value_blocks; ++j)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-    score_and_mask(${two});
-    softmax.absorb(scale, s);
-    pack(s, weights);
-${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
-${when(
-  speculative,
-  `    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
-    if (!careful) softmax.keep();
-`,
-)}#pragma unroll 1
-    while (!(what & PIECE_LAST)) ${
-      paired
-        ? `{
-      wait_for_k();
-      const bool both = (asked & 3u) == 3u;
-      const auto one = Number<1>();
-      const auto two = Number<2>();
-      if (both && held == 2) step(two, two${careful});
-      else if (both) step(two, one${careful});
-      else if (held == 2) step(one, two${careful});
-      else step(one, one${careful});
-    }
-`
-        : `step(${speculative ? 'careful' : ''});
-`
-    }    release_q(number);
-    begun = false;
-${when(
-  pipelined,
-  `    order = next_task();
-    if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
-      wait_for_k();
-${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
-  paired,
-  `      auto overlap = [&](auto boxes) {
-        multiply_q_k(Number<2>());
-        multiply_p_v(boxes);
-        products_wait<1>();
-      };
-      if (held == 2) overlap(Number<2>());
-      else overlap(Number<1>());
-`,
-  `      multiply_q_k();
-      multiply_p_v();
-`,
-)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!paired, '      products_wait<1>();\n')}      scores_done();
-${when(paired, '      read_keys(Number<2>());\n')}      release_k();
-      begun = true;
-    } else {
-      ${lastProduct}
-    }
-`,
-  `    ${lastProduct}\n`,
-)}    products_wait<0>();
-    outputs_done();
-    finish(*task, number, alone);
-${when(pipelined, speculative ? '    if (order == FINISH) order = next_task();\n' : '', '    order = next_task();\n')}  }
+${stepsText(context, layout)}
   if (elected) store_wait_read();
 }`;
 }

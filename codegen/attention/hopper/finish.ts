@@ -16,7 +16,8 @@ export function finishText(
   const { speculative } = knobs;
   const when = (condition: boolean, text: string): string => (condition ? text : '');
   return `  // Sums become outputs, and leave through shared memory.
-  auto finish = [&](Task& done, int number, bool alone) {
+  auto finish = [&](int number, bool alone) {
+    Task& done = task_of(number);
     const Unit& u = done.unit;
     const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
     float inverse[2];

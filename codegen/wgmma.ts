@@ -20,47 +20,68 @@ export interface ProductStep {
    * `either` is decided as the kernel runs, by one more argument `add`.
    */
   readonly result: 'overwritten' | 'added' | 'either';
+  /**
+   * More steps, with A in registers an array by steps: how much further on the descriptor of each of its B is, in units of
+   * 16 bytes. All are one statement: a compiler's time goes by statements, each of which writes every accumulator.
+   */
+  readonly further?: readonly number[];
 }
 
 const types = { bf16: 'bf16', fp16: 'f16' } as const;
 const setters = { overwritten: '0', added: '1' } as const;
 
-/** Parameters in C, and operands of the instruction with what they are given; what ends the instruction. */
+/** Parameters in C, and what ends the instruction. */
 const factors = {
-  shared: { parameters: 'u64 a, u64 b', operands: ['"l"(a)', '"l"(b)'], majors: '0, 0' },
+  shared: { parameter: () => 'u64 a', majors: '0, 0' },
   registers: {
-    parameters: 'const u32 (&a)[4], u64 b',
-    operands: [...[0, 1, 2, 3].map((i) => `"r"(a[${i}])`), '"l"(b)'],
+    parameter: (steps: number) => (steps > 1 ? 'const u32 (*a)[4]' : 'const u32 (&a)[4]'),
     majors: '1',
   },
 } as const;
 
 /** `void name(float (&d)[1][blocks][4], <A>, u64 b)`: descriptors are of `matrix_descriptor`. */
 export function productText(step: ProductStep): string {
-  const { name, dtype, columns, blocks = columns / 8, from, result } = step;
-  const { parameters, operands, majors } = factors[from];
+  const { name, dtype, columns, blocks = columns / 8, from, result, further = [] } = step;
+  const { parameter, majors } = factors[from];
+  const steps = 1 + further.length;
   const count = columns / 2;
   const sums = Array.from({ length: count }, (_, i) => `d[0][${i >> 2}][${i & 3}]`);
+  const width = steps > 1 ? 32 : 16; // a line
   const constraint = result === 'overwritten' ? '=f' : '+f';
   const [first, ...others] = wrapped(
     sums.map((sum) => `"${constraint}"(${sum})`),
-    8,
+    width / 2,
   );
-  const places = operands.map((_, i) => `%${count + i}`);
-  const a = from === 'shared' ? places[0]! : `{${places.slice(0, 4).join(', ')}}`;
+  const registers = Array.from({ length: 4 * steps }, (_, i) =>
+    steps > 1 ? `"r"(a[${i >> 2}][${i & 3}])` : `"r"(a[${i}])`,
+  );
+  const operands = [...(from === 'shared' ? ['"l"(a)'] : registers), '"l"(b)'];
+  const placeOf = (operand: number): string => `%${count + operand}`;
+  const b = placeOf(operands.length - 1);
   const isEither = result === 'either';
-  const adds = isEither ? `%${count + operands.length}` : setters[result];
+  const adds = isEither ? placeOf(operands.length) : setters[result];
   const type = types[dtype];
+  const instructionText = (i: number): string[] => {
+    const registersOfStep = Array.from({ length: 4 }, (_, j) => placeOf(4 * i + j)).join(', ');
+    const a = from === 'registers' ? `{${registersOfStep}}` : placeOf(0);
+    const sets = i > 0 ? `add.s64 b, ${b}, ${further[i - 1]};\\n` : '';
+    const places = wrapped(
+      sums.map((_, j) => `%${j}`),
+      width,
+    );
+    const end = `}, ${a}, ${i === 0 ? b : 'b'}, p, 1, 1, ${majors};\\n${i === steps - 1 ? '}\\n' : ''}`;
+    const lines = steps > 1 ? [...places.slice(0, -1), places.at(-1) + end] : [...places, end];
+    return [
+      `${sets}wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${type}.${type} {`,
+      ...lines,
+    ].map((line) => `      "${line}"`);
+  };
+  const locals = steps > 1 ? '.reg .b64 b;\\n' : '';
   return [
-    `WARPLOOM_DEVICE void ${name}(float (&d)[1][${blocks}][4], ${parameters}${isEither ? ', int add' : ''}) {`,
+    `WARPLOOM_DEVICE void ${name}(float (&d)[1][${blocks}][4], ${parameter(steps)}, u64 b${isEither ? ', int add' : ''}) {`,
     '  asm volatile(',
-    `      "{\\n.reg .pred p;\\nsetp.ne.b32 p, ${adds}, 0;\\n"`,
-    `      "wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${type}.${type} {"`,
-    ...wrapped(
-      sums.map((_, i) => `%${i}`),
-      16,
-    ).map((line) => `      "${line}"`),
-    `      "}, ${a}, ${places.at(-1)}, p, 1, 1, ${majors};\\n}\\n"`,
+    `      "{\\n.reg .pred p;\\n${locals}setp.ne.b32 p, ${adds}, 0;\\n"`,
+    ...Array.from({ length: steps }, (_, i) => instructionText(i)).flat(),
     `      : ${first}`,
     ...others.map((line) => `        ${line}`),
     `      : ${[...operands, ...(isEither ? ['"r"(add)'] : [])].join(', ')});`,

@@ -7,7 +7,10 @@ import { invariant } from '../../dsl/diagnostic.ts';
 const productFunction =
   /(WARPLOOM_DEVICE void \w+\([^{}]*)\) \{(\s*)asm volatile\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+):([\s\S]*?)\);/g;
 const instruction =
-  /^\{\n\.reg \.pred p;\nsetp\.ne\.b32 p, (%\d+|[01]), 0;\nwgmma\.mma_async\.sync\.aligned\.m64n(\d+)k16\.f32\.(bf16|f16)\.(bf16|f16) \{([^}]*)\}, (\{[^}]*\}|%\d+), %(\d+), p, (-?\d), (-?\d), (\d)(?:, (\d))?;\n\}\n$/;
+  /^wgmma\.mma_async\.sync\.aligned\.m64n(\d+)k16\.f32\.(bf16|f16)\.(bf16|f16) \{([^}]*)\}, (\{[^}]*\}|%\d+|\w+), (%\d+|\w+), p, (-?\d), (-?\d), (\d)(?:, (\d))?$/;
+const frame = /^\{\n\.reg \.pred p;\n(?:\.reg \.b64 [\w, ]+;\n)?([\s\S]*);\n\}\n$/;
+const setsPredicate = /^setp\.ne\.b32 p, (%\d+|[01]), 0$/;
+const addsTo = /^add\.s64 (\w+), (%\d+), (\d+)$/;
 const operand = /"([+=]f|l|r)"\(/g;
 
 /**
@@ -36,32 +39,60 @@ function operandsOf(text: string): string[] {
   });
 }
 
+/** The statements of one function: products, and between them what their last operands become. */
 function callOf(text: string, operands: readonly string[]): string {
-  const parts = instruction.exec(text);
-  invariant(parts, `the emulator does not know the instruction ${JSON.stringify(text)}`);
-  const [, adds, n, type, other, results, a, b, signA, signB, first, second] = parts;
-  const placesIn = (list: string) => [...list.matchAll(/%(\d+)/g)].map(([, at]) => operandAt(at!));
   const operandAt = (place: string): string => {
-    const found = operands[Number(place)];
-    invariant(found !== undefined, `a product has no operand %${place}`);
+    const found = operands[Number(place.slice(1))];
+    invariant(found !== undefined, `a product has no operand ${place}`);
     return `(${found})`;
   };
-  const addsText = adds!.startsWith('%') ? operandAt(adds!.slice(1)) : adds;
+  /** Expressions of the names that the text declares. */
+  const values = new Map<string, string>();
+  const expressionOf = (name: string): string => {
+    const value = name.startsWith('%') ? operandAt(name) : values.get(name);
+    invariant(value !== undefined, `a product uses ${name}, which nothing has set`);
+    return value;
+  };
+  let adds = '';
+  const calls: string[] = [];
+  const [, statements] = frame.exec(text) ?? [];
+  invariant(statements, `the emulator does not know the instructions ${JSON.stringify(text)}`);
+  for (const statement of statements.split(';\n')) {
+    const [, predicate] = setsPredicate.exec(statement) ?? [];
+    const [, name, base, more] = addsTo.exec(statement) ?? [];
+    if (predicate !== undefined)
+      adds = predicate.startsWith('%') ? operandAt(predicate) : predicate;
+    else if (name !== undefined) values.set(name, `(${operandAt(base!)} + ${more}ull)`);
+    else calls.push(productOf(statement, adds, operandAt, expressionOf));
+  }
+  return calls.join(' ');
+}
+
+function productOf(
+  statement: string,
+  adds: string,
+  operandAt: (place: string) => string,
+  expressionOf: (name: string) => string,
+): string {
+  const parts = instruction.exec(statement);
+  invariant(parts, `the emulator does not know the instruction ${JSON.stringify(statement)}`);
+  const [, n, type, other, results, a, b, signA, signB, first, second] = parts;
+  const placesIn = (list: string) => [...list.matchAll(/%\d+/g)].map(([place]) => operandAt(place));
   const outputs = placesIn(results!);
   invariant(
     type === other && outputs.length === Number(n) / 2 && signA === '1' && signB === '1',
-    `the operands of ${JSON.stringify(text)} do not fit its shape`,
+    `the operands of ${JSON.stringify(statement)} do not fit its shape`,
   );
   const fromRegisters = a!.startsWith('{');
   // With A in registers only B may be transposed.
   const [transposedA, transposedB] = fromRegisters ? ['0', first] : [first, second];
-  invariant(transposedB !== undefined, `${JSON.stringify(text)} does not say how B lies`);
+  invariant(transposedB !== undefined, `${JSON.stringify(statement)} does not say how B lies`);
   const addresses = (list: readonly string[]) => list.map((one) => `&${one}`).join(', ');
   return [
     `{ float* const results[] = {${addresses(outputs)}};`,
     fromRegisters ? `const u32* const registers[] = {${addresses(placesIn(a!))}};` : '',
     `const WarploomProduct product = {${n}, ${type === 'f16'}, ${transposedA !== '0'}, ${transposedB !== '0'},`,
-    `results, ${fromRegisters ? 'registers' : 'nullptr'}, ${fromRegisters ? '0' : operandAt(a!.slice(1))},`,
-    `${operandAt(b!)}, ${addsText} != 0}; warploomMultiply(&product, line.at); }`,
+    `results, ${fromRegisters ? 'registers' : 'nullptr'}, ${fromRegisters ? '0' : expressionOf(a!)},`,
+    `${expressionOf(b!)}, ${adds} != 0}; warploomMultiply(&product, line.at); }`,
   ].join(' ');
 }

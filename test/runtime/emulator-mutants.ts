@@ -200,7 +200,7 @@ const changes: readonly Change[] = [
   [/(matrix_descriptor\(tiles\.v, )(\d+)(, 1024\);)/g, (_, head, bytes, tail) => `${head}${Number(bytes) / 2}${tail}`, 'has another leading stride'],
   [/\(step & 3\) \* 32/g, () => '(step & 3) * 16', 'steps too short'],
   [/\(step & 3\) \* 32/g, () => '(step & 1) * 32', 'steps back'],
-  [/v_matrix \+ step \* 128/g, () => 'v_matrix + step * 64', 'steps too short'],
+  [/(add\.s64 b, %\d+, )(\d+);/g, (_, head, past) => `${head}${Number(past) / 2};`, 'steps too short'],
   [/if \(step == 0\) begin_(\w+)/g, (_, name) => `if (step == 0) add_${name}`, 'adds to what was'],
   [/if \(step == 0\) begin_/g, () => 'if (step <= 1) begin_', 'forgets a step'],
   [/if \(\+\+(\w+_slot) == stages\)/g, (_, slot) => `if (++${slot} == stages - 1)`, 'has a slot less'],

@@ -44,6 +44,23 @@ describe('a product in the text of a kernel', () => {
     );
   });
 
+  it('of several steps is as many calls, each with its own part of A and of B', () => {
+    const host = hostProducts(
+      productText({
+        ...step,
+        name: 'all',
+        from: 'registers',
+        result: 'added',
+        further: [128, 256],
+      }),
+    );
+    const called = (i: number, b: string) =>
+      `{ ${sums} const u32* const registers[] = {${[0, 1, 2, 3].map((j) => `&(a[${i}][${j}])`).join(', ')}}; ` +
+      `const WarploomProduct product = {16, true, false, true, results, registers, 0, ${b}, 1 != 0}; warploomMultiply(&product, line.at); }`;
+    const calls = [called(0, '(b)'), called(1, '((b) + 128ull)'), called(2, '((b) + 256ull)')];
+    expect(host).toContain(calls.join(' '));
+  });
+
   it.each([
     ['another type', /\.f16\.f16/g, '.f16.bf16', 'do not fit'],
     ['more columns than sums', 'm64n16k16', 'm64n24k16', 'do not fit'],

@@ -102,9 +102,13 @@ ${when(
     pin(weights);
     products_begin();
     const u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(paired, '+ held_box * box_keys * 128 ')}>> 4);
-#pragma unroll
-    for (int step = 0; step < key_steps${when(paired, ' * boxes.value / 2')}; ++step) add_values(out, weights[0][step], v_matrix + step * 128);
-    products_commit();
+${when(
+  paired,
+  `    if constexpr (boxes.value == 1) multiply_box_values(out, weights[0], v_matrix);
+    else multiply_values(out, weights[0], v_matrix);
+`,
+  '    multiply_values(out, weights[0], v_matrix);\n',
+)}    products_commit();
   };
   auto release_k = [&]() {
     __syncwarp();  // all lanes have read what the slot holds

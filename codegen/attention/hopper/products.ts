@@ -6,11 +6,12 @@ import { padded } from '../tiles.ts';
 import { boxKeys, type HopperKnobs, isApart } from './knobs.ts';
 
 /**
- * `begin_scores` and `add_scores`, `add_values`: one step each. Where warpgroups ask apart, also
- * `begin_box` and `add_box`, the scores of one of them.
+ * `begin_scores` and `add_scores`: one step each. `multiply_values`: all steps. Where warpgroups ask apart, also
+ * `begin_box`, `add_box` and `multiply_box_values`, of one box of keys.
  */
 export function productsText({ dtype, knobs, valueDim }: KernelContext<HopperKnobs>): string {
   const { kTile } = knobs;
+  // In one statement as well, some kernels would have too few registers (C7511).
   const scores = (name: string, columns: number): string[] => {
     const step = { dtype, columns, blocks: kTile / 8, from: 'shared' } as const;
     return [
@@ -18,15 +19,17 @@ export function productsText({ dtype, knobs, valueDim }: KernelContext<HopperKno
       productText({ ...step, name: `add_${name}`, result: 'added' }),
     ];
   };
-  const values = productText({
-    name: 'add_values',
-    dtype,
-    columns: padded(valueDim),
-    from: 'registers',
-    result: 'added',
-  });
+  const values = (name: string, keys: number): string =>
+    productText({
+      name,
+      dtype,
+      columns: padded(valueDim),
+      from: 'registers',
+      result: 'added',
+      further: Array.from({ length: keys / 16 - 1 }, (_, i) => (i + 1) * 128),
+    });
   return [
-    '// ---- products: one step of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----',
+    '// ---- products: steps of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----',
     '// d = a b^T, or d += a b^T: both in shared memory, rows of 16 elements along the sum.',
     ...scores('scores', kTile),
     ...(isApart(knobs)
@@ -35,6 +38,7 @@ export function productsText({ dtype, knobs, valueDim }: KernelContext<HopperKno
           ...scores('box', boxKeys(knobs)),
         ]
       : []),
-    `// d += a b: a in registers, b in shared memory with its rows along the sum.\n${values}`,
+    `// d += a b, all steps: a in registers, b in shared memory with its rows along the sum.\n${values('multiply_values', kTile)}`,
+    ...(isApart(knobs) ? [values('multiply_box_values', boxKeys(knobs))] : []),
   ].join('\n\n');
 }

@@ -11,7 +11,7 @@ import { patterns } from '../../patterns/index.ts';
 import { compileKernel } from '../../runtime/cuda/compiler.ts';
 import { launchesOf } from '../../runtime/cuda/launches.ts';
 import { checkCall } from '../../runtime/plans.ts';
-import { folder, say } from './command.ts';
+import { folder, say, warploom } from './command.ts';
 
 const shape = { batch: 1, heads: 2, kvHeads: 2, qLen: 256, kLen: 256, headDim: 64, valueDim: 64 };
 
@@ -144,6 +144,24 @@ describe('explain', () => {
     const [{ kernels, workspaceBytes }] = cuda.parts;
     expect([kernels.length, workspaceBytes]).toEqual([1, 0]);
     expect((await say(...words)).out).toContain('heads 0-1: every key that the mask could allow');
+  });
+
+  test('says which stated knobs a chip does not have', async () => {
+    const source = `
+import { pattern } from 'warploom';
+export const mine = pattern('mine')
+  .mask(({ q, k }) => k <= q)
+  .schedule({ softmax: 'classic', work: ['longest', 'heads'] });
+`;
+    const file = `${folder({ 'mine.ts': source })}/mine.ts#mine`;
+    const explained = async (arch: string) => {
+      const sizes = ['--random', '1,2,2,512,64', '--dtype', 'bf16', '--arch', arch];
+      const { code, out, err } = await warploom('explain', file, ...sizes);
+      expect([code, err]).toEqual([0, '']);
+      return out;
+    };
+    expect(await explained('sm_80')).toMatch(/portable .*\(not tuned; it has no work, softmax\)/);
+    expect(await explained('sm_90a')).toMatch(/hopper .* classic, longest first \(not tuned\)/);
   });
 
   test('says why there are none', async () => {

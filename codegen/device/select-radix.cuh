@@ -3,7 +3,7 @@
 
 struct RadixShared {
   u32 low[256], high[256];  // the sum of the amounts of each digit
-  u32 ties[32];             // of each warp
+  u32 ties[2][32];          // of each warp, of two turns
   u64 missing, equal;
   u32 digit;
   u32 members;
@@ -82,30 +82,42 @@ WARPLOOM_DEVICE Threshold radix_threshold(RadixShared& shared, const Row& row, u
  */
 template <typename Row>
 WARPLOOM_DEVICE u32 write_with_ties(RadixShared& shared, const Row& row, u32 key, u64 ties) {
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5, end = row.words * 32;
   u64 seen = 0;
   u32 members = 0;
-  for (int base = 0; base < row.words * 32; base += blockDim.x) {
-    const int column = base + (int)threadIdx.x;
-    bool is_member = is_forced(row.forced, column) && column < row.words * 32, is_tied = false;
-    if (!is_member && column < row.to) {
-      const u32 own = ordered_bits(row.weight(row.values[column]));
-      is_member = own > key;
-      is_tied = own == key;
+  int turn = 0;
+  for (int base = 0; base < end; base += 4 * blockDim.x) {
+    const int column = base + 4 * (int)threadIdx.x;
+    const float4 fours = four_values(row, column);
+    const float four[4] = {fours.x, fours.y, fours.z, fours.w};
+    u32 word = 0, tied = 0;
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      const u32 own = ordered_bits(row.weight(four[c]));
+      const bool is_always = is_forced(row.forced, column + c), is_free = !is_always && column + c < row.to;
+      if (is_always || (is_free && own > key)) word |= 1u << c;
+      if (is_free && own == key) tied |= 1u << c;
     }
-    const u32 tied = __ballot_sync(FULL_WARP, is_tied);
-    if (lane == 0) shared.ties[warp] = __popc(tied);
-    __syncthreads();
-    u64 before = seen;
-    for (int other = 0; other < warps; ++other) {
-      if (other < warp) before += shared.ties[other];
-      seen += shared.ties[other];
+    u32 upto = __popc(tied);
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const u32 other = __shfl_up_sync(FULL_WARP, upto, step);
+      if (lane >= step) upto += other;
     }
+    // A turn later the counts of this one have been read.
+    if (lane == 31) shared.ties[turn][warp] = upto;
     __syncthreads();
-    if (is_tied) is_member = before + __popc(tied & ((1u << lane) - 1u)) < ties;
-    const u32 word = __ballot_sync(FULL_WARP, is_member);
-    if (lane == 0 && column < row.words * 32) row.bits[column >> 5] = word;
-    if (lane == 0) members += __popc(word);
+    const u32 own = lane < warps ? shared.ties[turn][lane] : 0u;
+    turn ^= 1;
+    i64 left = (i64)(ties - seen) - (i64)__reduce_add_sync(FULL_WARP, lane < warp ? own : 0u) - (upto - __popc(tied));
+    seen += __reduce_add_sync(FULL_WARP, own);
+    for (; left > 0 && tied != 0; tied &= tied - 1u, --left) word |= tied & (0u - tied);
+    members += __popc(word);
+    word <<= 4 * (lane & 7);
+    word |= __shfl_xor_sync(FULL_WARP, word, 1);
+    word |= __shfl_xor_sync(FULL_WARP, word, 2);
+    word |= __shfl_xor_sync(FULL_WARP, word, 4);
+    if ((lane & 7) == 0 && column < end) row.bits[column >> 5] = word;
   }
   return members;
 }

@@ -44,6 +44,7 @@ template <int SIZE, int DIM, int COLUMNS, int STAGES> struct CellBoxes {
       barrier_init(barriers.empty[i], 8);
     }
     barrier_init_done();
+    shared_written();
     for (int line = 0; line < min(STAGES, lines); ++line) order(line);
   }
   /** What the producer has to do after that. */

@@ -50,6 +50,7 @@ template <int DIM, int BOX, int BOXES, int STAGES, bool KEYS_LEFT, typename KeyO
       barrier_init(barriers.empty[i], 4 * warpgroups);
     }
     barrier_init_done();
+    shared_written();
     for (int i = 0; i < min(STAGES, count); ++i) order(i);
   }
   /** What the producer has to do after that. */

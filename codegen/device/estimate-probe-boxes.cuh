@@ -39,7 +39,7 @@ template <int DIM, int BOX, int BOXES, int STAGES, bool KEYS_LEFT, typename KeyO
     barrier_arrive_expect(barriers.full[i % STAGES], slot_bytes);
 #pragma unroll
     for (int box = 0; box < BOXES; ++box)
-      copy_box(slot(i) + box * box_bytes, map, barriers.full[i % STAGES], 0, key_of(i, box), 0, kv_head, batch, KEEP_IN_CACHE);
+      copy_box(slot(i) + box * box_bytes, map, barriers.full[i % STAGES], 0, key_of(i, box), kv_head, 0, batch, KEEP_IN_CACHE);
   }
   __device__ __forceinline__ bool orders() const { return (int)threadIdx.x / 32 == 4 * warpgroups && elect_one(); }
   /** All threads call before a barrier of the block: the first tiles of `count` are on their way. */

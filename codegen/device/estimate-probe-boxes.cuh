@@ -35,6 +35,7 @@ template <int DIM, int BOX, int BOXES, int STAGES, bool KEYS_LEFT, typename KeyO
   }
   __device__ __forceinline__ bool is_producer() const { return (int)threadIdx.x >= 128 * warpgroups; }
 
+  // The axes of the map: column, key, head, slab of 64 columns, batch.
   __device__ __forceinline__ void order(int i) const {
     barrier_arrive_expect(barriers.full[i % STAGES], slot_bytes);
 #pragma unroll

@@ -73,6 +73,7 @@ WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTa
   }
   __syncthreads();
   if ((int)shared.parts[1] != parts - 1) return;
+  if (threadIdx.x == 0) tally.listed = tally.done = 0;  // for who launches this again without a fill
   if (shared.parts[2] == equal) mark_listed(shared, listed, row.bits, missing, equal);
   else choose_largest(radix, row, count);
 }

@@ -169,7 +169,7 @@ const poolsText = `    if (visit.kind == STAND_INS) {
       const int pool = place_of(visit, box * 32 + lane);
       const bool there = box * 32 + lane < keys && (i64)pool * pool_size < u.k_len;
       const Truth truth = there ? judge_pool(u, {first_row, first_row + 15}, pool) : truth_of(false);
-      word = __ballot_sync(FULL_WARP, !truth.may_not);
+      word = __ballot_sync(FULL_WARP, truth.may);
       if (__any_sync(FULL_WARP, truth.may && truth.may_not)) mixed |= 1u << box;
     }
 `;
@@ -199,7 +199,7 @@ ${indented(boxText)}#pragma unroll
     for (int box = 0; box < boxes; ++box)
       if (!(some >> box & 1u)) bits[box][0] = bits[box][1] = 0u;
 ${indented(rowsText)}  }
-${appliesText}}`;
+${appliesText('ready && keep[box] == FULL_WARP')}}`;
 };
 
 /** Two more blanks before each line but directives. */
@@ -252,14 +252,18 @@ const rowsText = `#pragma unroll 1
   }
 `;
 
-const appliesText = `#pragma unroll
-  for (int half = 0; half < 2; ++half)
+/** Applies the bits, box by box; but for those of which a condition says that they refuse nothing. */
+const appliesText = (refusesNone?: string): string => `#pragma unroll
+  for (int box = 0; box < (blocks + 3) / 4; ++box) {
+${refusesNone === undefined ? '' : `    if (${refusesNone}) continue;\n`}#pragma unroll
+    for (int half = 0; half < 2; ++half)
 #pragma unroll
-    for (int j = 0; j < blocks; ++j) {
-      const u32 pairs = bits[j >> 2][half] >> column >> (j & 3) * 8;
-      if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
-      if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;
-    }
+      for (int j = 4 * box; j < 4 * box + 4 && j < blocks; ++j) {
+        const u32 pairs = bits[box][half] >> column >> (j & 3) * 8;
+        if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
+        if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;
+      }
+  }
 `;
 
 /** They begin at a multiple of it among the positions. */

@@ -2,6 +2,7 @@
 
 constexpr int head_dim = 128, value_dim = 128;
 constexpr int q_tile = 128, k_tile = 128, stages = 2, q_buffers = 2, tile_heads = 1;
+constexpr int early_quarters = 1;  // of a step's scores: those that become weights before the last P V is waited for
 constexpr int groups = 2;  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = 16, value_blocks = 16;  // of 8 columns
@@ -145,14 +146,14 @@ struct Task {
 
 // Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
 struct Piece {
-  int at, what;
+  int what;
   int task;  // its place among the tasks
+  int at;
 };
 #define PIECE_KIND 3
 #define PIECE_FULL 4   // every pair is allowed
 #define PIECE_LAST 8   // of its tile
-#define PIECE_NONE 16  // no more until others follow: only V of the step before
-#define PIECE_STOP 32  // no more at all
+#define PIECE_STOP 16  // no more at all
 
 constexpr int queue_length = 4, task_count = 8;
 
@@ -166,6 +167,12 @@ struct Control {
   Task tasks[task_count];
   u64 done[task_count];       // every warpgroup has stored its outputs of the task
 };
+// The next place of a ring; its barriers change parity from round to round.
+WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
+  if (++place < length) return;
+  place = 0;
+  parity ^= 1;
+}
 
 struct Tiles {
   u32 q, k, v, out;
@@ -288,7 +295,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
 #pragma unroll 1
     while ((piece.x & PIECE_KIND) != NOTHING) {
       const int2 next = following();
-      push({piece.y, piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place});
+      push({piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place, piece.y});
       if (first) publish(COMPUTE);
       first = false;
       piece = next;
@@ -301,87 +308,56 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
       continue;
     }
     // What is still at work may have to be done again, the oldest first.
-    push({0, PIECE_NONE, 0});
     publish(FINISH);
 #pragma unroll 1
     for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
     if (again < 0) break;
   }
   publish(STOP);
-  push({0, PIECE_STOP, 0});
+  push({PIECE_STOP});
   // The last block out leaves the counter as it found it.
   if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
 }
 
-// ---- the copier: one lane orders the copies of keys and values ----
+// ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
 WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
 
-WARPLOOM_DEVICE void next_slot(int& slot, u32& parity) {
-  if (++slot == stages) {
-    slot = 0;
-    parity ^= 1;
-  }
-}
-
+template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
-  int k_slot = 0, v_slot = 0;
-  u32 k_parity = 1, v_parity = 1, parity = 0;
-  auto fill_k = [&](const Piece& piece) {
-    const Task& task = c.tasks[piece.task];
-    const TensorMap& whole = p.k_map;
-    const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
-    const u32 to = tiles.k + k_slot * k_bytes;
-    barrier_wait(c.k_empty[k_slot], k_parity);
-    if (lane == 0) {
-      c.held[k_slot].at = piece.at;
-      c.held[k_slot].what = piece.what;
-    }
-    __syncwarp();
-    if (elect_one()) {
-      barrier_arrive_expect(c.k_full[k_slot], k_bytes);
-      copy_box(to, whole, c.k_full[k_slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
-    }
-    __syncwarp();
-    next_slot(k_slot, k_parity);
-  };
-  auto fill_v = [&](const Piece& piece) {
-    const Task& task = c.tasks[piece.task];
-    const TensorMap& whole = p.v_map;
-    const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
-    const u32 to = tiles.v + v_slot * v_bytes;
-    barrier_wait(c.v_empty[v_slot], v_parity);
-    if (elect_one()) {
-      barrier_arrive_expect(c.v_full[v_slot], v_bytes);
-      copy_box(to, whole, c.v_full[v_slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
-    }
-    __syncwarp();
-    next_slot(v_slot, v_parity);
-  };
-  // K of a step is ordered before V of the step before: it is let go earlier.
-  Piece owed = {};
-  bool owes = false;
+  u64(&full)[stages] = keys ? c.k_full : c.v_full, (&empty)[stages] = keys ? c.k_empty : c.v_empty;
+  int slot = 0, place = 0;
+  u32 slot_parity = 1, parity = 0;
 #pragma unroll 1
-  for (int place = 0;;) {
+  for (;;) {
     barrier_wait(c.piece_full[place], parity);
     const Piece& next = c.queue[place];
     Piece piece;
-    piece.at = same(next.at);
     piece.what = same(next.what);
     piece.task = same(next.task);
+    piece.at = same(next.at);
     __syncwarp();
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
-    if (++place == queue_length) {
-      place = 0;
-      parity ^= 1;
-    }
+    next_place(place, parity, queue_length);
     if (piece.what & PIECE_STOP) break;
-    const bool is_keys = !(piece.what & PIECE_NONE);
-    if (is_keys) fill_k(piece);
-    if (owes) fill_v(owed);
-    owed = piece;
-    owes = is_keys;
+    // All that is known before the slot is free is found out before: a slot waits for its copy.
+    const Task& task = c.tasks[piece.task];
+    const TensorMap& whole = (keys ? p.k_map : p.v_map);
+    const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
+    const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
+    barrier_wait(empty[slot], slot_parity);
+    if (keys && lane == 0) {
+      c.held[slot].at = piece.at;
+      c.held[slot].what = piece.what;
+    }
+    __syncwarp();  // all lanes have read the task, and written
+    if (elect_one()) {
+      barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes));
+      copy_box(to, whole, full[slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
+    }
+    __syncwarp();
+    next_place(slot, slot_parity, stages);
   }
 }
 
@@ -528,25 +504,23 @@ struct Softmax {
     }
   }
 
-  // The scores of the first blocks become weights 2^(scale * s - reference).
-  template <int blocks = score_blocks>
-  __device__ __forceinline__ void weigh_from(float scale, Scores& s, float first, float second) {
+  // The scores of some blocks become weights 2^(scale * s - reference); those of a row that has seen nothing 0.
+  template <int from, int to>
+  __device__ __forceinline__ void weigh(float scale, Scores& s) {
+    const float first = reference[0] == NEGATIVE_INFINITY ? 0.f : reference[0], second = reference[1] == NEGATIVE_INFINITY ? 0.f : reference[1];
 #pragma unroll
-    for (int j = 0; j < blocks; ++j)
+    for (int j = from; j < to; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
         sum[e >> 1][e & 1] += s[0][j][e];
       }
   }
-  template <int blocks = score_blocks>
-  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from<blocks>(scale, s, reference[0], reference[1]); }
 
-  // The same after the references have followed the highest scores. One that lifts weights to at most 2^8 is
-  // not followed (FlashAttention-4). Did any of the warp's move?
+  // Has the references follow the highest scores. One that lifts weights to at most 2^8 is not followed
+  // (FlashAttention-4). Did any of the warp's move?
   template <int blocks = score_blocks>
-  __device__ __forceinline__ bool absorb(float scale, Scores& s) {
-    float from[2];
+  __device__ __forceinline__ bool climb(float scale, const Scores& s) {
     bool moved = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -556,15 +530,12 @@ struct Softmax {
       high = quad_max(high) * scale;
       const float before = reference[half];
       const bool move = high > before && !(high - before <= 8.f);
-      const float now = move ? high : before;
-      from[half] = now == NEGATIVE_INFINITY ? 0.f : now;  // a row that has seen nothing: 2^(-inf - 0) = 0
-      factor[half] = move ? exp2_fast(before - from[half]) : 1.f;
-      reference[half] = now;
+      factor[half] = move ? exp2_fast(before - high) : 1.f;
+      reference[half] = move ? high : before;
       sum[half][0] *= factor[half];
       sum[half][1] *= factor[half];
       moved = moved || move;
     }
-    weigh_from<blocks>(scale, s, from[0], from[1]);
     return __any_sync(FULL_WARP, moved);
   }
 
@@ -629,6 +600,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   Weights weights;
   Output out;
   Softmax softmax;
+  Task* task = nullptr;
   int at = 0, what = 0;  // of the step: what its K slot holds
 
   auto multiply_q_k = [&]() {
@@ -655,17 +627,11 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   auto release_k = [&]() {
     __syncwarp();  // all lanes have read what the slot holds
     if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
-    if (++k_slot == stages) {
-      k_slot = 0;
-      k_parity ^= 1;
-    }
+    next_place(k_slot, k_parity, stages);
   };
   auto release_v = [&]() {
     if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
-    if (++v_slot == stages) {
-      v_slot = 0;
-      v_parity ^= 1;
-    }
+    next_place(v_slot, v_parity, stages);
   };
   auto scores_done = [&]() { pin(s); };
   auto outputs_done = [&]() {
@@ -673,10 +639,9 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     pin(weights);
     release_v();
   };
-  // Every lane of a warp must know that the others read the same.
+  // What the step is. Every lane of a warp must know that the others read the same.
   auto wait_for_k = [&]() {
     barrier_wait(c.k_full[k_slot], k_parity);
-    at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0);
     what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
   };
   auto buffer_of = [&](int number) { return number & 1; };
@@ -697,11 +662,38 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     }
     return order;
   };
+  // Where the keys of the step are: read while its products are under way.
+  auto read_keys = [&]() { at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0); };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
-    const Task& task = task_of(received - 1);
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};
-    if (!visit.full) mask_scores(task.unit, p, task.index, visit, task.start + query_of(row), column, s);
+    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + query_of(row), column, s);
+  };
+  // One step: this tile's Q K^T and the last one's P V are under way together.
+  auto step = [&](bool careful) {
+    bool rescale = false;
+    wait_for_k();
+    multiply_q_k();
+    multiply_p_v();
+    if (!careful) rescale = softmax.follow();
+    read_keys();
+    products_wait<1>();
+    scores_done();
+    release_k();
+    score_and_mask();
+    // Some scores become weights before the last P V is waited for, the others while those are packed.
+    constexpr int blocks = score_blocks, early = blocks * early_quarters / 4;
+    if (careful) {
+      rescale = softmax.climb(scale, s);
+      softmax.weigh<0, early>(scale, s);
+    } else {
+      softmax.weigh<0, early>(scale, s);
+    }
+    products_wait<0>();
+    outputs_done();
+    softmax.weigh<early, blocks>(scale, s);
+    pack(s, weights);
+    if (rescale) softmax.rescale(out);
   };
   // Sums become outputs, and leave through shared memory.
   auto finish = [&](int number, bool alone) {
@@ -757,9 +749,9 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
                      pack_bf16(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
                      pack_bf16(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
     }
+    const int first = done.start + query_of(group * 64) - u.offset;  // of the tile; the task may be gone when its outputs are stored
     shared_written();
     threads_wait(4 + group, 128);
-    const int first = done.start + query_of(group * 64) - u.offset;
     if (first < 0) {
       // A box must not begin before its tensor.
       u16* to = p.out + (i64)u.batch * p.out_batch + (i64)head_of(u, group * 64) * p.out_head;
@@ -783,65 +775,52 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   };
 
   Order order = next_task();
-  bool opens = true;   // the coming step is the first of its task
-  bool owes = false;   // P V of the step before is yet to come
-  bool alone = false;  // the step is the only one of its task
-  bool careful = false;
+  bool begun = false;  // the first product of the task is done
 #pragma unroll 1
-  while (order == COMPUTE || owes) {
-    const bool computes = order == COMPUTE;  // else nothing but P V is left to do
-    // The softmax runs beside P V, but for that of a first step, whose outputs begin when those before are finished, and that
-    // of a second attempt.
-    const bool quick = !opens && !careful;
-    bool rescale = false;  // the outputs so far are yet to be multiplied by factors
-    if (computes) wait_for_k();
-    if (!owes) {
+  while (order == COMPUTE) {
+    if (!begun) {
+      wait_for_k();
       multiply_q_k();
+      read_keys();
       products_wait<0>();
       scores_done();
-    } else if (computes) {
+      release_k();
+    }
+    const int number = received - 1;
+    task = &task_of(number);
+    softmax.begin();
+#pragma unroll
+    for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
+    score_and_mask();
+    softmax.climb(scale, s);
+    softmax.weigh<0, score_blocks>(scale, s);
+    pack(s, weights);
+    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
+    if (!careful) softmax.keep();
+#pragma unroll 1
+    while (!(what & PIECE_LAST)) step(careful);
+    release_q(number);
+    begun = false;
+    order = next_task();
+    if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
+      wait_for_k();
       multiply_q_k();
       multiply_p_v();
-      if (quick) rescale = softmax.follow();
+      read_keys();
       products_wait<1>();
       scores_done();
+      release_k();
+      begun = true;
     } else {
       multiply_p_v();
     }
-    if (computes) {
-      release_k();
-      score_and_mask();
-      if (quick) softmax.weigh(scale, s);
-    }
     products_wait<0>();
-    if (owes) outputs_done();
-    if (!quick) {
-      if (opens) {
-        if (owes) finish(received - 2, alone);
-        if (!computes) {
-          owes = false;
-          if (order == FINISH) order = next_task();
-          continue;
-        }
-        alone = (what & PIECE_LAST) != 0;
-        careful = __shfl_sync(FULL_WARP, (int)task_of(received - 1).careful, 0);
-        softmax.begin();
-#pragma unroll
-        for (int j = 0; j < value_blocks; ++j)
-#pragma unroll
-          for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-      }
-      rescale = softmax.absorb(scale, s);
-      if (!careful) softmax.keep();
-    }
-    pack(s, weights);
-    if (rescale) softmax.rescale(out);
-    owes = true;
-    opens = (what & PIECE_LAST) != 0;
-    if (opens) {
-      release_q(received - 1);
-      order = next_task();
-    }
+    outputs_done();
+    finish(number, alone);
+    if (order == FINISH) order = next_task();
   }
   if (elected) store_wait_read();
 }
@@ -871,7 +850,7 @@ attention(const __grid_constant__ Arguments p) {
       }
     for (int i = 0; i < queue_length; ++i) {
       barrier_init(control.piece_full[i], 1);
-      barrier_init(control.piece_empty[i], 1);
+      barrier_init(control.piece_empty[i], 2);
     }
     for (int i = 0; i < task_count; ++i) barrier_init(control.done[i], groups);
     barrier_init_done();
@@ -881,7 +860,8 @@ attention(const __grid_constant__ Arguments p) {
   if (group == groups) {
     registers_give<72>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
-    if (warp == 4 * groups + 1) order_copies(p, control, tiles);
+    if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
+    if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);
   } else {
     registers_take<216>();
     consume(p, control, tiles, group);

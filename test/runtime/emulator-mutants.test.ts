@@ -3,6 +3,7 @@
 // the numbers are others.
 
 import { describe, expect, it } from 'vitest';
+import type { Step } from '../../codegen/kernel.ts';
 import { KernelFault } from '../../runtime/emulator/fault.ts';
 import { type EmulatorOptions, runEmulated } from '../../runtime/emulator/run.ts';
 import {
@@ -32,11 +33,14 @@ interface Subject {
 async function subjectOf(variant: Variant): Promise<Subject> {
   const list = listOf(variant);
   const buffers = buffersOf(variant);
-  const step = list.steps.find((one) => one.op === 'launch');
+  const isAttention = (one: Step) => one.op === 'launch' && one.kernel.name === 'attention';
+  const step = list.steps.find(isAttention);
   const source = step?.op === 'launch' ? step.kernel.source : '';
   const bitsOf = async (text: string, options: EmulatorOptions = {}): Promise<string> => {
     const steps = list.steps.map((one) =>
-      one.op === 'fill' ? one : { ...one, kernel: { ...one.kernel, source: text } },
+      one.op === 'launch' && isAttention(one)
+        ? { ...one, kernel: { ...one.kernel, source: text } }
+        : one,
     );
     const own = { processes: 1, ...options };
     const { out, lse, error, counter } = await runEmulated({ ...list, steps }, buffers, own);

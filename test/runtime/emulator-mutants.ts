@@ -170,15 +170,17 @@ export interface Mutant {
  * and the line before.
  */
 export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
+  // Of few distances no three boxes follow each other.
+  [/copy_box\(to, whole, .* is gone/, /piece\.at\[2\] ==/],
+  // Where both ask for all boxes, each begins at the first one.
+  [/keep\[box \+ i\] is of the first box/, /.*/],
   // Every way from here to the next read of the task meets the lanes again.
   [/__syncwarp\(\); is gone/, /it is settled/],
   [/__syncwarp\(\); is gone/, /auto release_q/],
   // Lanes meet in the next product.
   [/__syncwarp\(\); is gone/, /^}$/],
   // Turns make kernels fast; without one the products only come earlier.
-  [/threads_wait\(1 \+ group, 256\); is gone/, /else if \(computes\)/],
-  // Boxes at distances come the last first: three never follow each other.
-  [/copy_box\(to, whole, .* is gone/, /piece\.more\[1\] ==/],
+  [/threads_wait\(1 \+ group, 256\); is gone/, /wait_for_k\(\);/],
 ];
 
 type Change = readonly [where: RegExp, to: (...found: string[]) => string, what: string];
@@ -203,8 +205,9 @@ const changes: readonly Change[] = [
   [/(add\.s64 b, %\d+, )(\d+);/g, (_, head, past) => `${head}${Number(past) / 2};`, 'steps too short'],
   [/if \(step == 0\) begin_(\w+)/g, (_, name) => `if (step == 0) add_${name}`, 'adds to what was'],
   [/if \(step == 0\) begin_/g, () => 'if (step <= 1) begin_', 'forgets a step'],
-  [/if \(\+\+(\w+_slot) == stages\)/g, (_, slot) => `if (++${slot} == stages - 1)`, 'has a slot less'],
-  [/tiles\.(k|v) \+ \w+_slot \* \w+_bytes/g, (_, which) => `tiles.${which}`, 'has one place'],
+  [/next_place\((\w+, \w+), stages\)/g, (_, slot) => `next_place(${slot}, stages - 1)`, 'has a slot less'],
+  [/next_place\((\w+, \w+), queue_length\)/g, (_, place) => `next_place(${place}, queue_length - 1)`, 'has a place less'],
+  [/tiles\.(k|v) \+ slot \* \w+_bytes/g, (_, which) => `tiles.${which}`, 'has one place'],
   [/chunk \^ \(matrix_row & 7\)/g, () => 'chunk ^ (matrix_row & 3)', 'swizzles a bit less'],
   [/\(chunk & 7\) \^ \(r & 7\)/g, () => '(chunk & 7) ^ (r & 6)', 'swizzles a bit less'],
   [/\(k <= q\)/g, () => '(k < q)', 'is off by one'],
@@ -213,14 +216,18 @@ const changes: readonly Change[] = [
   [/if \(rescale\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
   [/registers_give<(\d+)>/g, (_, count) => `registers_give<${Number(count) + 8}>`, 'gives too few'],
   [/first >= 0 && first < u\.q_len/g, () => 'first >= 0 && first + 63 < u.q_len', 'leaves out the last rows'],
-  [/c\.held\[k_slot\]\.\w+(?:\[\d\])? = piece\.[^;]*;/g, () => ';', 'is gone'],
-  [/if \(lane < 2 \* groups\) (?:\(&c|keep|piece)[^;]*;/g, () => ';', 'is gone'],
+  [/c\.held\[slot\]\.\w+(?:\[\w+\])? = piece\.[^;]*;/g, () => ';', 'is gone'],
+  [/if \((?:keys && )?lane < PIECE_BOXES\(piece\.what\) \* groups\) [^;]*;/g, () => ';', 'is gone'],
+  [/what \|= PIECE_LAST;/g, () => 'what |= 0;', 'is gone'],
+  [/waits \? pushed - 1 : pushed/g, () => 'pushed', 'tells a piece too late'],
+  [/\^ \(descends \? 1 : 0\)/g, () => '^ 1', 'is turned round'],
   [/\+ (held_)?box \* box_keys \* 128/g, () => '', 'is gone'],
   [/held_box = box;/g, () => 'held_box = 0;', 'forgets where'],
-  [/if \(box > 0\) at = /g, () => 'if (box > 1) at = ', 'is off by one'],
+  [/c\.held\[k_slot\]\.at\[box\]/g, () => 'c.held[k_slot].at[0]', 'is of the first box'],
+  [/c\.held\[k_slot\]\.keep\[box \+ i\]/g, () => 'c.held[k_slot].keep[i]', 'is of the first box'],
   [/ \/ slot_boxes \* PIECE_BOXES\(piece\.what\)/g, () => '', 'expects all boxes'],
   [/own\.asked = 0u;/g, () => ';', 'is gone'],
-  [/slot_boxes(?: && piece\.more\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],
+  [/slot_boxes(?: && piece\.at\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],
   [/== total \+ \(int\)gridDim\.x - 1/g, () => '== total + (int)gridDim.x', 'is off by one'],
 ]; // biome-ignore format: a table
 

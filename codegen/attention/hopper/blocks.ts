@@ -3,29 +3,13 @@
 
 import { scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
-import { setWords } from './set-words.ts';
 import type { BoxWalk } from './walks.ts';
 
-/** `walk_blocks`. Needs `ask_box` and `linear_keys`. */
+/** `walk_blocks`. Needs `ask_box`, `linear_keys`, `nth_bit` and `Words`. */
 export const blocksText = (
   { set, row, block, shift }: BoxWalk & { readonly form: 'blocks' },
   names: Names,
-): string => `${setWords}
-// The last member up to \`to\` in the words of either row, or -1.
-WARPLOOM_DEVICE int last_member(const Words (&words)[groups], int base, int to) {
-  int last = -1;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int word = base + (int)(threadIdx.x & 31) * 4 + i;
-    u32 bits = words[0].own[i] | words[1].own[i];
-    if (word * 32 + 31 > to) bits &= to >= word * 32 ? FULL_WARP >> (31 - (to - word * 32)) : 0u;
-    if (bits != 0u) last = word * 32 + 31 - __clz((int)bits);
-  }
-  const u32 found = __ballot_sync(FULL_WARP, last >= 0);
-  return found == 0u ? -1 : __shfl_sync(FULL_WARP, last, 31 - __clz((int)found));
-}
-
-// Boxes of the blocks that a set has, for either warpgroup.
+): string => `// Boxes of the blocks that a set has, for either warpgroup.
 template <typename Take>
 WARPLOOM_DEVICE void walk_blocks(const Unit& u, const Task& task, Take& take) {
   constexpr int block = ${block}, shift = ${shift};  // block m has keys from m * block - shift on
@@ -43,52 +27,61 @@ WARPLOOM_DEVICE void walk_blocks(const Unit& u, const Task& task, Take& take) {
   }
   least = max(least, 0);
   next = min(next, set.columns - 1);
-  int base = (next >> 5) - 127;
-  auto load = [&](Words (&words)[groups]) {
-#pragma unroll
-    for (int group = 0; group < groups; ++group)
-      words[group] = load_words(rows[group], rows[group] ? set.stride : 0, base);
-  };
-  Words words[groups];
-  if (next >= least) load(words);
+  if (next < least) return;
   // In each round lanes i and 16 + i have box i, for one warpgroup each. A block may be several boxes.
-  const int place = threadIdx.x & 15, group = (threadIdx.x & 31) >> 4;
-  int member = -1, part = 0;  // the block at hand, and its boxes that are left
+  constexpr int parts = block / box_keys, most_members = 16 / parts;
+  const int lane = threadIdx.x & 31, place = lane & 15, group = lane >> 4;
 #pragma unroll 1
-  while (next >= least || part > 0) {
-    Box box = {};
-    int at = 0;
-    u32 asks = 0u;
-    bool there = false;
-    u32 asked_now = 0u;
-#pragma unroll 1
-    for (int i = 0; i < 16; ++i) {
-      while (part == 0 && next >= least) {
-        member = last_member(words, base, next);
-        if (member < least) {
-          next = min(next, base * 32 - 1);
-          base -= 128;
-          if (next >= least) load(words);
-          continue;
-        }
-        next = member - 1;
-        part = block / box_keys;
-        asked_now = 0u;
+  for (int base = (next >> 5) - 127; base * 32 + 4095 >= least; base -= 128) {
+    Words words[groups], any;
+    int own = 0;  // members that this lane holds, and after the scan those of the lanes above as well
 #pragma unroll
-        for (int g = 0; g < groups; ++g) asked_now |= (word_at(words[g], (member >> 5) - base) >> (member & 31) & 1u) << g;
-      }
-      if (part == 0) break;
-      --part;
-      if (place == i) {
-        at = member * block - shift + part * box_keys;
-        asks = asked_now;
-        there = true;
-      }
+    for (int g = 0; g < groups; ++g) words[g] = load_words(rows[g], rows[g] ? set.stride : 0, base);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int word = base + lane * 4 + i;
+      const bool is_inside = word * 32 <= next && word * 32 + 31 >= least;
+      any.own[i] = is_inside ? (words[0].own[i] | words[1].own[i]) & bits_between(word, least, next) : 0u;
+      own += __popc(any.own[i]);
     }
-    box.at = at;
-    if (there && (asks >> group & 1u) != 0u) ask_box(u, task, group, at, ~0ull, box);
-    join_halves(box);
-    take(box);
+    int up_to = own;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const int above = __shfl_down_sync(FULL_WARP, up_to, step);
+      if (lane + step < 32) up_to += above;
+    }
+    const int all = __shfl_sync(FULL_WARP, up_to, 0);
+#pragma unroll 1
+    for (int from = 0; from < all; from += most_members) {
+      // The member of this rank, the last one first: which lane holds it, and where.
+      int rank = from + place / parts, holder = 0;
+      const bool there = place < most_members * parts && rank < all;
+#pragma unroll
+      for (int step = 16; step > 0; step /= 2)
+        if (__shfl_sync(FULL_WARP, up_to, holder + step) > rank) holder += step;
+      rank -= __shfl_sync(FULL_WARP, up_to - own, holder);
+      int word = -1;
+      u32 bits = 0u;
+#pragma unroll
+      for (int i = 3; i >= 0; --i) {
+        const u32 held = __shfl_sync(FULL_WARP, any.own[i], holder);
+        const int some = __popc(held);
+        if (word < 0 && rank < some) {
+          word = holder * 4 + i;
+          bits = held;
+        }
+        if (word < 0) rank -= some;
+      }
+      const int bit = nth_bit(bits, max(__popc(bits) - 1 - rank, 0)) & 31, member = (base + word) * 32 + bit;
+      u32 asks = 0u;
+#pragma unroll
+      for (int g = 0; g < groups; ++g) asks |= (word_at(words[g], max(word, 0)) >> bit & 1u) << g;
+      Box box = {};
+      if (there) box.at = member * block - shift + (parts - 1 - place % parts) * box_keys;
+      if (there && (asks >> group & 1u) != 0u) ask_box(u, task, group, box.at, ~0ull, box);
+      join_halves(box);
+      take(box);
+    }
   }
 }
 `;

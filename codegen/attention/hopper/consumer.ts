@@ -8,7 +8,6 @@ import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
 import { finishText } from './finish.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
-import { stepsText } from './steps.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -21,19 +20,25 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
     condition ? text : otherwise;
   const kSlab = slotKeys(knobs) * 128;
   const paired = isApart(knobs);
+  const lastProduct = paired
+    ? 'if (held == 2) multiply_p_v(Number<2>()); else multiply_p_v(Number<1>());'
+    : 'multiply_p_v();';
+  const careful = speculative ? ', careful' : '';
+  const two = paired ? 'Number<2>()' : '';
+  const some = paired ? '<boxes.value * box_blocks>' : '';
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
     [
       ...(score?.value
         ? [
-            `apply_score${some}(task.unit, p, task.index, visit, task.start + query_of(row), column, s);`,
+            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s);`,
           ]
         : []),
       ...(hasRest
-        ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task.unit, scale, visit, column, s);`]
+        ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`]
         : []),
-      `${isFull}mask_scores${some}(task.unit, p, task.index, visit, task.start + query_of(row), column, s${more});`,
+      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
     ]
       .map((line) => `${indent}${line}\n`)
       .join('');
@@ -68,6 +73,7 @@ ${when(
   Weights weights;
   Output out;
   Softmax softmax;
+  Task* task = nullptr;
   int at = 0, what = 0;  // of the step: what its K slot holds
 ${when(
   paired,
@@ -113,17 +119,11 @@ ${when(
   auto release_k = [&]() {
     __syncwarp();  // all lanes have read what the slot holds
     if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
-    if (++k_slot == stages) {
-      k_slot = 0;
-      k_parity ^= 1;
-    }
+    next_place(k_slot, k_parity, stages);
   };
   auto release_v = [&]() {
     if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
-    if (++v_slot == stages) {
-      v_slot = 0;
-      v_parity ^= 1;
-    }
+    next_place(v_slot, v_parity, stages);
   };
   auto scores_done = [&]() { pin(s); };
   auto outputs_done = [&]() {
@@ -131,17 +131,14 @@ ${when(
     pin(weights);
     release_v();
   };
-  // Every lane of a warp must know that the others read the same.
+  // What the step is. Every lane of a warp must know that the others read the same.
   auto wait_for_k = [&]() {
     barrier_wait(c.k_full[k_slot], k_parity);
-    at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0);
     what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
 ${when(
   paired,
-  `    asked = __shfl_sync(FULL_WARP, asked_of(what, group), 0);
+  `    asked = __shfl_sync(FULL_WARP, c.held[k_slot].asks >> 8 * group & 255u, 0);
     box = (int)(asked >> 6);
-    second = __shfl_sync(FULL_WARP, c.held[k_slot].more[box > 0 ? 1 : 0], 0);
-    if (box > 0) at = __shfl_sync(FULL_WARP, c.held[k_slot].more[box - 1], 0);
 `,
 )}  };
   auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
@@ -169,36 +166,145 @@ ${when(
   };
 ${
   paired
-    ? `  // The keys that the walk lets through, read while the slot is held.
+    ? `  // Where the keys of the step are, and which of them the walk lets through: read while its products are under way.
   u32 keep[score_blocks / 4];
   bool full = false, ready = false;
   auto read_keys = [&](auto boxes) {
+    at = __shfl_sync(FULL_WARP, c.held[k_slot].at[box], 0);
+    second = __shfl_sync(FULL_WARP, c.held[k_slot].at[min(box + 1, slot_boxes - 1)], 0);
     const u32 used = boxes.value == 2 ? 3u : 1u;
     full = (asked & 17u * used) == 17u * used;
     if (full) return;
     ready = (~(asked >> 2) & asked & used) == 0u;
 #pragma unroll
     for (int i = 0; i < boxes.value; ++i) {
-      const u64 keys = asked >> i & 1u ? c.held[k_slot].keep[group][i] : 0ull;  // none for this warpgroup
+      const u64 keys = asked >> i & 1u ? c.held[k_slot].keep[box + i][group] : 0ull;  // none for this warpgroup
 #pragma unroll
       for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
     }
   };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&](auto boxes) {
-    const Task& task = task_of(received - 1);
     const Visit visit = {${kindText}, at, second};
 ${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')}  };
 `
-    : `  // The author's score and mask on the products of a step.
+    : `  // Where the keys of the step are: read while its products are under way.
+  auto read_keys = [&]() { at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0); };
+  // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
-    const Task& task = task_of(received - 1);
     const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
 ${maskText('    ', '', 'if (!visit.full) ')}  };
 `
-}${finishText(context, layout)}
+}  // One step: this tile's Q K^T and the last one's P V are under way together.
+  auto step = [&](${when(paired, 'auto boxes, auto before')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
+    bool rescale = false;
+${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
+    multiply_p_v(${when(paired, 'before')});
+${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    read_keys(${when(paired, 'boxes')});
+    products_wait<1>();
+    scores_done();
+    release_k();
+    score_and_mask(${when(paired, 'boxes')});
+    // Some scores become weights before the last P V is waited for, the others while those are packed.
+    constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
+${when(
+  speculative,
+  `    if (careful) {
+      rescale = softmax.climb${some}(scale, s);
+      softmax.weigh<0, early>(scale, s);
+    } else {
+      softmax.weigh<0, early>(scale, s);
+    }
+`,
+  `    rescale = softmax.climb${some}(scale, s);
+    softmax.weigh<0, early>(scale, s);
+`,
+)}    products_wait<0>();
+    outputs_done();
+    softmax.weigh<early, blocks>(scale, s);
+    pack${some}(s, weights);
+    if (rescale) softmax.rescale(out);
+${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
+${finishText(context, layout)}
 
-${stepsText(context, layout)}
+  Order order = next_task();
+  bool begun = false;  // the first product of the task is done
+#pragma unroll 1
+  while (order == COMPUTE) {
+    if (!begun) {
+      wait_for_k();
+      multiply_q_k(${two});
+      read_keys(${two});
+      products_wait<0>();
+      scores_done();
+      release_k();
+    }
+    const int number = received - 1;
+    task = &task_of(number);
+${when(score !== undefined, `    const Unit& u = task->unit;\n    scale = ${scaleText(context)};\n`)}    softmax.begin();
+#pragma unroll
+    for (int j = 0; j < value_blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
+    score_and_mask(${two});
+    softmax.climb(scale, s);
+    softmax.weigh<0, score_blocks>(scale, s);
+    pack(s, weights);
+${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+${when(
+  speculative,
+  `    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
+    if (!careful) softmax.keep();
+`,
+)}#pragma unroll 1
+    while (!(what & PIECE_LAST)) ${
+      paired
+        ? `{
+      wait_for_k();
+      const bool both = (asked & 3u) == 3u;
+      const auto one = Number<1>();
+      const auto two = Number<2>();
+      if (both && held == 2) step(two, two${careful});
+      else if (both) step(two, one${careful});
+      else if (held == 2) step(one, two${careful});
+      else step(one, one${careful});
+    }
+`
+        : `step(${speculative ? 'careful' : ''});
+`
+    }    release_q(number);
+    begun = false;
+${when(
+  pipelined,
+  `    order = next_task();
+    if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
+      wait_for_k();
+${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
+  paired,
+  `      auto overlap = [&](auto boxes) {
+        multiply_q_k(Number<2>());
+        multiply_p_v(boxes);
+        read_keys(Number<2>());
+        products_wait<1>();
+      };
+      if (held == 2) overlap(Number<2>());
+      else overlap(Number<1>());
+`,
+  `      multiply_q_k();
+      multiply_p_v();
+`,
+)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!paired, '      read_keys();\n      products_wait<1>();\n')}      scores_done();
+      release_k();
+      begun = true;
+    } else {
+      ${lastProduct}
+    }
+`,
+  `    ${lastProduct}\n`,
+)}    products_wait<0>();
+    outputs_done();
+    finish(number, alone);
+${when(pipelined, speculative ? '    if (order == FINISH) order = next_task();\n' : '', '    order = next_task();\n')}  }
   if (elected) store_wait_read();
 }`;
 }

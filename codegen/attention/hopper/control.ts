@@ -8,12 +8,15 @@ import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
  * Steps that the walk may be ahead of the copies. A tile drawn too early would wait for the ones before it; a walk
  * over sets goes by fits and starts.
  */
-const queueLength = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 1 ? 6 : 4);
+const queueLength = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 1 ? 12 : 4);
 
-/** Tasks that are remembered: what the walk is ahead by, two that are computed, and one in between. */
-const taskCount = 8;
+/**
+ * Tasks that are remembered: two that are computed, the one that is walked over, and what lies between. Pieces of
+ * boxes leave less room for them.
+ */
+const taskCount = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 1 ? 4 : 8);
 
-/** `Task`, `Piece` and `Control`. Needs `Unit` and `Visit`. */
+/** `Task`, `Piece`, `Control` and `next_place`. Needs `Unit` and `Visit`. */
 export const controlText = ({ knobs }: KernelContext<HopperKnobs>): string => {
   const { speculative } = knobs;
   const apart = isApart(knobs);
@@ -38,25 +41,37 @@ ${
 
 // Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
 struct Piece {
-  int at, what;
+  int what;
   int task;  // its place among the tasks
-${apart ? '  int more[2];              // where its other boxes begin, as the first does at `at`\n  alignas(16) u64 keep[groups][2];  // of the boxes that a warpgroup works on, the keys that it may attend to\n' : ''}};
+${
+  apart
+    ? `  u32 asks;            // in the queue what is asked of each box, a byte for each; in a slot what each warpgroup asks
+  int at[slot_boxes];  // where its boxes begin
+  u64 keep[slot_boxes][groups];  // the keys of a box that a warpgroup may attend to, where it asks for it
+`
+    : '  int at;\n'
+}};
 #define PIECE_KIND 3
 #define PIECE_FULL 4   // every pair is allowed
 #define PIECE_LAST 8   // of its tile
-#define PIECE_NONE 16  // no more until others follow: only V of the step before
-#define PIECE_STOP 32  // no more at all
+#define PIECE_STOP 16  // no more at all
 ${
   apart
-    ? `#define PIECE_OPENS 64  // the first of its tile: two boxes, whoever asks
-#define PIECE_BOXES(what) ((what) >> 24)
-// What a warpgroup asks: bits 0 and 1 for which of its two boxes, 2 and 3 for which no more than the keys kept decides
-// its pairs, 4 and 5 for which all keys are; from bit 6 on the first of its boxes among those of the piece.
-WARPLOOM_DEVICE u32 asked_of(int what, int group) { return (u32)what >> (8 + 8 * group) & 255u; }
+    ? `#define PIECE_BOXES(what) ((what) >> 24)
+// What a warpgroup may ask of a box: bits 0 and 1 for whether it does, 2 and 3 for whether no more than the keys kept
+// decides its pairs, 4 and 5 for whether all keys are; the lower one of two bits is for the first warpgroup.
+#define ASKS_AS_THEY_ARE 0x80000000u  // both warpgroups work on the first two boxes, whoever asks
+// What a warpgroup asks of the two boxes that it works on, in such pairs of bits; from bit 6 on the first of them.
+WARPLOOM_DEVICE u32 asked_of(u32 asks, int group) {
+  const u32 own = asks >> group & 0x151515u;
+  const u32 first = (own & 0x101u) == 0x100u && !(asks & ASKS_AS_THEY_ARE) ? 1u : 0u;
+  const u32 two = own >> 8 * first;
+  return first << 6 | two & 0x15u | two >> 7 & 0x2au;
+}
 `
     : ''
 }
-constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount};
+constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs)};
 
 // Slots are full when copies have landed, and empty when every warp that computes has let go of them.
 struct Control {
@@ -66,7 +81,13 @@ struct Control {
   Piece queue[queue_length];  // from the walk to the copies
   Piece held[stages];         // what each K slot holds
   Task tasks[task_count];
-${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};`;
+${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};
+// The next place of a ring; its barriers change parity from round to round.
+WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
+  if (++place < length) return;
+  place = 0;
+  parity ^= 1;
+}`;
 };
 
 /** No less than the bytes of `Control`. */
@@ -80,8 +101,10 @@ export function controlBytes({
     4 * knobs.stages +
     2 * knobs.qBuffers * groups +
     2 * queueLength(knobs) +
-    (speculative ? taskCount : 0);
-  const pieces = (queueLength(knobs) + knobs.stages) * (isApart(knobs) ? 64 : 12);
+    (speculative ? taskCount(knobs) : 0);
+  const { boxes } = knobs;
+  const pieceBytes = isApart(knobs) ? Math.ceil((12 + 4 * boxes) / 8) * 8 + boxes * groups * 8 : 12;
+  const pieces = (queueLength(knobs) + knobs.stages) * pieceBytes;
   const task = Math.ceil(unitBytes / 8) * 8 + (speculative ? 32 : 24);
-  return 8 * barriers + pieces + taskCount * task + 16;
+  return 8 * barriers + pieces + taskCount(knobs) * task + 16;
 }

@@ -1,5 +1,5 @@
-// The copier of a Hopper block: a warp, one lane of which orders the copies of K and V into their slots. What all
-// lanes know to be the same needs no vote before a copy.
+// The copiers of a Hopper block: two warps, one lane of each orders the copies of K or of V into their slots, so that
+// neither waits for the other's slot. What all lanes know to be the same needs no vote before a copy.
 
 import type { KernelContext } from '../backend.ts';
 import type { KernelPass } from '../passes.ts';
@@ -27,8 +27,8 @@ export function boxText(
   }).join('\n');
 }
 
-/** What a piece of each kind is copied from: a map, and where in it a unit has its rows. */
-function sourceText(which: 'k' | 'v', { passes, knobs }: KernelContext<HopperKnobs>): string {
+/** What pieces of each kind are copied from: maps, and where in them a unit has its rows. */
+function sourceText({ passes, knobs }: KernelContext<HopperKnobs>): string {
   const choose = (of: (kind: KernelPass['kind']) => string): string =>
     passes
       .map(({ kind }, i) =>
@@ -37,117 +37,128 @@ function sourceText(which: 'k' | 'v', { passes, knobs }: KernelContext<HopperKno
           : `(piece.what & PIECE_KIND) == ${visitKinds[kind]} ? ${of(kind)} : `,
       )
       .join('');
-  const map = (suffix: string) => choose((kind) => `p.${sourceOf[kind]}${which}${suffix}`);
+  const map = (suffix: string) =>
+    choose((kind) => `(keys ? p.${sourceOf[kind]}k${suffix} : p.${sourceOf[kind]}v${suffix})`);
   return `    const TensorMap& whole = ${map('_map')};
 ${isApart(knobs) ? `    const TensorMap& apart = ${map('_box_map')};\n` : ''}    const int head = ${choose((kind) => (kind === 'columns' ? 'same(task.index)' : 'same(task.unit.kv_head)'))}, batch = ${choose((kind) => (kind === 'columns' ? '0' : 'same(task.unit.batch)'))};
 `;
 }
 
-function slotText(which: 'k' | 'v', context: KernelContext<HopperKnobs>): string {
-  const { headDim, valueDim, knobs } = context;
-  const dim = which === 'k' ? headDim : valueDim;
-  const full = `c.${which}_full[${which}_slot]`;
+/** The copies of a piece into its slot. */
+function slotText(dim: number, { knobs }: KernelContext<HopperKnobs>, indent: string): string {
   const apart = isApart(knobs);
-  const copies = (indent: string): string =>
-    boxText(
-      'whole',
-      'to',
-      full,
-      dim,
-      slotKeys(knobs),
-      'piece.at, head, 0, batch',
-      'KEEP_IN_CACHE',
-      indent,
-    );
-  const bytes = apart ? `${which}_bytes / slot_boxes * PIECE_BOXES(piece.what)` : `${which}_bytes`;
-  const kept = apart
-    ? `    if (lane < 2 * groups) (&c.held[k_slot].keep[0][0])[lane] = keep;\n`
-    : '';
-  const more = apart
-    ? '      c.held[k_slot].more[0] = piece.more[0];\n      c.held[k_slot].more[1] = piece.more[1];\n'
-    : '';
-  const held = `${kept}    if (lane == 0) {
-      c.held[k_slot].at = piece.at;
-      c.held[k_slot].what = piece.what;
-${more}    }
-    __syncwarp();
-`;
-  // All that is known before the slot is free is found out before: a slot waits for its copy.
-  return `  auto fill_${which} = [&](const Piece& piece) {
-    const Task& task = c.tasks[piece.task];
-${sourceText(which, context)}    const u32 to = tiles.${which} + ${which}_slot * ${which}_bytes;
-    barrier_wait(c.${which}_empty[${which}_slot], ${which}_parity);
-${which === 'k' ? held : ''}    if (elect_one()) {
-      barrier_arrive_expect(${full}, ${bytes});
-${apart ? apartText(full, dim, knobs, copies('        ')) : copies('      ')}
-    }
-    __syncwarp();
-    next_slot(${which}_slot, ${which}_parity);
-  };`;
+  const where = `${apart ? 'piece.at[0]' : 'piece.at'}, head, 0, batch`;
+  const copies = boxText(
+    'whole',
+    'to',
+    'full[slot]',
+    dim,
+    slotKeys(knobs),
+    where,
+    'KEEP_IN_CACHE',
+    apart ? `${indent}  ` : indent,
+  );
+  return apart ? apartText(dim, knobs, copies, indent) : copies;
 }
 
+/** What a slot holds, for the warps that compute. */
+const heldText = (knobs: HopperKnobs): string =>
+  isApart(knobs)
+    ? `    if (keys && lane < PIECE_BOXES(piece.what) * groups) (&c.held[slot].keep[0][0])[lane] = keep;
+    if (keys && lane == 0) {
+      c.held[slot].what = piece.what;
+      c.held[slot].asks = piece.asks;
+#pragma unroll
+      for (int box = 0; box < slot_boxes; ++box) c.held[slot].at[box] = piece.at[box];
+    }
+`
+    : `    if (keys && lane == 0) {
+      c.held[slot].at = piece.at;
+      c.held[slot].what = piece.what;
+    }
+`;
+
 /** The copies of a slot of boxes: in one where they follow each other and fill it, else slab by slab. */
-function apartText(full: string, dim: number, knobs: HopperKnobs, whole: string): string {
+function apartText(dim: number, knobs: HopperKnobs, whole: string, indent: string): string {
   const bytes = boxKeys(knobs) * 128;
   const [column, part] = dim % 64 === 0 ? ['0', 'slab'] : ['slab * 64', '0'];
   const follows = Array.from(
     { length: knobs.boxes - 1 },
-    (_, i) => ` && piece.more[${i}] == piece.at + ${i + 1} * box_keys`,
+    (_, i) => ` && piece.at[${i + 1}] == piece.at[0] + ${i + 1} * box_keys`,
   ).join('');
-  return `      if (PIECE_BOXES(piece.what) == slot_boxes${follows}) {
+  return `${indent}if (PIECE_BOXES(piece.what) == slot_boxes${follows}) {
 ${whole}
+${indent}} else {
+#pragma unroll
+${indent}  for (int box = 0; box < slot_boxes; ++box)
+#pragma unroll
+${indent}    for (int slab = 0; slab < ${slabsOf(dim)}; ++slab)
+${indent}      if (box < PIECE_BOXES(piece.what))
+${indent}        copy_box(to + slab * ${knobs.boxes * bytes} + box * ${bytes}, apart, full[slot], ${column}, piece.at[box], head, ${part}, batch, KEEP_IN_CACHE);
+${indent}}`;
+}
+
+/** What a copier reads of a piece before it hands it back. */
+const readText = (knobs: HopperKnobs): string =>
+  isApart(knobs)
+    ? `#pragma unroll
+    for (int box = 0; box < slot_boxes; ++box) piece.at[box] = same(next.at[box]);
+    u64 keep = 0ull;  // a part of it in each of the first lanes
+    if (keys) {
+      const u32 asks = (u32)same((int)next.asks);
+      piece.asks = asked_of(asks, 0) | asked_of(asks, 1) << 8;  // as those who compute take it
+      if (lane < PIECE_BOXES(piece.what) * groups) keep = (&next.keep[0][0])[lane];
+    }
+`
+    : '    piece.at = same(next.at);\n';
+
+/** The copies of one kind of rows; of both where they are alike. */
+function copiesText(context: KernelContext<HopperKnobs>): string {
+  const { headDim, valueDim } = context;
+  if (headDim === valueDim) return slotText(headDim, context, '      ');
+  return `      if (keys) {
+${slotText(headDim, context, '        ')}
       } else {
-#pragma unroll
-        for (int box = 0; box < slot_boxes; ++box)
-#pragma unroll
-          for (int slab = 0; slab < ${slabsOf(dim)}; ++slab)
-            if (box < PIECE_BOXES(piece.what))
-              copy_box(to + slab * ${knobs.boxes * bytes} + box * ${bytes}, apart, ${full}, ${column}, box == 0 ? piece.at : piece.more[box - 1], head, ${part}, batch, KEEP_IN_CACHE);
+${slotText(valueDim, context, '        ')}
       }`;
 }
 
-/** `next_slot`, `order_copies`. Needs `Control` and `Tiles`. */
-export const copierText = (
-  context: KernelContext<HopperKnobs>,
-): string => `// ---- the copier: one lane orders the copies of keys and values ----
+/** `order_copies`. Needs `Control` and `Tiles`. */
+export function copierText(context: KernelContext<HopperKnobs>): string {
+  const { knobs } = context;
+  const boxes = isApart(knobs) ? ' / slot_boxes * PIECE_BOXES(piece.what)' : '';
+  return `// ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
 WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
 
-WARPLOOM_DEVICE void next_slot(int& slot, u32& parity) {
-  if (++slot == stages) {
-    slot = 0;
-    parity ^= 1;
-  }
-}
-
+template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
-  int k_slot = 0, v_slot = 0;
-  u32 k_parity = 1, v_parity = 1, parity = 0;
-${isApart(context.knobs) ? '  u64 keep = 0ull;  // of the piece, a part of it in each of the first lanes\n' : ''}${slotText('k', context)}
-${slotText('v', context)}
-  // K of a step is ordered before V of the step before: it is let go earlier.
-  Piece owed = {};
-  bool owes = false;
+  u64(&full)[stages] = keys ? c.k_full : c.v_full, (&empty)[stages] = keys ? c.k_empty : c.v_empty;
+  int slot = 0, place = 0;
+  u32 slot_parity = 1, parity = 0;
 #pragma unroll 1
-  for (int place = 0;;) {
+  for (;;) {
     barrier_wait(c.piece_full[place], parity);
     const Piece& next = c.queue[place];
     Piece piece;
-    piece.at = same(next.at);
     piece.what = same(next.what);
     piece.task = same(next.task);
-${isApart(context.knobs) ? '    piece.more[0] = same(next.more[0]);\n    piece.more[1] = same(next.more[1]);\n    if (lane < 2 * groups) keep = (&next.keep[0][0])[lane];\n' : ''}    __syncwarp();
+${readText(knobs)}    __syncwarp();
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
-    if (++place == queue_length) {
-      place = 0;
-      parity ^= 1;
-    }
+    next_place(place, parity, queue_length);
     if (piece.what & PIECE_STOP) break;
-    const bool is_keys = !(piece.what & PIECE_NONE);
-    if (is_keys) fill_k(piece);
-    if (owes) fill_v(owed);
-    owed = piece;
-    owes = is_keys;
+    // All that is known before the slot is free is found out before: a slot waits for its copy.
+    const Task& task = c.tasks[piece.task];
+${sourceText(context)}    const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
+    barrier_wait(empty[slot], slot_parity);
+${heldText(knobs)}    __syncwarp();  // all lanes have read the task, and written
+    if (elect_one()) {
+      barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes)${boxes});
+${copiesText(context)}
+    }
+    __syncwarp();
+    next_place(slot, slot_parity, stages);
   }
 }`;
+}

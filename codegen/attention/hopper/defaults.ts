@@ -11,6 +11,6 @@ export const rows: readonly DefaultRow[] = [
   { form: 'ranges', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1 }), measured: 'an H100, hand-written kernels, 2026-11-23' },
   { form: 'distances', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { qBuffers: 1, boxes: 3 }), measured: 'an H100, 2026-11-26' },
   { form: 'distances', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1, boxes: 2 }), measured: 'an H100, 2026-11-26' },
-  { form: 'blocks', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { boxes: 2 }), measured: 'an H100, 2026-11-26' },
+  { form: 'blocks', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { qBuffers: 1, boxes: 3 }), measured: 'an H100, 2026-11-26' },
   { form: 'blocks', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1, boxes: 2 }), measured: 'an H100, 2026-11-26' },
 ]; // biome-ignore format: a table

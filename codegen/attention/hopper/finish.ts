@@ -4,7 +4,7 @@
 import { firstRowText, logSumText } from '../addresses.ts';
 import type { KernelContext } from '../backend.ts';
 import { copiesOf } from './copier.ts';
-import type { HopperKnobs, SharedLayout } from './knobs.ts';
+import { type HopperKnobs, isApart, type SharedLayout } from './knobs.ts';
 
 const log2 = '0.6931471805599453f';
 
@@ -76,9 +76,9 @@ ${when(!outReplacesQ, '      store_wait_read();  // what was staged before has l
                      pack_${dtype}(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
                      pack_${dtype}(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
     }
+    const int first = done.start + query_of(group * 64) - u.offset;  // of the tile; the task may be gone when its outputs are stored
     shared_written();
     threads_wait(4 + group, 128);
-    const int first = done.start + query_of(group * 64) - u.offset;
     if (first < 0) {
       // A box must not begin before its tensor.
       u16* to = ${firstRowText('out', false, 'head_of(u, group * 64)')};
@@ -90,7 +90,7 @@ ${when(!outReplacesQ, '      store_wait_read();  // what was staged before has l
           *(uint4*)(to + (i64)(head_of(u, r) - u.head) * p.out_head + (i64)output_row * p.out_row + chunk * 8) =
               shared_load(staged + r * 128 + (chunk >> 3) * 8192 + (((chunk & 7) ^ (r & 7)) << 4));
       }
-${when(outReplacesQ, '      threads_wait(4 + group, 128);\n')}    }
+${when(outReplacesQ || isApart(knobs), '      threads_wait(4 + group, 128);  // nobody reads the task or the staged rows any more\n')}    }
     if (elected) {
 ${storesText(valueDim)}
       store_commit();

@@ -22,6 +22,7 @@ import {
 import { launchOf } from './launch.ts';
 import { constantsText, mainText, tilesText } from './main.ts';
 import { tensorMapFields } from './maps.ts';
+import { distancesOf, memberFields, memberText } from './members.ts';
 import { pairsProblem, pairText } from './pairs.ts';
 import { productsText } from './products.ts';
 import { hopperSoftmaxText } from './softmax.ts';
@@ -41,14 +42,16 @@ export const hopper: AttentionBackend<HopperKnobs> = {
     hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
   threads: ({ knobs }) => threadsOf(knobs),
   sharedBytes: (context) => layoutOf(context).bytes + 1024,
-  fields: ({ passes, knobs }) => [
-    ...tensorMapFields(passes, isApart(knobs)),
+  fields: (context) => [
+    ...tensorMapFields(context.passes, isApart(context.knobs)),
     ...tensorFields(['out']),
     ...rowFields,
     ...orderFields,
-    ...passFields(passes),
+    ...passFields(context.passes),
+    ...(distancesOf(context) ? memberFields : []),
   ],
-  constants: (context) => constantsText(context, layoutOf(context)),
+  constants: (context) =>
+    `${constantsText(context, layoutOf(context))}${distancesOf(context) ? `${memberText}\n` : ''}`,
   body: (context) => {
     if (noPasses(context.passes)) return '';
     const layout = layoutOf(context);

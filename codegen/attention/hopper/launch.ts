@@ -8,6 +8,7 @@ import type { RowStrides } from '../call.ts';
 import { gathers } from '../passes.ts';
 import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
 import { type RowTensor, rowMap, sourcesOf } from './maps.ts';
+import { distancesOf, members } from './members.ts';
 import { sectionOf } from './order.ts';
 import { packed } from './packed.ts';
 import { groupBox } from './tile-rows.ts';
@@ -66,15 +67,23 @@ export function launchOf(
     }
   const pointers = tensorArguments(['out'], strides);
   const drawn = units / headsPerTile;
+  const distances = distancesOf(context);
+  const found = distances ? members(distances.set, knobs, request) : undefined;
   return {
     blocks: Math.min(multiprocessors * knobs.blocks, tiles * drawn),
     args: {
       ...pointers.args,
+      ...found?.args,
       units: drawn,
       section: sectionOf(knobs.work, shape, units) / headsPerTile,
     },
-    buffers: { ...pointers.buffers, counter: { buffer: 'counter', offset: 0 } },
+    buffers: {
+      ...pointers.buffers,
+      ...found?.buffers,
+      counter: { buffer: 'counter', offset: 0 },
+    },
     maps,
-    ...columns,
+    workspace: [...(columns?.workspace ?? []), ...(found?.workspace ?? [])],
+    before: [...(columns?.before ?? []), ...(found?.before ?? [])],
   };
 }

@@ -4,6 +4,7 @@ import type { KernelContext } from '../backend.ts';
 import { padded, queriesOf } from '../tiles.ts';
 import {
   boxKeys,
+  earlyQuarters,
   groupsOf,
   type HopperKnobs,
   isApart,
@@ -21,7 +22,8 @@ export function constantsText(
   const { kTile, stages, qBuffers, boxes, headsPerTile } = knobs;
   return `constexpr int head_dim = ${headDim}, value_dim = ${valueDim};
 constexpr int q_tile = ${queriesOf(knobs)}, k_tile = ${kTile}, stages = ${stages}, q_buffers = ${qBuffers}, tile_heads = ${headsPerTile};
-${isApart(knobs) ? `constexpr int slot_boxes = ${boxes}, box_keys = ${boxKeys(knobs)}, box_blocks = ${boxKeys(knobs) / 8};  // a tile of keys is two boxes\n` : ''}constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
+${isApart(knobs) ? `constexpr int slot_boxes = ${boxes}, box_keys = ${boxKeys(knobs)}, box_blocks = ${boxKeys(knobs) / 8};  // a tile of keys is two boxes\n` : ''}constexpr int early_quarters = ${earlyQuarters(knobs, valueDim)};  // of a step's scores: those that become weights before the last P V is waited for
+constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = ${kTile / 8}, value_blocks = ${padded(valueDim) / 8};  // of 8 columns
 constexpr int head_steps = ${padded(headDim) / 16}, key_steps = ${kTile / 16};  // of 16, along the sums
@@ -66,7 +68,7 @@ attention(const __grid_constant__ Arguments p) {
       }
     for (int i = 0; i < queue_length; ++i) {
       barrier_init(control.piece_full[i], 1);
-      barrier_init(control.piece_empty[i], 1);
+      barrier_init(control.piece_empty[i], 2);
     }
 ${
   knobs.speculative
@@ -80,7 +82,8 @@ ${
   if (group == groups) {
     registers_give<${copy}>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
-    if (warp == 4 * groups + 1) order_copies(p, control, tiles);
+    if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
+    if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);
   } else {
     registers_take<${compute}>();
     consume(p, control, tiles, group);

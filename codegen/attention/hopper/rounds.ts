@@ -3,37 +3,40 @@
 
 import type { KernelPass } from '../passes.ts';
 
-/** Entries of the list of columns, a few boxes at a time. */
+/** Entries of the list of columns, a few boxes at a time. Needs `linear_columns`. */
 export const listText = `    {
       const int entries = p.columns_count[task.index];
       const int* list = p.columns_list + (i64)task.index * p.columns_capacity;
+      const int most = linear_columns(u, task.q0, task.q1).hi;
       constexpr int parts = box_keys / 32, boxes = 4;  // so many boxes are asked for at a time
-      int key[parts], later[parts];
-      auto load = [&](int at, int (&keys)[parts]) {
+      int key[boxes * parts];
+      auto load = [&](int base) {
 #pragma unroll
-        for (int part = 0; part < parts; ++part) {
-          const int entry = at + part * 32 + lane;
-          keys[part] = entry < entries ? list[entry] : -1;
+        for (int i = 0; i < boxes * parts; ++i) {
+          const int entry = base + i * 32 + lane;
+          key[i] = entry < entries ? list[entry] : -1;
         }
       };
-      load(0, later);
+      load(0);
 #pragma unroll 1
       for (int base = 0; base < entries; base += boxes * box_keys) {
-        Box box = {};
-#pragma unroll 1
-        for (int i = 0; i < boxes; ++i) {
+        if (__shfl_sync(FULL_WARP, key[0], 0) > most) break;
+        bool keeps[boxes * parts][groups];  // all are asked before the first vote: the words come from far
 #pragma unroll
-          for (int part = 0; part < parts; ++part) key[part] = later[part];
-          load(base + (i + 1) * box_keys, later);
+        for (int i = 0; i < boxes * parts; ++i)
 #pragma unroll
           for (int group = 0; group < groups; ++group)
+            keeps[i][group] = (key[i] >= 0) & listed(u, task.start + group * 64, max(key[i], 0));
+        load(base + boxes * box_keys);
+        // Half of the lanes have a box each for the first warpgroup, half for the second.
+        Box box = {};
 #pragma unroll
-            for (int part = 0; part < parts; ++part) {
-              const u32 word = __ballot_sync(FULL_WARP, key[part] >= 0 && listed(u, task.start + group * 64, key[part]));
-              if (lane == i + 16 * group) box.keep[group] |= (u64)word << (32 * part);
-            }
-        }
-        // Half of the lanes judge a box each for the first warpgroup, half for the second.
+        for (int i = 0; i < boxes * parts; ++i)
+#pragma unroll
+          for (int group = 0; group < groups; ++group) {
+            const u32 word = __ballot_sync(FULL_WARP, keeps[i][group]);
+            if (lane == i / parts + 16 * group) box.keep[group] |= (u64)word << (i % parts * 32);
+          }
         const Bounds rows = rows_of(task, lane >> 4);
         box.at = base + (lane & 15) * box_keys;
         if ((lane & 15) < boxes && box.at < entries && (box.keep[0] | box.keep[1]) != 0ull && rows.lo <= rows.hi) {

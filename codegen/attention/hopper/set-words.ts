@@ -30,5 +30,8 @@ WARPLOOM_DEVICE u64 bits_at(const Words& words, int at) {
   for (int i = 0; i < box_keys / 32; ++i) bits |= (u64)__funnelshift_r(part[i], part[i + 1], at & 31) << (32 * i);
   return bits;
 }
-WARPLOOM_DEVICE u64 reversed(u64 bits) { return __brevll(bits) >> (64 - box_keys); }
 `;
+
+/** `reversed`. */
+export const reversedText =
+  'WARPLOOM_DEVICE u64 reversed(u64 bits) { return __brevll(bits) >> (64 - box_keys); }';

@@ -59,25 +59,23 @@ ${
     }
   }
 
-  // The scores of the first blocks become weights 2^(scale * s - reference).
-  template <int blocks = score_blocks>
-  __device__ __forceinline__ void weigh_from(float scale, Scores& s, float first, float second) {
+  // The scores of some blocks become weights 2^(scale * s - reference); those of a row that has seen nothing 0.
+  template <int from, int to>
+  __device__ __forceinline__ void weigh(float scale, Scores& s) {
+    const float first = reference[0] == NEGATIVE_INFINITY ? 0.f : reference[0], second = reference[1] == NEGATIVE_INFINITY ? 0.f : reference[1];
 #pragma unroll
-    for (int j = 0; j < blocks; ++j)
+    for (int j = from; j < to; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
         sum[e >> 1][e & 1] += s[0][j][e];
       }
   }
-  template <int blocks = score_blocks>
-  __device__ __forceinline__ void weigh(float scale, Scores& s) { weigh_from<blocks>(scale, s, reference[0], reference[1]); }
 
-  // The same after the references have followed the highest scores. One that lifts weights to at most 2^8 is
-  // not followed (FlashAttention-4). Did any of the warp's move?
+  // Has the references follow the highest scores. One that lifts weights to at most 2^8 is not followed
+  // (FlashAttention-4). Did any of the warp's move?
   template <int blocks = score_blocks>
-  __device__ __forceinline__ bool absorb(float scale, Scores& s) {
-    float from[2];
+  __device__ __forceinline__ bool climb(float scale, const Scores& s) {
     bool moved = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -87,15 +85,12 @@ ${
       high = quad_max(high) * scale;
       const float before = reference[half];
       const bool move = high > before && !(high - before <= 8.f);
-      const float now = move ? high : before;
-      from[half] = now == NEGATIVE_INFINITY ? 0.f : now;  // a row that has seen nothing: 2^(-inf - 0) = 0
-      factor[half] = move ? exp2_fast(before - from[half]) : 1.f;
-      reference[half] = now;
+      factor[half] = move ? exp2_fast(before - high) : 1.f;
+      reference[half] = move ? high : before;
       sum[half][0] *= factor[half];
       sum[half][1] *= factor[half];
       moved = moved || move;
     }
-    weigh_from<blocks>(scale, s, from[0], from[1]);
     return __any_sync(FULL_WARP, moved);
   }
 ${knobs.speculative ? speculation : ''}

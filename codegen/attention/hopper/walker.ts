@@ -5,9 +5,10 @@ import { isUnaligned, lastText } from '../../keys.ts';
 import { tileStartText } from '../addresses.ts';
 import type { KernelContext } from '../backend.ts';
 import { visitKinds } from '../walk.ts';
+import { composedWalk } from './compose.ts';
 import { boxText } from './copier.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
-import { pairsFunctions, pairsWalk } from './pairs.ts';
+import { pairsFunctions } from './pairs.ts';
 
 /** `walk_tasks`. Needs `Control`, `advance` and `load_unit`. */
 export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -113,7 +114,7 @@ ${boxText('p.q_map', 'to', 'full', headDim, 64, 'row, head_of(task.unit, group *
     }
     ++count;
   };
-${paired ? pairsWalk(context) : singleWalk()}
+${paired ? composedWalk(context) : singleWalk()}
 #pragma unroll 1
   for (;;) {
     if (pick()) {
@@ -123,15 +124,14 @@ ${paired ? pairsWalk(context) : singleWalk()}
 ${
   speculative
     ? `    // What is still at work may have to be done again, the oldest first.
-    push({0, PIECE_NONE, 0});
 ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
     for (int i = task_count; i > 0 && again < 0; --i) again = settle(count - i);
     if (again < 0) break;
 `
-    : '    push({0, PIECE_NONE, 0});\n    break;\n'
+    : '    break;\n'
 }  }
   publish(STOP);
-  push({0, PIECE_STOP, 0});
+  push({PIECE_STOP});
   // The last block out leaves the counter as it found it.
   if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
 }`;
@@ -167,7 +167,7 @@ ${
 #pragma unroll 1
     while ((piece.x & PIECE_KIND) != NOTHING) {
       const int2 next = following();
-      push({piece.y, piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place});
+      push({piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place, piece.y});
       if (first) publish(COMPUTE);
       first = false;
       piece = next;

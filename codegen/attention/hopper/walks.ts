@@ -9,6 +9,9 @@ import { sameForRows, splitByRows } from '../rows.ts';
 /** Rows of queries of a warpgroup: what the walk asks is the same for all of them. */
 export const groupRows = 64;
 
+/** Boxes of a block that half of a warp can hold. */
+const mostBoxes = 16;
+
 /** `own` is what is left of the mask for the warps that compute. */
 export type BoxWalk = { readonly own: Expression } & (
   | { readonly form: 'boxes' }
@@ -26,14 +29,23 @@ export type BoxWalk = { readonly own: Expression } & (
   | { readonly form: 'list'; readonly shared: Expression }
 );
 
+const isKey = ([key, ...more]: readonly Expression[]): boolean =>
+  more.length === 0 && key?.op === 'index' && key.name === 'k';
+
 /** How a pass is walked over in boxes of so many keys. */
-export function walkOf({ kind, mask }: KernelPass, keys: number): BoxWalk {
+export function walkOf(pass: KernelPass, keys: number): BoxWalk {
+  const { kind, mask } = pass;
   if (kind === 'rest') return { form: 'boxes', own: mask };
+  const parts = operands(mask, 'and');
   if (kind === 'columns') {
-    const { shared = bool(true), own = mask } = splitByRows(mask, groupRows) ?? {};
+    // What is on the list is a member.
+    const rest = chain(
+      'and',
+      parts.filter((part) => !(part.op === 'has' && part.set === pass.set && isKey(part.args))),
+    );
+    const { shared = bool(true), own = rest } = splitByRows(rest, groupRows) ?? {};
     return { form: 'list', shared, own };
   }
-  const parts = operands(mask, 'and');
   for (const part of parts) {
     const own = chain(
       'and',
@@ -46,7 +58,12 @@ export function walkOf({ kind, mask }: KernelPass, keys: number): BoxWalk {
     if (search && !row && sameForRows(search.rest, groupRows))
       return { form: 'distances', set: part.set, search, own };
     const blocks = blockOf(part);
-    if (blocks && blocks.block % keys === 0 && blocks.shift % keys === 0)
+    if (
+      blocks &&
+      blocks.block % keys === 0 &&
+      blocks.block <= mostBoxes * keys &&
+      blocks.shift % keys === 0
+    )
       return { form: 'blocks', set: part.set, row, ...blocks, own };
   }
   return { form: 'boxes', own: mask };

@@ -1,0 +1,176 @@
+// How boxes become pieces: which of those that warpgroups ask for share a slot. Two that both ask for fill one; one of
+// each warpgroup's own go together, and with room for three a common one between them, so that each works on two.
+// All pieces of a round are found at once: a box knows its piece by its rank among its like.
+
+import type { KernelContext } from '../backend.ts';
+import type { KernelPass } from '../passes.ts';
+import { visitKinds } from '../walk.ts';
+import { boxKeys, type HopperKnobs } from './knobs.ts';
+import { boxesText, listText } from './rounds.ts';
+import { walkOf } from './walks.ts';
+
+/** `walk_keys`: pushes the pieces of the task that was picked. Needs `publish`. */
+export function composedWalk(context: KernelContext<HopperKnobs>): string {
+  const { passes, knobs } = context;
+  const { boxes } = knobs;
+  return `  // The keys of the task that was picked. Lanes hold boxes until they find a piece.
+  auto walk_keys = [&]() {
+    const int task_place = count % task_count;
+    const Task& task = c.tasks[task_place];
+    const Unit& u = task.unit;
+    int kind = ${visitKinds[passes[0]!.kind]};
+    Box own = {};
+    bool descends = false;  // later boxes are of earlier keys
+    bool opened = false, waits = false;  // a piece that waits is told when it is known whether another follows
+    // Writes pieces, a few at a time. The box of this lane goes to one of them, at a place among so many boxes.
+    auto write = [&](int pieces, int piece, int place, int boxes, bool opens) {
+      constexpr int most_written = queue_length / 3;
+#pragma unroll 1
+      for (int from = 0; from < pieces; from += most_written) {
+        const int some = min(pieces - from, most_written);
+        if (lane < some) {
+          const u32 number = pushed + lane;
+          barrier_wait(c.piece_empty[number % queue_length], (number / queue_length & 1) ^ 1);
+        }
+        __syncwarp();
+        const bool writes = piece >= from && piece < from + some;
+        Piece& to = c.queue[(pushed + (u32)max(piece - from, 0)) % queue_length];
+        const u32 asks = asking(own);
+        if (writes && place == 0) {
+          const bool as_they_are = opens && piece == 0;
+          to.what = kind | boxes << 24;
+          to.task = task_place;
+          to.asks = asks | (as_they_are ? ASKS_AS_THEY_ARE : 0u);
+          // Those that others do not write: no keys, and none to attend to.
+#pragma unroll
+          for (int box = 1; box < slot_boxes; ++box) to.at[box] = u.k_len;
+          if (as_they_are)
+#pragma unroll
+            for (int group = 0; group < groups; ++group) to.keep[1][group] = 0ull;
+        }
+        __syncwarp();
+        if (writes) {
+          to.at[place] = own.at;
+#pragma unroll
+          for (int group = 0; group < groups; ++group) to.keep[place][group] = own.keep[group];
+          if (place > 0) reinterpret_cast<u8*>(&to.asks)[place] = (u8)asks;
+          own.asked = 0u;
+        }
+        __syncwarp();
+        const u32 first = waits ? pushed - 1 : pushed;
+        pushed += some;
+        if (lane < (int)(pushed - 1 - first)) barrier_arrive(c.piece_full[(first + lane) % queue_length]);
+        waits = true;
+        if (opens && from == 0) publish(COMPUTE);
+      }
+    };
+    // Makes pieces of the boxes that lanes hold; at the end of a kind of all of them. The first two of a tile go together.
+    auto pair_up = [&](bool ends) {
+      constexpr int most_left = 8;  // boxes of one warpgroup alone: with 22 more, lanes have room for all
+      u32 common = __ballot_sync(FULL_WARP, own.asked == 3u);
+      u32 alone[groups] = {__ballot_sync(FULL_WARP, own.asked == 1u), __ballot_sync(FULL_WARP, own.asked == 2u)};
+      int piece = -1, place = 0, boxes = 2;
+      const bool opens = !opened;
+      int pieces = opens ? 1 : 0;
+      if (!opened) {  // one for each warpgroup, where there is one
+        const u32 all = common | alone[0] | alone[1];
+        if (__popc(all) < (ends ? 1 : 2)) return;
+        u32 from = common | alone[0];
+        if (from == 0u) from = all;
+        from &= -from;
+        u32 then = (common | alone[1]) & ~from;
+        if (then == 0u) then = all & ~from;
+        then &= -then;
+        common &= ~(from | then);
+        alone[0] &= ~(from | then);
+        alone[1] &= ~(from | then);
+        if (((from | then) >> lane & 1u) != 0u) piece = 0;
+        place = (int)(then >> lane & 1u);
+        opened = true;
+      }
+${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
+      const int rank = __popc((both ? common : own.asked == 1u ? alone[0] : alone[1]) & ((1u << lane) - 1));
+      const int commons = __popc(common), firsts = __popc(alone[0]), seconds = __popc(alone[1]);
+      const int threes = slot_boxes == 3 ? min(commons, min(firsts, seconds)) : 0;
+      const int twos = (commons - threes) / 2, halves = min(firsts, seconds) - threes;
+      // What is left finds no like: it waits for the next round, or goes by twos.
+      const int odd = ends ? commons - threes - 2 * twos : 0, left = odd + firsts + seconds - 2 * (threes + halves);
+      const int rests = ends ? (left + 1) / 2 : left > most_left ? left / 2 : 0;
+      if (piece < 0 && own.asked != 0u) {
+        const int next = rank - threes, after = pieces + threes + twos;
+        if (next < 0) {  // each works on its own one and the common one
+          piece = pieces + rank;
+          place = both ? 1 : own.asked == 1u ? 0 : 2;
+          boxes = 3;
+        } else if (both && next < 2 * twos) {
+          piece = pieces + threes + next / 2;
+          place = (next & 1) ^ (descends ? 1 : 0);
+        } else if (!both && next < halves) {  // each works on its own half of the slot
+          piece = after + next;
+          place = own.asked == 1u ? 0 : 1;
+        } else {
+          const int number = both ? 0 : odd + next - halves;
+          if (both ? ends : number < 2 * rests) {
+            piece = after + halves + number / 2;
+            place = number & 1;
+            boxes = min(2, left - (number & ~1));
+          }
+        }
+      }
+      write(pieces + threes + twos + halves + rests, piece, place, boxes, opens);
+    };
+    // Boxes that somebody asks for go to lanes without one, in their order.
+    auto take = [&](const Box& fresh) {
+      const u32 idle = __ballot_sync(FULL_WARP, own.asked == 0u), asked = __ballot_sync(FULL_WARP, fresh.asked != 0u);
+      const int rank = __popc(idle & ((1u << lane) - 1));
+      const Box next = box_of_lane(fresh, nth_bit(asked, rank) & 31);
+      if (own.asked == 0u && rank < __popc(asked)) own = next;
+      pair_up(false);
+    };
+${passes.map((pass) => passText(pass, context)).join('')}    // A tile that the mask refuses wholly has one piece, of boxes that nobody asks for.
+    if (!opened) write(1, lane == 0 ? 0 : -1, 0, 2, true);
+    if (lane == 0) {
+      const int place = (pushed - 1) % queue_length;
+      c.queue[place].what |= PIECE_LAST;
+      barrier_arrive(c.piece_full[place]);
+    }
+    __syncwarp();
+  };
+`;
+}
+
+/** The boxes of `own` that make a slot of three by themselves. */
+const rowsText = `      // Three that follow each other, one of each kind, are one copy.
+      {
+        const bool is_free = own.asked != 0u && piece < 0;
+        const int middle = own.at + (own.asked == 1u ? box_keys : own.asked == 2u ? -box_keys : 0);
+        const u32 like = __match_any_sync(FULL_WARP, is_free ? (i64)middle : (i64)(lane + 1) << 32);
+        const u32 third = like & common;  // the lane of the middle one
+        const bool is_row = is_free && third != 0u && (like & alone[0]) != 0u && (like & alone[1]) != 0u;
+        const u32 rows = __ballot_sync(FULL_WARP, is_row && own.asked == 3u);
+        if (is_row) {
+          piece = pieces + __popc(rows & (third - 1));
+          place = own.asked == 3u ? 1 : own.asked == 1u ? 0 : 2;
+          boxes = 3;
+        }
+        const u32 taken = __ballot_sync(FULL_WARP, is_row);
+        common &= ~taken;
+        alone[0] &= ~taken;
+        alone[1] &= ~taken;
+        pieces += __popc(rows);
+      }
+`;
+
+function passText(pass: KernelPass, { passes, knobs }: KernelContext<HopperKnobs>): string {
+  const way = walkOf(pass, boxKeys(knobs));
+  const kind = pass === passes[0] ? '' : `    kind = ${visitKinds[pass.kind]};\n`;
+  const descends = way.form === 'blocks' || (way.form === 'distances' && way.search.sign === -1);
+  const walked = {
+    distances: '    walk_distances(p, task, take);\n',
+    blocks: '    walk_blocks(u, task, take);\n',
+    list: listText,
+    boxes: boxesText(pass),
+  }[way.form];
+  return `${kind}    descends = ${descends};
+${walked}    pair_up(true);\n`;
+}

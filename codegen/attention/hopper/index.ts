@@ -1,6 +1,7 @@
 // The Hopper back-end (sm_90a): boxes copied by the tensor memory accelerator into a ring of slots, products of
 // warpgroups, a block for each multiprocessor that draws its tiles of queries. Sections in the order of reading.
 
+import { type Expression, walk } from '../../../dsl/expression.ts';
 import { passFields, rowFields, tensorFields } from '../arguments.ts';
 import type { AttentionBackend, KernelContext } from '../backend.ts';
 import { elementsText } from '../elements.ts';
@@ -12,6 +13,7 @@ import { consumerText } from './consumer.ts';
 import { controlBytes, controlText } from './control.ts';
 import { copierText } from './copier.ts';
 import {
+  groupsOf,
   type HopperKnobs,
   hopperProblem,
   hopperRegisterProblem,
@@ -28,6 +30,7 @@ import { productsText } from './products.ts';
 import { hopperSoftmaxText } from './softmax.ts';
 import { tileRowsText } from './tile-rows.ts';
 import { walkerText } from './walker.ts';
+import { isLarge } from './walks.ts';
 
 const layoutOf = (context: KernelContext<HopperKnobs>) =>
   sharedLayout(context.knobs, context.headDim, context.valueDim, controlBytes(context));
@@ -37,6 +40,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
   problem: (context) =>
     noPasses(context.passes) ??
     headsProblem(context) ??
+    textProblem(context) ??
     (isApart(context.knobs) ? pairsProblem(context.passes, context.knobs) : undefined) ??
     hopperRegisterProblem(context.knobs, context.valueDim) ??
     hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
@@ -91,6 +95,25 @@ const headsProblem = ({ knobs, headsAlike }: KernelContext<HopperKnobs>): string
   knobs.headsPerTile > 1 && !headsAlike
     ? 'the query heads of a KV head do not attend to the same keys'
     : undefined;
+
+/** The text of a score is there for every pair of a thread: with more look-ups it compiles for minutes. */
+const mostLookUps = 1;
+
+/** Why mask and score are too much: for all but two warpgroups the compiler has no more than 128 registers a thread. */
+const textProblem = ({ knobs, passes, score }: KernelContext<HopperKnobs>): string | undefined => {
+  const lookUps = score?.value ? [...walk(score.value)].filter(isLookUp).length : 0;
+  if (lookUps > mostLookUps) return `a score that looks up ${lookUps} things compiles for minutes`;
+  return groupsOf(knobs) !== 2 && isLarge(passes)
+    ? `the mask is too large for tiles of ${knobs.qTile} rows: it would compile for minutes`
+    : undefined;
+};
+
+/** What is asked of a set or a tensor at each pair. */
+const isLookUp = (part: Expression): boolean =>
+  (part.op === 'has' || part.op === 'at') &&
+  part.args.some((arg) =>
+    [...walk(arg)].some((one) => one.op === 'index' && ['q', 'k', 'row'].includes(one.name)),
+  );
 
 /** A mask that allows nothing has nothing to walk over. */
 const noPasses = (passes: readonly KernelPass[]): string | undefined =>

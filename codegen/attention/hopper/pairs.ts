@@ -11,7 +11,7 @@ import { blocksText } from './blocks.ts';
 import { distancesText } from './distances.ts';
 import { boxKeys, type HopperKnobs } from './knobs.ts';
 import { reversedText, setWords } from './set-words.ts';
-import { walkOf } from './walks.ts';
+import { isLarge, walkOf } from './walks.ts';
 
 /** Why there is no such walk for a pattern, or undefined. */
 export const pairsProblem = (
@@ -22,14 +22,11 @@ export const pairsProblem = (
     ? 'boxes of keys at distances from each query are not alike for 64 rows'
     : undefined;
 
-/** Masks of more nodes are asked in too many places of such a kernel: its compilation would take minutes. */
-const mostNodes = 60;
-
 /** Do sets that a mask asks differ within 128 rows, so that warpgroups of 64 may need other keys? */
 export function mayAskApart(passes: readonly KernelPass[]): boolean {
   const nodes = passes.flatMap(({ mask }) => [...walk(mask)]);
   const differ = nodes.some((part) => part.op === 'has' && !sameForRows(part, 128));
-  return differ && nodes.length <= mostNodes;
+  return differ && !isLarge(passes);
 }
 
 /**

@@ -1,7 +1,7 @@
 // How the keys of a pass are walked over where warpgroups ask for keys apart: by the members of a set that its mask asks, by a
 // list, or box by box. What the walk itself finds out of a mask, the warps that compute need not ask again.
 
-import { bool, chain, type Expression, operands } from '../../../dsl/expression.ts';
+import { bool, chain, type Expression, operands, walk } from '../../../dsl/expression.ts';
 import { blockOf, type ShiftSearch, shiftOf } from '../../keys.ts';
 import type { KernelPass } from '../passes.ts';
 import { sameForRows, splitByRows } from '../rows.ts';
@@ -28,6 +28,12 @@ export type BoxWalk = { readonly own: Expression } & (
   /** A list of keys; `shared` is asked once for each. */
   | { readonly form: 'list'; readonly shared: Expression }
 );
+
+/** Masks of more nodes are asked in too many places of some kernels: their compilation would take minutes. */
+const mostNodes = 60;
+
+export const isLarge = (passes: readonly KernelPass[]): boolean =>
+  passes.flatMap(({ mask }) => [...walk(mask)]).length > mostNodes;
 
 const isKey = ([key, ...more]: readonly Expression[]): boolean =>
   more.length === 0 && key?.op === 'index' && key.name === 'k';

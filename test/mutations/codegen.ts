@@ -113,7 +113,7 @@ const attention = [
     'return allowed_${kind}(u, q, key);',
   ]),
   ...inFile(
-    'codegen/attention/scores.ts',
+    'codegen/attention/masks.ts',
     [
       'the bits of the mask are exchanged',
       '(bits[i][half] >> j & 1u)',
@@ -124,8 +124,17 @@ const attention = [
       'allowed(u, visit, q + 16 * i + 8 * half, key) <<',
       'allowed(u, visit, q + 16 * i, key) <<',
     ],
-    ['pools weigh as one key', '        s[i][j][e] += more;\n', ''],
+    [
+      'pools that only some rows may attend to are lost',
+      'word = __ballot_sync(FULL_WARP, truth.may);',
+      'word = __ballot_sync(FULL_WARP, !truth.may_not);',
+    ],
   ),
+  ...inFile('codegen/attention/scores.ts', [
+    'pools weigh as one key',
+    '        s[i][j][e] += more;\n',
+    '',
+  ]),
   ...inFile(
     'codegen/attention/softmax.ts',
     ['the scale is forgotten', '`p.scale * ${literal(', '`${literal('],
@@ -194,7 +203,7 @@ const attention = [
   ),
   ...inFile(
     'codegen/attention/launch.ts',
-    ['tiles count from row 0', 'Math.floor(queryOffset(shape) / knobs.qTile)', '0'],
+    ['tiles count from row 0', 'Math.floor(queryOffset(shape) / queriesOf(knobs))', '0'],
     ['numbers of heads overwrite each other', '[head * names.length + i]', '[i]'],
   ),
   ...inFile('codegen/attention/columns.ts', [

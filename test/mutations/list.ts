@@ -221,6 +221,7 @@ const analysis = [
   ]),
   ...inFile(
     'dsl/chosen.ts',
+    ['dilation is one too wide', 'runs[i + 1]! + size - 1', 'runs[i + 1]! + size'],
     ['counts are one short', '& ((1 << rest) - 1)', '& ((1 << (rest - 1)) - 1)'],
     [
       'a run is one too long',
@@ -441,11 +442,11 @@ const estimate = [
     ['negative weights are the largest', '? ~bits >>> 0', '? bits'],
     ['a capacity is never exceeded', 'if (already + taken > leaf.capacity) this.dense = true;', ''],
   ),
-  ...inFile(
-    'runtime/cpu/estimate/combine.ts',
-    ['dilation is one too wide', 'runs[i + 1]! + node.size - 1', 'runs[i + 1]! + node.size'],
-    ['where takes the other set', 'verdict ? node.yes : node.no', 'verdict ? node.no : node.yes'],
-  ),
+  ...inFile('runtime/cpu/estimate/combine.ts', [
+    'where takes the other set',
+    'verdict ? node.yes : node.no',
+    'verdict ? node.no : node.yes',
+  ]),
   ...inFile(
     'runtime/cpu/estimate/sinks.ts',
     ['a new maximum does not rescale', ': expOfNegative(exponent);', ': 1;'],

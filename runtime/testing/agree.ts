@@ -2,7 +2,8 @@
 // rounding may move each logit through the score function. Nothing is run on a device here.
 
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
-import type { Definition } from '../../dsl/definition.ts';
+import { type Definition, lifted } from '../../dsl/definition.ts';
+import { mentions } from '../../dsl/expression.ts';
 import { type Bound, errorBound } from '../bound.ts';
 import { readChosen } from '../cuda/sets.ts';
 import type { FloatType } from '../dtype.ts';
@@ -124,7 +125,12 @@ export async function compareWithOracle(
   // Cauchy and Schwarz: |q . k| <= |q| |k|.
   const logit = ((await longest(q)) * (await longest(k))) / Math.sqrt(headDim);
   const value = await largest(v);
-  const slack = (s: number) => errorBound('fp32', 1, headDim, { value, logit: Math.abs(s) }).lse;
+  // A sum with a position, in single precision, is rounded as coarsely as the position is large.
+  const { score } = lifted(definition);
+  const usesPosition = score && ['q', 'k', 'row'].some((name) => mentions(score, 'index', name));
+  const ofPosition = usesPosition ? 2 ** -23 * (qLen + kLen) : 0;
+  const slack = (s: number) =>
+    errorBound('fp32', 1, headDim, { value, logit: Math.abs(s) }).lse + ofPosition;
   const scores = new Map<string, RowScores>();
   const oracle = reference(
     { definition: recorded(definition, slack, scores) } as never,

@@ -1,12 +1,15 @@
 // The launches of antidiagonal scores that are summed to blocks, wave by wave and chunk by chunk.
 
-import { boxArguments, cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
+import type { BoxMap, Place } from '../kernel.ts';
+import type { FieldValues } from '../struct.ts';
+import { areBoxes, cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
 import { at, errorBuffer } from './launches.ts';
 import { columnsOf, type Pass, sumPlace, sumRows } from './places.ts';
 import { scoreTile } from './scores.ts';
 import { select } from './selections.ts';
 import { gridArguments, headArguments, lineArguments } from './text.ts';
-import { tensorArguments } from './vectors.ts';
+import { lineElements } from './tiles.ts';
+import { type Side, tensorArguments } from './vectors.ts';
 import { roundUp, type Wave } from './waves.ts';
 
 export function runCells(wave: Wave, all: Pass): void {
@@ -56,4 +59,36 @@ export function runCells(wave: Wave, all: Pass): void {
     );
     select(reading!, chunk, wave, all);
   }
+}
+
+/** What a launch of `cellSumsKernel` needs beside its fields of either back-end. */
+function boxArguments({ factors, shape, strides, dtype, backend }: Pass): {
+  readonly args: FieldValues;
+  readonly maps: Readonly<Record<string, Place & BoxMap>>;
+} {
+  if (!areBoxes(factors, shape, backend)) return { args: {}, maps: {} };
+  const mapOf = ({ tensor, line: own }: Side, boxCells: number): Place & BoxMap => {
+    const [batch, head, row] = strides[tensor].map((elements) => 2 * elements) as [
+      number,
+      number,
+      number,
+    ];
+    const heads = tensor === 'q' ? shape.heads : shape.kvHeads;
+    return {
+      ...at(tensor),
+      type: dtype,
+      sizes: [shape.headDim, own.to - own.from, own.size, heads, shape.batch],
+      strides: [own.size * row, row, head, batch].map((bytes) => Math.max(16, bytes)),
+      box: [lineElements, boxCells, 1, 1, 1],
+      swizzle: 128,
+      promotion: 256,
+    };
+  };
+  return {
+    args: { q_cell: factors.rows.line.from },
+    maps: {
+      q_map: mapOf(factors.rows, scoreTile),
+      k_map: mapOf(factors.columns, cellColumns(backend)),
+    },
+  };
 }

@@ -3,22 +3,20 @@
 // device/estimate-cells.cuh.
 
 import { type LaunchShape, queryOffset } from '../../dsl/shape.ts';
-import type { BoxMap, Kernel, Place } from '../kernel.ts';
-import type { Field, FieldValues } from '../struct.ts';
-import { at } from './launches.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Field } from '../struct.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
-import type { Pass } from './places.ts';
 import { type ProductBackend, productParts } from './products.ts';
-import { floatText, scoreShared, scoreTile } from './scores.ts';
+import { floatText, scoreShared } from './scores.ts';
 import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
 import { lineElements } from './tiles.ts';
-import { type Factors, type Side, tensorFields, vectorsFields, vectorsText } from './vectors.ts';
-
-/** Cells of a block that a thread can sum alone. */
-export const mostCells = 32;
-
-/** Rows of cells in a block of rows, so many at most. */
-export const mostRows = 512;
+import {
+  type Factors,
+  type HalfType,
+  tensorFields,
+  vectorsFields,
+  vectorsText,
+} from './vectors.ts';
 
 /** Columns of a tile, which has one reference for each of its rows, and lines in shared memory. */
 const tiles = {
@@ -36,7 +34,7 @@ const threads = { multiplying: 256, copying: 128 } as const;
 const registers = { multiplying: 240, copying: 24 } as const;
 
 /** Cells are boxes where lines make up tokens, and tokens whole cells, so that none reaches into what follows. */
-const areBoxes = ({ rows, columns }: Factors, shape: LaunchShape, backend: ProductBackend) =>
+export const areBoxes = ({ rows, columns }: Factors, shape: LaunchShape, backend: ProductBackend) =>
   backend === 'hopper' &&
   shape.headDim % lineElements === 0 &&
   queryOffset(shape) >= 0 &&
@@ -47,38 +45,6 @@ const boxFields: readonly Field[] = [
   { name: 'k_map', type: 'map', comment: 'of keys' },
   { name: 'q_cell', type: 'i32', comment: 'the first cell of the queries' },
 ];
-
-/** What a launch of `cellSumsKernel` needs beside its fields of either back-end. */
-export function boxArguments({ factors, shape, strides, dtype, backend }: Pass): {
-  readonly args: FieldValues;
-  readonly maps: Readonly<Record<string, Place & BoxMap>>;
-} {
-  if (!areBoxes(factors, shape, backend)) return { args: {}, maps: {} };
-  const mapOf = ({ tensor, line: own }: Side, boxCells: number): Place & BoxMap => {
-    const [batch, head, row] = strides[tensor].map((elements) => 2 * elements) as [
-      number,
-      number,
-      number,
-    ];
-    const heads = tensor === 'q' ? shape.heads : shape.kvHeads;
-    return {
-      ...at(tensor),
-      type: dtype,
-      sizes: [shape.headDim, own.to - own.from, own.size, heads, shape.batch],
-      strides: [own.size * row, row, head, batch].map((bytes) => Math.max(16, bytes)),
-      box: [lineElements, boxCells, 1, 1, 1],
-      swizzle: 128,
-      promotion: 256,
-    };
-  };
-  return {
-    args: { q_cell: factors.rows.line.from },
-    maps: {
-      q_map: mapOf(factors.rows, scoreTile),
-      k_map: mapOf(factors.columns, cellColumns(backend)),
-    },
-  };
-}
 
 /** Floats of a row, on either back-end: a number for each block of `perBlock` cells, and a sum for each tile. */
 export function cellFloats(cells: number, perBlock: number): number {
@@ -106,7 +72,13 @@ const partialFields = (pointer: string): Field[] => [
   { name: 'rows', type: 'i32', comment: 'of the wave' },
 ];
 
-type CellSums = Pick<Pass, 'pass' | 'shape' | 'dtype' | 'backend' | 'factors'>;
+interface CellSums {
+  readonly pass: PassPlan;
+  readonly shape: LaunchShape;
+  readonly dtype: HalfType;
+  readonly backend: ProductBackend;
+  readonly factors: Factors;
+}
 
 /** grid: [column tiles, row tiles, query heads]. */
 export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSums): Kernel {

@@ -7,7 +7,6 @@ import { rowsOfWant } from '../../dsl/estimate/domain.ts';
 import { limitOf, within } from '../../dsl/estimate/needed.ts';
 import type { ScoreNode } from '../../dsl/estimate/node.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import { mostCells, mostRows } from './cells.ts';
 import { bitmapsOf, type Selection, type SetPlan } from './trees.ts';
 
 /** A wanted value, and who reads it. */
@@ -93,6 +92,12 @@ function familyOf({ scores, how, grid, readings }: Omit<PassPlan, 'family'>): Pa
   if (how === 'softmax' && isProbe(dot, wants)) return 'probe';
   return how === 'exp' && isEnergies(dot, wants) ? 'energies' : 'stored';
 }
+
+/** Cells of a block that a thread can sum alone. */
+const mostCells = 32;
+
+/** Rows of cells in a block of rows, so many at most. */
+const mostRows = 512;
 
 function isCells(how: Want['how'], grid: Grid, readings: readonly ReadingPlan[]): boolean {
   const cells = grid.blockColumns.size / grid.columns.size;

@@ -2,14 +2,23 @@
 // boxes by a warp of its own. What that takes of a block, and its text. Device side: device/estimate-probe-copies.cuh,
 // device/estimate-probe-boxes.cuh.
 
+import type { LaunchShape } from '../../dsl/shape.ts';
 import { type RowTensor, rowMap } from '../attention/hopper/maps.ts';
 import type { BoxMap, Place } from '../kernel.ts';
 import type { Field } from '../struct.ts';
 import { at } from './launches.ts';
-import type { ProbeSpec } from './probe.ts';
-import { type ProductParts, productParts } from './products.ts';
+import { type ProductBackend, productParts } from './products.ts';
+import type { ProductParts } from './text.ts';
 import { firstTileBytes, lineBytes, lineElements, linesOf } from './tiles.ts';
-import { rowsText, type Strides } from './vectors.ts';
+import { type HalfType, rowsText, type Strides } from './vectors.ts';
+
+/** What the kernels of a probe are made for. */
+export interface ProbeSpec {
+  readonly shape: LaunchShape;
+  readonly dtype: HalfType;
+  readonly causal: boolean;
+  readonly backend: ProductBackend;
+}
 
 /** Queries of a head in one launch. */
 export const probeQueries = 64;

@@ -14,21 +14,14 @@ import {
   headsOfBlock,
   keysOfTile,
   type ProbePass,
+  type ProbeSpec,
   partsOfBlock,
   probeBlock,
   probeQueries,
 } from './probe-feed.ts';
-import type { ProductBackend } from './products.ts';
 import { floatText } from './scores.ts';
 import { address, kernelOf } from './text.ts';
-import { type HalfType, tensorFields } from './vectors.ts';
-
-export interface ProbeSpec {
-  readonly shape: LaunchShape;
-  readonly dtype: HalfType;
-  readonly causal: boolean;
-  readonly backend: ProductBackend;
-}
+import { tensorFields } from './vectors.ts';
 
 const probeFields: readonly Field[] = [
   ...tensorFields('q'),

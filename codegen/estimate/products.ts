@@ -2,16 +2,11 @@
 // whose text depends on the columns of a tile. Device side: device/estimate-tile.cuh, device/estimate-products.cuh.
 
 import { productText } from '../wgmma.ts';
+import type { ProductParts } from './text.ts';
 import type { HalfType } from './vectors.ts';
 
 /** What products are made by. */
 export type ProductBackend = 'portable' | 'hopper';
-
-/** What a kernel with products needs before its own text: primitives, after all others, and functions. */
-export interface ProductParts {
-  readonly primitives: readonly string[];
-  readonly functions: string;
-}
 
 /** `columns`: of the tiles that the kernel multiplies, each once; `of`: how these lie in shared memory. */
 export function productParts(

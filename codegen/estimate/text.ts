@@ -6,7 +6,12 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { devicePrimitives } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
 import { type Field, type FieldValues, Struct } from '../struct.ts';
-import type { ProductParts } from './products.ts';
+
+/** What a kernel with products needs before its own text: primitives, after all others, and functions. */
+export interface ProductParts {
+  readonly primitives: readonly string[];
+  readonly functions: string;
+}
 
 export interface KernelParts {
   /** Its entry point: `estimate_scores_q_k`. */

@@ -16,6 +16,8 @@ export interface KernelContext<Knobs extends TileKnobs = TileKnobs> {
   readonly valueDim: number;
   /** Packed sequences by cumulative lengths. */
   readonly segments: boolean;
+  /** Whether another kernel attends to some of the units (turns.ts). */
+  readonly hasTurns?: boolean;
   readonly knobs: Knobs;
   readonly passes: readonly KernelPass[];
   /** Undefined: the scaled logit. */

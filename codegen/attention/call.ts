@@ -18,7 +18,12 @@ export interface Segments {
   readonly k: readonly number[];
 }
 
+/** What a launch attends by, where two share the units of a call out between them. */
+export type Turn = 'chosen' | 'hull';
+
 export interface CallFacts {
+  /** Where another launch attends to the other units: which of the two this is. Reads the buffer `fallen`. */
+  readonly turn?: Turn | undefined;
   readonly declarations: Declarations;
   readonly dtype: 'fp16' | 'bf16';
   /** With segments: `batch` is their number, `qLen` and `kLen` the longest. */

@@ -15,6 +15,7 @@ import { headsAreAlike } from './heads.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
 import type { TileKnobs } from './tiles.ts';
+import { turnFields } from './turns.ts';
 import { masksText } from './walk.ts';
 
 /** Everything that a kernel is made for. Lengths, batch, heads, strides and other parameters are arguments. */
@@ -35,6 +36,8 @@ export interface AttentionSpec<Knobs extends TileKnobs = TileKnobs> {
   readonly valueDim: number;
   /** Packed sequences by cumulative lengths. */
   readonly segments: boolean;
+  /** Whether another kernel attends to some of the units (turns.ts). */
+  readonly hasTurns?: boolean;
   readonly knobs: Knobs;
 }
 
@@ -68,7 +71,11 @@ export function attentionKernel<Knobs extends TileKnobs>(
     headsAlike: headsAreAlike(spec),
     unitBytes: unitBytes(unit),
   };
-  const params = new Struct('Arguments', [...backend.fields(context), ...unitFields(unit)]);
+  const params = new Struct('Arguments', [
+    ...backend.fields(context),
+    ...(spec.hasTurns ? turnFields : []),
+    ...unitFields(unit),
+  ]);
   const text = [
     '// ---- kernel ----',
     backend.constants(context) + poolSizeText(passes),

@@ -12,6 +12,7 @@ import { columnsKernel } from './columns.ts';
 import type { AttentionKernel } from './kernel.ts';
 import { poolsKernel } from './pools.ts';
 import { queriesOf } from './tiles.ts';
+import { turnOf } from './turns.ts';
 import { zoneSize, zonesKernel } from './zones.ts';
 
 export interface AttentionCall extends CallFacts {
@@ -72,6 +73,12 @@ export function attentionLaunch(call: AttentionCall): LaunchList {
   if (segments) {
     buffers.q_starts = whole('q_starts');
     buffers.k_starts = whole('k_starts');
+  }
+  if (call.turn) {
+    const own = turnOf(call.turn, call);
+    Object.assign(buffers, own.buffers);
+    workspace.push(own.workspace);
+    steps.push(own.before);
   }
   addParams(call, args, buffers);
   addSets(call, args, buffers);

@@ -19,6 +19,8 @@ export interface KernelRequest {
   readonly graph: EstimateGraph;
   readonly shape: Pick<BackendShape, 'headDim' | 'valueDim' | 'dtype'>;
   readonly segments: boolean;
+  /** Whether another kernel attends to some of the units. */
+  readonly hasTurns?: boolean;
   /** No key at all: boxes of tensors without rows cannot be. */
   readonly empty?: boolean;
   /** Of the call; where they are not known yet, what is best for all lengths is taken. */
@@ -69,7 +71,7 @@ export function checkKernelShape({ headDim, valueDim, dtype }: KernelRequest['sh
 
 /** What a kernel is made for, but for its tile. throws: DeviceError R013. */
 export function specOf(request: KernelRequest): Omit<AttentionSpec, 'knobs'> {
-  const { definition, numbers, graph, shape, segments } = request;
+  const { definition, numbers, graph, shape, segments, hasTurns = false } = request;
   checkKernelShape(shape);
   const { headDim, valueDim } = shape;
   const dtype = shape.dtype as AttentionSpec['dtype'];
@@ -91,5 +93,6 @@ export function specOf(request: KernelRequest): Omit<AttentionSpec, 'knobs'> {
     headDim,
     valueDim,
     segments,
+    hasTurns,
   };
 }

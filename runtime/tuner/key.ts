@@ -11,10 +11,11 @@ const common: TileKnobs = { qTile: 64, kTile: 32, warps: 4, stages: 1, blocks: 1
 
 /**
  * What a kernel computes, in which dtype and dimensions: the canonical text of one tile, without the primitives.
- * Other names or comments in a pattern are the same kernel. `lists`: the knobs that its author leaves to the tuner.
+ * Other names or comments in a pattern are the same kernel, and so is
+ * one that attends to some of the units. `lists`: the knobs that its author leaves to the tuner.
  */
 export function kernelId(spec: Omit<AttentionSpec, 'knobs'>, lists: string): string {
-  const { source } = attentionKernel({ ...spec, knobs: common }).kernel;
+  const { source } = attentionKernel({ ...spec, hasTurns: false, knobs: common }).kernel;
   const own = source.slice(source.indexOf('// ---- kernel ----'));
   return hashOf([spec.dtype, lists, own].join('\n'));
 }

@@ -12,9 +12,11 @@ import { pairsFunctions } from './pairs.ts';
 
 /** `walk_tasks`. Needs `Control`, `advance` and `load_unit`. */
 export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
-  const { knobs, headDim, passes, names } = context;
+  const { knobs, headDim, passes, names, hasTurns = false } = context;
   const { speculative, qBuffers } = knobs;
   const when = (condition: boolean, text: string): string => (condition ? text : '');
+  // The heads of a tile have their turn together.
+  const turned = (unit: string): string => (hasTurns ? `p.turn[1 + ${unit}]` : unit);
   const [main] = passes;
   const paired = isApart(knobs);
   const startsLast = main?.kind === 'tiles' && !isUnaligned(main.mask);
@@ -25,7 +27,7 @@ export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLa
 
 WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
-  const int total = p.units * p.tiles;
+  const int ${hasTurns ? `own_units = p.turn[0] / tile_heads, total = own_units * p.tiles` : 'total = p.units * p.tiles'};
   int count = 0;           // tasks so far
   int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
 ${when(speculative, '  int again = -1;          // a tile that is to be done again\n')}  u32 pushed = 0;          // pieces so far
@@ -76,8 +78,8 @@ ${
 }    // So many units at a time that their keys stay in L2; of those the last tiles first, the longest under a
     // causal mask.
     const int section = number / (p.section * p.tiles), in_section = number - section * p.section * p.tiles;
-    const int units = min(p.section, p.units - section * p.section);
-    const int tile = in_section / units, index = (section * p.section + in_section % units) * tile_heads;
+    const int units = min(p.section, ${hasTurns ? 'own_units' : 'p.units'} - section * p.section);
+    const int tile = in_section / units, index = ${turned('(section * p.section + in_section % units) * tile_heads')};
     if (lane == 0) {
       Task& task = c.tasks[count % task_count];
       const Unit u = load_unit(p, index);
@@ -133,7 +135,7 @@ ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
   publish(STOP);
   push({PIECE_STOP});
   // The last block out leaves the counter as it found it.
-  if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
+  if (lane == 0 && ${when(hasTurns, 'total > 0 && ')}drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
 }`;
 
   function singleWalk(): string {

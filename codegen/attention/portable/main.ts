@@ -7,7 +7,7 @@ import { outputText } from './output.ts';
 
 /** The kernel `attention`. */
 export function mainText(context: KernelContext): string {
-  const { knobs, passes, score, segments } = context;
+  const { knobs, passes, score, segments, hasTurns = false } = context;
   const hasRest = passes.some(({ kind }) => kind === 'rest');
   const apply = [
     ...(score?.value
@@ -46,8 +46,8 @@ attention(const __grid_constant__ Arguments p) {
   __shared__ Task task;
   const u32 q_shared = shared_address(shared), k_shared = q_shared + q_bytes, v_shared = k_shared + stages * k_bytes;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  if (threadIdx.x == 0) {
-    const int index = blockIdx.x / p.tiles, tile = blockIdx.x % p.tiles;
+${hasTurns ? '  if ((int)blockIdx.x / p.tiles >= p.turn[0]) return;  // this launch has fewer units\n' : ''}  if (threadIdx.x == 0) {
+    const int index = ${hasTurns ? 'p.turn[1 + blockIdx.x / p.tiles]' : 'blockIdx.x / p.tiles'}, tile = blockIdx.x % p.tiles;
     const Unit u = load_unit(p, index);
     // The last tiles come first: under a causal mask they are the longest. Tiles are anchored at multiples
     // of their size among the positions, so the first may begin before row 0.

@@ -3,23 +3,26 @@
 // - the families of passes, each its kernels and its launches (-run): probe, energies and cells, which hold no scores,
 //   and stored, which computes anything: scores, sums
 // - what they are made of: vectors, tiles (sizes in shared memory), products (by back-end)
-// - what reads them: select (kernels), selections (launches), bitmaps; sets (launches after the passes)
+// - what reads them: select (kernels), selections (launches), bitmaps; sets (launches after the passes), fallback (of
+//   heads that chose too much)
 // - kernels (of one pass), text (how one is written), launches (the list being built), places (where things lie),
 //   run (the launches of a pass); lists: what attention reads beside the bits of a set
 // What every step means: runtime/reference/estimate.ts.
 
 import type { SetDomain } from '../../dsl/chosen.ts';
 import { diagnostic, PlanError } from '../../dsl/diagnostic.ts';
+import type { FallbackLimits } from '../../dsl/estimate/limits.ts';
 import { neededOfWants, neededSets } from '../../dsl/estimate/needed.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Buffer, Kernel, LaunchList } from '../kernel.ts';
+import { decideFallback, denseOf, fallenBuffer, fullSetsList } from './fallback.ts';
 import { at, errorBuffer, Launches } from './launches.ts';
 import { type PassPlan, passesOf } from './passes.ts';
 import type { PassContext } from './places.ts';
 import type { EstimateLaunchRequest } from './request.ts';
 import { runPass } from './run.ts';
 import { bytesOf, choose, dilate, fillDense, unitsOf } from './sets.ts';
-import { bitmapsOf, setsOf, type Tree } from './trees.ts';
+import { bitmapsOf, type SetPlan, setsOf, type Tree } from './trees.ts';
 
 /** A set as device memory: [units, domain.rows, ceil(domain.columns / 32)] u32, each unit like a BitSet. */
 export interface SetBuffer {
@@ -46,6 +49,8 @@ export interface EstimateLaunch {
    * are batch << 48 | head << 32 | row of the first one, the row as the scores count it (position / size).
    */
   readonly errorBuffer: string;
+  /** Where heads may fall back: which did, among the results, and what makes their sets full once attention has run. */
+  readonly fallback?: { readonly buffer: string; readonly finish: LaunchList };
 }
 
 const errorBytes = 16;
@@ -57,7 +62,7 @@ const errorBytes = 16;
  * that no kernel sums as it makes them where keeping them takes too much.
  */
 export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
-  const { graphs, shape, only, rows } = request;
+  const { graphs, shape, only, rows, fallback } = request;
   checkVectors(shape);
   const plans = setsOf(graphs, shape);
   const asked = neededSets(graphs[0] ?? {}, rows);
@@ -82,14 +87,35 @@ export function estimateLaunch(request: EstimateLaunchRequest): EstimateLaunch {
     if (node.op === 'dilation') dilate(node, shape, launches);
     if (node.op === 'choice') choose(node, readings, context);
   }
-  const sets = plans.map(({ name, tree }): [string, SetBuffer] => [name, setBuffer(tree, shape)]);
+  if (fallback) results.push(...fallBack(plans, fallback, context));
+  const sets = plans.map(({ name, tree }): [string, SetBuffer] => {
+    const set = setBuffer(tree, shape);
+    return [name, fallback ? { ...set, dense: denseOf(tree) } : set];
+  });
   return {
     list: launches.list,
     kernels: launches.kernels,
     sets: Object.fromEntries(sets),
     results,
     errorBuffer,
+    ...(fallback && {
+      fallback: { buffer: fallenBuffer, finish: fullSetsList(plans, shape) },
+    }),
   };
+}
+
+/** The launches that decide which heads fall back. Returns the results: every set says which of its units are full. */
+function fallBack(
+  plans: readonly SetPlan[],
+  limits: FallbackLimits,
+  context: PassContext,
+): Buffer[] {
+  const { shape, launches } = context;
+  const flags = plans.flatMap(({ tree }): Buffer[] =>
+    tree.dense ? [] : [{ name: denseOf(tree), bytes: 4 * unitsOf(tree, shape) }],
+  );
+  for (const { name, bytes } of flags) launches.fill(at(name), bytes, 0);
+  return [...flags, decideFallback(plans, limits, context)];
 }
 
 /** The longest vectors that have kernels, and what they are a multiple of. */

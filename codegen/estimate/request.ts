@@ -1,5 +1,6 @@
 // What the launch list of an estimate is made from.
 
+import type { FallbackLimits } from '../../dsl/estimate/limits.ts';
 import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
@@ -20,6 +21,8 @@ export interface EstimateLaunchRequest {
   readonly backend?: ProductBackend | undefined;
   /** The rows of each set that matter; the others stay empty, and are not computed. All, when left out. */
   readonly rows?: NeededRows | undefined;
+  /** The heads that attend to the hull of their mask where they choose too much. None, when left out. */
+  readonly fallback?: FallbackLimits | undefined;
   /** Of the device: over so many blocks the keys are spread. 132, when left out. */
   readonly multiprocessors?: number | undefined;
   /** Bytes of scores held at once; for tests. */

@@ -17,6 +17,7 @@ import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
 import type { BackendCall } from './backend.ts';
 import { type Device, openDevice } from './device.ts';
 import type { FloatType } from './dtype.ts';
+import { fallbackLimits } from './fallback.ts';
 import { type Fallback, type HullSplit, splitHulls } from './hulls.ts';
 import { type AttentionInputs, type CheckedInputs, checkAllInputs, passedSets } from './inputs.ts';
 import { CallKinds, type CheckedCall } from './kinds.ts';
@@ -32,9 +33,9 @@ export interface CompileOptions {
   readonly valueDim?: number;
   readonly dtype: FloatType;
   /**
-   * 'dense': heads whose budgets are predicted to cost no less than dense attention attend to the hull of their mask,
-   * all sets full, and choose nothing; `chosen` then says so. Predicted from numbers and lengths, where budgets are
-   * numbers of members. Default: 'none'.
+   * 'dense': heads that are predicted to cost no less than dense attention attend to the hull of their mask, all sets
+   * full; `chosen` then says so. Predicted from numbers and lengths where budgets are numbers of members, and nothing is
+   * chosen then; from what was chosen, on the device, where scores decide how much that is. Default: 'none'.
    */
   readonly fallback?: Fallback;
   /** Default: the best device there is, opened for this function and disposed with it. */
@@ -129,6 +130,7 @@ class Compiled {
   readonly #device: Device;
   readonly #kinds = new CallKinds();
   readonly #splits = new WeakMap<object, HullSplit | undefined>();
+  readonly #limits = new WeakMap<object, BackendCall['fallbacks']>();
   disposed = false;
 
   constructor(parts: readonly Part[], isPerHead: boolean, options: CompileOptions, device: Device) {
@@ -154,7 +156,9 @@ class Compiled {
   ): Promise<AttendResult<AnySets>> {
     const call = this.#call(inputs, params, options);
     const split = inputs.chosen === undefined ? this.#split(call) : undefined;
-    const result = await this.#device.backend.attend(split ? split.call(call) : call);
+    const running = split ? split.call(call) : call;
+    const fallbacks = this.#fallbacks(running);
+    const result = await this.#device.backend.attend({ ...running, fallbacks });
     const isPerHead = this.#isPerHead;
     let sets: AnySets | undefined;
     return {
@@ -187,6 +191,25 @@ class Compiled {
       this.#splits.set(kind, splitHulls(parts, { shape, given, segments }, fallback));
     }
     return this.#splits.get(kind);
+  }
+
+  /** Decided once for all calls of a kind, too. */
+  #fallbacks({
+    kind,
+    parts,
+    checked,
+    given,
+    passed,
+    choice,
+  }: BackendCall): BackendCall['fallbacks'] {
+    const { shape, segments } = checked;
+    if (this.#options.fallback !== 'dense' || choice || segments) return undefined;
+    if (passed.every(Boolean)) return undefined;
+    if (!this.#limits.has(kind)) {
+      const limits = parts.map((part, i) => fallbackLimits(part, given[i]!, shape));
+      this.#limits.set(kind, limits.some(Boolean) ? limits : undefined);
+    }
+    return this.#limits.get(kind);
   }
 
   #checkUsable(): void {

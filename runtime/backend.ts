@@ -2,6 +2,7 @@
 
 import type { Choice } from '../codegen/attention/choice.ts';
 import type { ChosenSetsData } from '../dsl/chosen.ts';
+import type { FallbackLimits } from '../dsl/estimate/limits.ts';
 import type { FloatType } from './dtype.ts';
 import type { CheckedGiven, CheckedInputs } from './inputs.ts';
 import type { CallOptions, Part } from './parts.ts';
@@ -17,6 +18,11 @@ export interface BackendCall {
   /** Sets to use instead of running the estimates. */
   readonly passed: readonly (ChosenSetsData | undefined)[];
   readonly options: CallOptions;
+  /**
+   * By part, which heads attend to the hull of their mask where they choose too much; one object for all calls of the
+   * kind. It is for estimates that run: passed sets are asked, whatever is in them.
+   */
+  readonly fallbacks?: readonly (FallbackLimits | undefined)[] | undefined;
   /** The attention kernel to take, whatever is best. */
   readonly choice?: Choice | undefined;
 }

@@ -84,44 +84,74 @@ export class HullSplit {
     chosen: readonly ChosenSetsData[],
   ): ChosenSetsData[] {
     return parts.map(({ definition }, of) => {
-      const own = this.#parts.flatMap((part, i) => (part.of === of ? [{ ...part, i }] : []));
-      const hull = own.find(({ isHull }) => isHull);
-      const rest = own.find(({ isHull }) => !isHull);
+      const split = this.#parts.flatMap((part, i) => (part.of === of ? [{ ...part, i }] : []));
+      const hull = split.find(({ isHull }) => isHull);
+      const rest = split.find(({ isHull }) => !isHull);
       const sets = rest && chosen[rest.i]!;
-      return hull
-        ? withFullSets(definition, given[of]!, checked.shape, hull.heads, sets)
-        : (sets ?? {});
+      if (!hull) return sets ?? {};
+      const own = new Set(hull.heads);
+      return withFullSets(definition, given[of]!, checked.shape, (_, head) => own.has(head), sets);
     });
   }
 }
 
 /** The heads of a part that attend to their hull. Without a fallback it is all of them or none. */
 function hullHeads(
-  { definition, heads }: Part,
-  { params }: CheckedGiven,
+  part: Part,
+  given: CheckedGiven,
   shape: LaunchShape,
   fallback: Fallback,
 ): ReadonlySet<number> {
-  const { mask, score } = lifted(definition);
+  const { definition, heads } = part;
   const found = new Set<number>();
-  if (score && mentions(score, 'has')) return found;
-  const graphs = graphsPerHead(definition, params, shape);
-  for (const graph of new Set(heads.map((head) => graphs[head]!))) {
-    const own = heads.filter((head) => graphs[head] === graph);
-    const domains = setsOf(graph, (name) => domainOf(graph[name]!, shape));
-    const request = { mask, domains, shape, params, heads: own };
+  for (const { own, graph, isHullWith, isHullWhenFull } of choosersOf(part, given, shape)) {
     const known = setsOf(graph, (name) => fullByBudget(graph[name]!, shape));
-    let isHull = isItsHull(request, definedOf(known));
+    let isHull = isHullWith(definedOf(known));
     if (!isHull && fallback === 'dense') {
-      const full = setsOf(graph, (name): FullSet => ({ domain: domains[name]! }));
-      const cost = predictedCost(definition, graph, params, shape, own[0]!);
-      isHull = cost !== undefined && cost >= 1 && isItsHull(request, full);
+      const cost = predictedCost(definition, graph, given.params, shape, own[0]!);
+      isHull = cost !== undefined && cost >= 1 && isHullWhenFull();
     }
     if (isHull) for (const head of own) found.add(head);
     else if (fallback === 'none') return new Set();
   }
-  const isShared = heads.some((head) => Object.values(graphs[head]!).some(isPerGroup));
-  return isShared ? wholeGroups(found, heads, shape) : found;
+  return sharesChoice(part, given, shape) ? wholeGroups(found, heads, shape) : found;
+}
+
+/** Heads that choose by the same steps and numbers, and whether their mask is its hull. */
+export interface Choosers {
+  readonly own: readonly number[];
+  readonly graph: EstimateGraph;
+  readonly isHullWith: (full: Readonly<Record<string, FullSet>>) => boolean;
+  readonly isHullWhenFull: () => boolean;
+}
+
+/** The heads of a part by what they choose; none where scores ask sets, as those of a hull do not. */
+export function choosersOf(
+  { definition, heads }: Part,
+  { params }: CheckedGiven,
+  shape: LaunchShape,
+): Choosers[] {
+  const { mask, score } = lifted(definition);
+  if (score && mentions(score, 'has')) return [];
+  const graphs = graphsPerHead(definition, params, shape);
+  return [...new Set(heads.map((head) => graphs[head]!))].map((graph) => {
+    const own = heads.filter((head) => graphs[head] === graph);
+    const domains = setsOf(graph, (name) => domainOf(graph[name]!, shape));
+    const request = { mask, domains, shape, params, heads: own };
+    const full = setsOf(graph, (name): FullSet => ({ domain: domains[name]! }));
+    const isHullWith = (sets: Readonly<Record<string, FullSet>>) => isItsHull(request, sets);
+    return { own, graph, isHullWith, isHullWhenFull: () => isItsHull(request, full) };
+  });
+}
+
+/** Do the query heads of a KV head share any of their sets? */
+export function sharesChoice(
+  { definition, heads }: Part,
+  { params }: CheckedGiven,
+  shape: LaunchShape,
+): boolean {
+  const graphs = graphsPerHead(definition, params, shape);
+  return heads.some((head) => Object.values(graphs[head]!).some(isPerGroup));
 }
 
 /** Those whose KV head has no other: a choice that heads share is made for all of them, or for none. */
@@ -135,21 +165,27 @@ function wholeGroups(
   return new Set([...found].filter((head) => !mixed.has(kvHeadOf(shape, head))));
 }
 
-/** The sets of a part of which some heads attend to their hull: theirs are full. `chosen`: of the others, if any. */
-function withFullSets(
+/**
+ * The sets of a part of which some heads attend to their hull: theirs are full. `isHull`: by query head, of heads that
+ * share sets all or none. `chosen`: of the others, if any.
+ */
+export function withFullSets(
   definition: Definition,
   { params }: CheckedGiven,
   shape: LaunchShape,
-  heads: readonly number[],
+  isHull: (batch: number, head: number) => boolean,
   chosen: ChosenSetsData | undefined,
 ): ChosenSetsData {
-  const graph = graphsPerHead(definition, params, shape)[heads[0]!]!;
+  const graph = graphsPerHead(definition, params, shape)[0]!;
   return setsOf(graph, (name): ChosenSet => {
     const perGroup = isPerGroup(graph[name]!);
-    const own = perGroup ? new Set(heads.map((head) => kvHeadOf(shape, head))) : new Set(heads);
-    const each = perGroup ? shape.kvHeads : shape.heads;
+    const [each, span] = perGroup ? [shape.kvHeads, shape.heads / shape.kvHeads] : [shape.heads, 1];
     const units = Array.from({ length: shape.batch * each }, (_, unit) => unit);
-    const isFull = units.map((unit) => own.has(unit % each));
+    const isFull = units.map((unit) => {
+      const first = (unit % each) * span;
+      const heads = Array.from({ length: span }, (_, i) => first + i);
+      return heads.some((head) => isHull(Math.floor(unit / each), head));
+    });
     const set = chosen?.[name];
     if (set && isPlacedSet(set)) return set.withFull(isFull);
     const domain = domainOf(graph[name]!, shape);

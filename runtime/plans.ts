@@ -3,6 +3,7 @@
 
 import type { ChosenSetsData } from '../dsl/chosen.ts';
 import { type Definition, lifted } from '../dsl/definition.ts';
+import type { FallbackLimits } from '../dsl/estimate/limits.ts';
 import type { ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
@@ -60,6 +61,8 @@ export interface CheckedCall {
   readonly inputs: ReturnType<typeof checkAllInputs>;
   readonly shape: LaunchShape;
   readonly dtype: FloatType;
+  /** By part, which heads fall back where they choose too much. */
+  readonly fallbacks?: readonly (FallbackLimits | undefined)[] | undefined;
 }
 
 /** Checks a call of tensors, or of sizes alone. Throws what `compile` and a call of it throw of inputs. */

@@ -1,11 +1,12 @@
 // What a head with an estimate will cost beside dense attention, predicted before it has chosen anything: by the plan
-// of sets of its budgets' sizes. Where scores decide how many are chosen, nothing is predicted.
+// of sets of its budgets' sizes. Where scores decide how much is chosen, what is predicted is how much would be too much.
 
-import { BitSet, dilated } from '../dsl/chosen.ts';
-import { type Definition, lifted } from '../dsl/definition.ts';
+import { BitSet, dilated, type RowRange } from '../dsl/chosen.ts';
+import { type Definition, lifted, restSize } from '../dsl/definition.ts';
 import { forcedOfRow, gridOf, visibleEnd } from '../dsl/estimate/axes.ts';
 import { wantOf } from '../dsl/estimate/demand.ts';
 import { domainOf, rowsOfWant } from '../dsl/estimate/domain.ts';
+import type { NeededRows } from '../dsl/estimate/needed.ts';
 import type { ChosenNode } from '../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../dsl/estimate/trace.ts';
 import { type BoundParameters, parametersOf } from '../dsl/given.ts';
@@ -26,11 +27,14 @@ const sample = 8;
 /** Sets of two axes are made whole for it, up to so many bits. */
 const mostBits = 2 ** 28;
 
+/** Of how many members a set is taken to be where scores decide. */
+type SizeOf = (name: string) => number;
+
 /**
  * The cost of the head, estimate left out, where dense attention costs 1. Chosen distances are taken to lie next to
  * each other from 0 on, chosen blocks before the diagonal: no other choice of that size visits fewer tiles for as many
- * pairs. Undefined where scores decide how much is chosen, or captured tensors what the mask says, and for sets that are
- * too large to be made for this.
+ * pairs. Where scores decide how much is chosen it is the least, that of nothing. Undefined where captured tensors decide
+ * what the mask says, and for sets that are too large to be made for this.
  */
 export function predictedCost(
   definition: Definition,
@@ -39,50 +43,147 @@ export function predictedCost(
   shape: LaunchShape,
   head: number,
 ): number | undefined {
-  const { mask, score, declarations } = lifted(definition);
-  if (Object.keys(declarations.tensors).length > 0 || definition.rest) return undefined;
-  const sets: Record<string, BitSet> = {};
-  for (const [name, node] of Object.entries(graph)) {
-    const set = usualSet(node, shape);
-    if (!set) return undefined;
-    sets[name] = set;
+  return costOf(
+    { definition, graph, params, shape, head },
+    usualSets(graph, shape, () => 0),
+  );
+}
+
+/** A head of a call that chooses. */
+export interface ChoosingHead {
+  readonly definition: Definition;
+  readonly graph: EstimateGraph;
+  readonly params: BoundParameters;
+  readonly shape: LaunchShape;
+  readonly head: number;
+}
+
+/**
+ * Of the sets of which scores decide how much is chosen, from how many members on each, with nothing in the others, costs
+ * as much as dense attention: what is compared with the members that were chosen. Of several sets the costs are taken to
+ * add up, each by its members. `rows`: those that are chosen of each set. Undefined where nothing is predicted, or no
+ * set is so large; a set that costs nothing is left out.
+ */
+export function dearFrom(
+  one: ChoosingHead,
+  rows: NeededRows,
+): Readonly<Record<string, number>> | undefined {
+  const { graph, shape } = one;
+  const open = Object.keys(graph).filter((name) => !isCounted(graph[name]!));
+  const setsOf = (name: string, size: number) =>
+    usualSets(graph, shape, (other) => (other === name ? size : 0));
+  const least = predictedCost(one.definition, graph, one.params, shape, one.head);
+  if (least === undefined || open.length === 0) return undefined;
+  const limits: Record<string, number> = {};
+  for (const name of open) {
+    const members = (size: number) => membersOf(setsOf(name, size)![name]!, rows[name]);
+    const cost = (size: number) => costOf(one, setsOf(name, size))!;
+    const { columns } = domainOf(graph[name]!, shape);
+    const whole = cost(columns);
+    if (whole <= least) continue;
+    // Alone it may never be so large: then its members count by what they cost.
+    const limit =
+      whole < 1
+        ? (members(columns) * (1 - least)) / (whole - least)
+        : members(firstFrom(columns, (size) => cost(size) >= 1));
+    limits[name] = Math.max(1, Math.ceil(limit));
   }
+  return Object.keys(limits).length > 0 ? limits : undefined;
+}
+
+/** The first number up to `most` that holds, where all after it do and `most` does: that, or one of the next few. */
+function firstFrom(most: number, holds: (n: number) => boolean): number {
+  let [from, to] = [0, most];
+  // Of 128K keys, some hundreds more are no other answer, and each question plans a head.
+  while (to - from > most / 512) {
+    const middle = Math.floor((from + to) / 2);
+    if (holds(middle)) to = middle;
+    else from = middle + 1;
+  }
+  return to;
+}
+
+/** The members of a set in the rows that are chosen. */
+export function membersOf(set: BitSet, rows: RowRange | undefined): number {
+  const { rowFrom, rows: count } = set.domain;
+  const { from, to } = rows ?? { from: rowFrom, to: rowFrom + count };
+  let members = 0;
+  for (let row = from; row < to; row += 1) members += set.count(row);
+  return members;
+}
+
+/** Undefined where there are no sets. */
+function costOf(
+  { definition, params, shape, head }: ChoosingHead,
+  sets: Readonly<Record<string, BitSet>> | undefined,
+): number | undefined {
+  const { mask, score, declarations } = lifted(definition);
+  if (!sets || Object.keys(declarations.tensors).length > 0) return undefined;
   const unit = { batch: 0, head, kvHead: kvHeadOf(shape, head) };
   const { order, gather } = definition.knobs;
+  const numbers = parametersOf(params, head);
   const plan = planUnit({
     mask,
     score,
     ...tileSizes(definition.knobs),
     order,
     gather,
-    restSize: undefined,
+    restSize: restSize(definition, numbers),
     stated: undefined,
-    binding: { shape, unit, params: parametersOf(params, head), captured: {}, sets },
+    binding: { shape, unit, params: numbers, captured: {}, sets },
   });
   return summarise(plan, { sample }).cost.share * lookupStep;
 }
 
-type Topk = Extract<ChosenNode, { op: 'topk' }>;
-
-function usualSet(node: ChosenNode, shape: LaunchShape): BitSet | undefined {
-  if (node.op === 'dilate') {
-    const of = usualSet(node.of, shape);
-    return of && dilated(of, domainOf(node, shape), node.size);
+function usualSets(
+  graph: EstimateGraph,
+  shape: LaunchShape,
+  sizeOf: SizeOf,
+): Readonly<Record<string, BitSet>> | undefined {
+  const sets: Record<string, BitSet> = {};
+  for (const [name, node] of Object.entries(graph)) {
+    const set = usualSet(node, shape, isCounted(node) ? undefined : sizeOf(name));
+    if (!set) return undefined;
+    sets[name] = set;
   }
-  if (node.op !== 'topk') return undefined;
+  return sets;
+}
+
+/** Is it known before it is chosen how much that is? */
+export const isCounted = (node: ChosenNode): boolean =>
+  node.op === 'dilate' ? isCounted(node.of) : node.op === 'topk';
+
+type Leaf = Extract<ChosenNode, { op: 'topk' | 'above' | 'cover' }>;
+
+/** `size`: members of each row, in place of a budget. */
+function usualSet(
+  node: ChosenNode,
+  shape: LaunchShape,
+  size: number | undefined,
+): BitSet | undefined {
   const domain = domainOf(node, shape);
   if (domain.rows * domain.columns > mostBits) return undefined;
+  if (node.op === 'dilate') {
+    const of = usualSet(node.of, shape, size);
+    return of && dilated(of, domain, node.size);
+  }
+  if (node.op === 'where') {
+    // Either side is one of such a size.
+    const side = node.yes === 'none' ? node.no : node.yes;
+    return side === 'none' ? undefined : usualSet(side, shape, size);
+  }
+  const count = size ?? (node.op === 'topk' ? node.count : 0);
   const set = new BitSet(domain);
-  const endOf = domain.arity === 1 ? () => node.count : endsOfRows(node, shape);
+  const endOf = domain.arity === 1 ? () => count : endsOfRows(node, shape);
   for (let row = domain.rowFrom; row < domain.rowFrom + domain.rows; row += 1) {
     const end = endOf(row);
-    set.addRange(row, end - node.count, end);
+    set.addRange(row, end - count, end);
   }
   return set;
 }
 
 /** The end of the columns that a row may choose: of those it sees, and of what is forced to its last query. */
-function endsOfRows(node: Topk, shape: LaunchShape): (row: number) => number {
+function endsOfRows(node: Leaf, shape: LaunchShape): (row: number) => number {
   const want = wantOf(node.of);
   const grid = gridOf(want.scores, shape);
   const [rows, columns] = [rowsOfWant(want, grid), grid.blockColumns];

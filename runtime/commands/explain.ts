@@ -1,9 +1,11 @@
 // `warploom explain`: what a call would visit, cost, keep and specialise, without running attention.
 
-import { unitNames } from '../../dsl/plan/explain.ts';
+import type { Limits } from '../../dsl/estimate/limits.ts';
+import { grouped, unitNames } from '../../dsl/plan/explain.ts';
 import { explain as explainCall } from '../explain.ts';
+import { fallbackLimits } from '../fallback.ts';
 import { splitHulls } from '../hulls.ts';
-import { checkCall } from '../plans.ts';
+import { type CheckedCall, checkCall } from '../plans.ts';
 import { exit } from './failure.ts';
 import { addInputOptions, type InputFlags, sizesOrInputs } from './inputs.ts';
 import { cudaText, explainCuda, runningAs, usualArch } from './kernels.ts';
@@ -14,6 +16,27 @@ interface ExplainFlags extends InputFlags {
   readonly exact?: boolean;
   readonly arch?: string;
   readonly json?: boolean;
+}
+
+/** Heads whose cost is known once they have chosen, and from how many members on it is no less than that of dense attention. */
+interface DearHeads {
+  readonly heads: readonly number[];
+  readonly limits: Limits;
+}
+
+function limitsOf({ parts, inputs, shape }: CheckedCall): DearHeads[] {
+  if (inputs.segments) return [];
+  return parts.flatMap((part, i) => {
+    const found = fallbackLimits(part, inputs.given[i]!, shape)?.heads ?? new Map<number, Limits>();
+    return [...new Set(found.values())].map((limits) => {
+      return { heads: part.heads.filter((head) => found.get(head) === limits), limits };
+    });
+  });
+}
+
+function limitsText({ heads, limits }: DearHeads, of: number): string {
+  const each = Object.entries(limits).map(([name, count]) => `${grouped(count)} of ${name}`);
+  return `${unitNames(heads, of, 1)}: cost known after selection; ${each.join(', or ')} would cost as much as dense attention`;
 }
 
 export const explain: PatternVerb<ExplainFlags> = {
@@ -47,9 +70,16 @@ export const explain: PatternVerb<ExplainFlags> = {
     const cuda = await explainCuda(running, flags.arch ?? usualArch());
     progress.done();
     const dense = split?.heads ?? [];
-    if (flags.json) terminal.printJson({ pattern: target.name, ...explanation, dense, cuda });
-    else {
-      const note = split ? `\n${unitNames(dense, call.shape.heads, 1)}: ${nothingChosen}\n` : '';
+    const limits = inputs.chosen ? [] : limitsOf(running);
+    if (flags.json) {
+      terminal.printJson({ pattern: target.name, ...explanation, dense, limits, cuda });
+    } else {
+      const { heads } = call.shape;
+      const notes = [
+        ...(split ? [`${unitNames(dense, heads, 1)}: ${nothingChosen}`] : []),
+        ...limits.map((one) => limitsText(one, heads)),
+      ];
+      const note = notes.map((line) => `\n${line}\n`).join('');
       terminal.print(`${explanation}\n${note}\n${cudaText(cuda)}`);
     }
     const isWrong = explanation.parts.some(({ launch }) =>

@@ -39,7 +39,7 @@ export interface InputFlags {
 export const fallbackOption = (): Option =>
   new Option(
     '--fallback <how>',
-    'heads whose budgets cost no less than dense attention: choose all the same, or attend to every key that the mask could allow',
+    'heads that would cost no less than dense attention: choose all the same, or attend to every key that the mask could allow',
   )
     .choices(['none', 'dense'])
     .default('none');

@@ -9,6 +9,7 @@ import { Gpu } from '../cuda/gpu.ts';
 import { readChosen } from '../cuda/sets.ts';
 import type { Device } from '../device.ts';
 import { type Explanation, explainPlans } from '../explain.ts';
+import { fallbackLimits, openHeads } from '../fallback.ts';
 import { type Fallback, type HullSplit, splitHulls } from '../hulls.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { AnySets, Stage } from '../parts.ts';
@@ -35,9 +36,19 @@ export interface Made {
   /** The estimate, on the CPU with the plans, and attention. */
   readonly ms: { readonly estimate: number; readonly attention: number; readonly device?: number };
   readonly stages: StageTimes | undefined;
-  /** Query heads that attend to all that their mask could allow, and choose nothing. */
-  readonly dense: readonly number[];
+  /** `batch * heads + head` of those that attend to all that their mask could allow. */
+  readonly dense: {
+    /** They choose nothing. */
+    readonly before: readonly number[];
+    /** What they chose would cost as much as dense attention. */
+    readonly after: readonly number[];
+  };
+  /** Query heads of which scores decide how much they choose: what they cost is known after that. */
+  readonly open: readonly number[];
 }
+
+/** A call that was made, but for what is known of it before. */
+type Making = Omit<Made, 'open'>;
 
 export interface Request {
   readonly target: Target;
@@ -50,17 +61,58 @@ export interface Request {
 }
 
 /** Performs a call on its device. */
-export function performCall(request: Request): Promise<Made> {
+export async function performCall(request: Request): Promise<Made> {
   const { target, inputs, params, device, fallback } = request;
   const call = checkCall(target.pattern, inputs, params);
   // Sets that are passed are asked, whatever is in them.
   const split = inputs.chosen ? undefined : splitHulls(call.parts, call.inputs, fallback ?? 'none');
-  if (split) return attendWhole(request, call, split);
-  return device.kind === 'cpu' ? attendTo(request) : attendOn(request, device);
+  const running = split ? runningAs(call, split) : call;
+  const fallbacks =
+    fallback === 'dense' && !inputs.chosen && !call.inputs.segments
+      ? running.parts.map((part, i) => fallbackLimits(part, running.inputs.given[i]!, call.shape))
+      : [];
+  const open = call.parts.flatMap((part, i) => openHeads(part, call.inputs.given[i]!, call.shape));
+  const made =
+    split || fallbacks.some(Boolean)
+      ? attendWhole(request, { call, split, running: { ...running, fallbacks } })
+      : device.kind === 'cpu'
+        ? attendTo(request)
+        : attendOn(request, device);
+  return { ...(await made), open };
 }
 
+interface Whole {
+  readonly call: CheckedCall;
+  readonly split: HullSplit | undefined;
+  /** The parts that run in place of the pattern's. */
+  readonly running: CheckedCall;
+}
+
+/** Which heads attend to the hull of their mask, by the sets that they had. */
+function denseUnits({ call, split, running }: Whole, chosen: AnySets): Made['dense'] {
+  const { batch, heads, kvHeads } = call.shape;
+  const before = new Set(split?.heads);
+  const mayFall = new Set(running.fallbacks?.flatMap((one) => [...(one?.heads.keys() ?? [])]));
+  const setsOf = (head: number): ChosenSetsData => {
+    const i = call.parts.findIndex((part) => part.heads.includes(head));
+    return [chosen].flat()[i]!;
+  };
+  const isFull = (unit: number): boolean =>
+    Object.values(setsOf(unit % heads)).every(
+      ({ dense, perGroup }) => dense[perGroup ? Math.floor(unit / (heads / kvHeads)) : unit],
+    );
+  const units = Array.from({ length: batch * heads }, (_, unit) => unit);
+  return {
+    before: units.filter((unit) => before.has(unit % heads)),
+    after: units.filter((unit) => mayFall.has(unit % heads) && isFull(unit)),
+  };
+}
+
+const noneDense = { before: [], after: [] } as const;
+
 /** In one step, as there is no estimate for all heads: what a head has for a set is known only afterwards. */
-async function attendWhole(request: Request, call: CheckedCall, split: HullSplit): Promise<Made> {
+async function attendWhole(request: Request, whole: Whole): Promise<Making> {
+  const { call, running } = whole;
   const { target, inputs, params, device, context, fallback } = request;
   const { pattern } = target;
   const { shape, dtype } = call;
@@ -88,16 +140,16 @@ async function attendWhole(request: Request, call: CheckedCall, split: HullSplit
   };
   const stages =
     device.kind === 'cpu' ? { ...spent, attention: ms.attention } : await stagesOn(device, work);
-  const kernels =
-    device.kind === 'cuda' ? await choicesOf(runningAs(call, split), device.machine) : undefined;
-  const made = { planned, plans, result: value, there, ms, stages, dense: split.heads };
+  const kernels = device.kind === 'cuda' ? await choicesOf(running, device.machine) : undefined;
+  const dense = denseUnits(whole, chosen);
+  const made = { planned, plans, result: value, there, ms, stages, dense };
   return { ...made, ...(kernels && { kernels }) };
 }
 
 const tensorsOf = ({ out, lse }: AttendResult<unknown>) => [out, lse];
 
 /** The sets first, then attention on them, so that each has its own time and the plans are those that ran. */
-async function attendTo({ target, inputs, params, device, context }: Request): Promise<Made> {
+async function attendTo({ target, inputs, params, device, context }: Request): Promise<Making> {
   const { terminal, signal } = context;
   const start = performance.now();
   const estimating = terminal.progress('estimating');
@@ -130,11 +182,11 @@ async function attendTo({ target, inputs, params, device, context }: Request): P
   const ms = { estimate: middle - start, attention: performance.now() - middle };
   onTime('attention', ms.attention);
   const plans = explainPlans(planned, { proveTiles: 0 });
-  return { planned, plans, result, there: inputs, ms, stages, dense: [] };
+  return { planned, plans, result, there: inputs, ms, stages, dense: noneDense };
 }
 
 /** Everything on a device that is not the CPU: tensors brought over once, sets chosen there, times there. */
-async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
+async function attendOn(request: Request, device: GpuDevice): Promise<Making> {
   const { target, inputs, params, context } = request;
   const { pattern } = target;
   const { shape, dtype } = checkCall(pattern, inputs, params);
@@ -177,7 +229,7 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Made> {
     there,
     ms,
     stages,
-    dense: [],
+    dense: noneDense,
   };
 }
 
@@ -186,7 +238,9 @@ export function stageOf(kernel: string): Stage {
   if (kernel.startsWith('attention')) return 'attention';
   if (!kernel.startsWith('estimate')) return 'convert';
   if (/^estimate_(topk|above|cover|fill)/.test(kernel)) return 'select';
-  return /^estimate_(dilate|verdict|choice)/.test(kernel) ? 'convert' : 'estimate';
+  return /^estimate_(dilate|verdict|choice|count|fallback|full)/.test(kernel)
+    ? 'convert'
+    : 'estimate';
 }
 
 /** Each stage of a call by the clock of a GPU, step by step; undefined where there is none. */

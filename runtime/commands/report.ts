@@ -27,6 +27,8 @@ export interface Report extends Made {
 
 /** Of heads that attend to the hull of their mask. */
 export const nothingChosen = 'every key that the mask could allow, none chosen';
+const tooMuchChosen =
+  'every key that the mask could allow, as what they chose would cost no less than dense attention';
 
 export function textOf({
   target,
@@ -56,7 +58,11 @@ export function textOf({
   const isDynamic = target.definitions.some(({ estimates }) => estimates.length > 0);
   lines.push(timesText(device, ms, isDynamic, batch * heads));
   if (stages && isDynamic) lines.push(stagesText(stages));
-  if (dense.length > 0) lines.push(`${unitNames(dense, heads, 1)}: ${nothingChosen}`);
+  for (const [units, why] of [
+    [dense.before, nothingChosen],
+    [dense.after, tooMuchChosen],
+  ] as const)
+    if (units.length > 0) lines.push(`${unitNames(units, heads, batch)}: ${why}`);
   if (check) lines.push(checkText(check, qLen));
   if (file !== undefined) lines.push(`wrote out and lse to ${file}`);
   if (chosenFile !== undefined) lines.push(`wrote the chosen sets to ${chosenFile}`);
@@ -154,12 +160,14 @@ export function dataOf({
   ms,
   stages,
   dense,
+  open,
   check,
   recalls,
   file,
   chosenFile,
 }: Report) {
   const { batch, heads } = planned.shape;
+  const [before, all] = [new Set(dense.before), new Set([...dense.before, ...dense.after])];
   const units = (plans?.parts ?? []).flatMap(({ pattern, launch }) =>
     launch.groups.flatMap(({ units: members, summary }) =>
       members.map((unit) => ({
@@ -169,7 +177,9 @@ export function dataOf({
         params: summary.params,
         density: summary.density,
         cost: summary.cost.share,
-        dense: dense.includes(unit % heads),
+        dense: all.has(unit),
+        costKnown:
+          before.has(unit) || !open.includes(unit % heads) ? 'before selection' : 'after selection',
         tiles: summary.tiles,
         columnSteps: summary.columnSteps,
         standIns: summary.standIns,

@@ -3,6 +3,7 @@
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { Backend, BackendCall, BackendResult } from '../backend.ts';
 import { allocate } from '../dtype.ts';
+import { fallBack } from '../fallback.ts';
 import { notANumber } from '../inputs.ts';
 import { jobOf } from '../launch.ts';
 import { setsOf } from '../parts.ts';
@@ -48,8 +49,10 @@ export class CpuBackend implements Backend {
     const { onProgress, signal } = call.options;
     const chosen: ChosenSetsData[] = [];
     for (const [i, { definition, heads: headList }] of call.parts.entries()) {
-      const sets = await chosenFor(call, i);
       const given = call.given[i]!;
+      const limits = call.passed[i] ? undefined : call.fallbacks?.[i];
+      const selected = await chosenFor(call, i);
+      const sets = limits ? fallBack(call.parts[i]!, given, shape, selected, limits) : selected;
       const job = jobOf({ definition, shape, given, sets, headList, buffers, segments });
       const bad = await this.#pool.run(job, {
         onProgress: onProgress && ((share) => onProgress(share, 'attention')),

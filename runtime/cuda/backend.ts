@@ -2,7 +2,7 @@
 // then enqueued: enqueue.ts.
 
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
-import { traceSets } from '../../dsl/definition.ts';
+import { hullDefinition, traceSets } from '../../dsl/definition.ts';
 import { defaultOf, isTensorInput } from '../../dsl/given.ts';
 import type { Backend, BackendCall, BackendResult, BackendShape } from '../backend.ts';
 import { stridesOf } from '../dtype.ts';
@@ -97,10 +97,12 @@ export class CudaBackend implements Backend {
   }
 
   #readyKind(call: BackendCall): ReadyKind {
-    let kind = this.#kinds.get(call.kind);
+    // Where heads may fall back, other lists run.
+    const key = call.fallbacks ?? call.kind;
+    let kind = this.#kinds.get(key);
     if (!kind) {
       kind = readyKindOf(call, this.#machine);
-      this.#kinds.set(call.kind, kind);
+      this.#kinds.set(key, kind);
     }
     return kind;
   }
@@ -116,22 +118,43 @@ export class CudaBackend implements Backend {
     if (passed) {
       return this.#checkPassed(call, i, kind, passed).then(async () => {
         const attention = await this.#attentionOf(call, i, kind, passed, own);
-        return { estimate: undefined, passed, attention, own };
+        return { estimate: undefined, passed, attention, hull: undefined, own };
       });
     }
-    const workOf = (
-      estimate: ReadyEstimate | undefined,
-      attention: ReadyAttention | Promise<ReadyAttention>,
-    ): PartWork | Promise<PartWork> =>
-      attention instanceof Promise
-        ? attention.then((made) => ({ estimate, passed: noSets, attention: made, own }))
-        : { estimate, passed: noSets, attention, own };
     const estimate = this.#estimateOf(call, i, kind);
-    if (!(estimate instanceof Promise))
-      return workOf(estimate, this.#attentionFor(call, i, kind, estimate?.sets ?? noFacts));
-    return estimate.then((made) =>
-      workOf(made, this.#attentionFor(call, i, kind, made?.sets ?? noFacts)),
-    );
+    if (estimate instanceof Promise)
+      return estimate.then((made) => this.#workWith(call, i, kind, own, made));
+    return this.#workWith(call, i, kind, own, estimate);
+  }
+
+  /** What one part runs after its estimate, if it has one. */
+  #workWith(
+    call: BackendCall,
+    i: number,
+    kind: ReadyKind,
+    own: PlacedTensors,
+    estimate: ReadyEstimate | undefined,
+  ): PartWork | Promise<PartWork> {
+    const attention = this.#attentionFor(call, i, kind, estimate?.sets ?? noFacts);
+    const hull = estimate?.fallback && this.#hullOf(call, i, kind);
+    if (attention instanceof Promise || hull instanceof Promise)
+      return Promise.all([attention, hull]).then(([made, other]) => {
+        return { estimate, passed: noSets, attention: made, hull: other, own };
+      });
+    return { estimate, passed: noSets, attention, hull, own };
+  }
+
+  /** The attention of the heads of one part that chose too much. */
+  #hullOf(call: BackendCall, i: number, kind: ReadyKind): ReadyAttention | Promise<ReadyAttention> {
+    const part = kind.parts[i]!;
+    if (part.hull) return part.hull;
+    const facts = factsOf(call, i);
+    const definition = hullDefinition(facts.part.definition);
+    const hull = { ...facts, part: { ...facts.part, definition }, turn: 'hull' } as const;
+    return this.#calls.attention(hull, noFacts).then((made) => {
+      part.hull = made;
+      return made;
+    });
   }
 
   /** The attention of one part over sets of which so much is known. */
@@ -230,7 +253,9 @@ function areLike(known: KnownSets, sets: KnownSets): boolean {
   return true;
 }
 
-function factsOf({ parts, checked, given, choice }: BackendCall, i: number): CallFacts {
+function factsOf(call: BackendCall, i: number): CallFacts {
+  const { parts, checked, given, choice, passed } = call;
+  const fallback = passed[i] ? undefined : call.fallbacks?.[i];
   const { q, k, v, shape, segments } = checked;
   const [outBatch = 0, outHead = 0, outRow = 0] = stridesOf(
     q.shape.with(3, shape.valueDim),
@@ -249,5 +274,6 @@ function factsOf({ parts, checked, given, choice }: BackendCall, i: number): Cal
     given: given[i]!,
     segments,
     choice,
+    ...(fallback && { fallback, turn: 'chosen' as const }),
   };
 }

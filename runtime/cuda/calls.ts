@@ -1,7 +1,7 @@
 // Calls of one pattern made ready: kernels chosen, integers proved, launch lists encoded. Kept by what
 // decides them, so that a call like an earlier one only fills in addresses.
 
-import type { RowStrides } from '../../codegen/attention/call.ts';
+import type { RowStrides, Turn } from '../../codegen/attention/call.ts';
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
 import { hopperArch } from '../../codegen/attention/legal.ts';
@@ -9,6 +9,7 @@ import { lengthClass } from '../../codegen/attention/lengths.ts';
 import { estimateLaunch } from '../../codegen/estimate/index.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
 import type { PlanError } from '../../dsl/diagnostic.ts';
+import type { FallbackLimits } from '../../dsl/estimate/limits.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { mentions, walk } from '../../dsl/expression.ts';
 import { isFixed, parametersOf } from '../../dsl/given.ts';
@@ -38,28 +39,34 @@ export interface CallFacts {
   readonly segments?: Segments | undefined;
   /** The kernel to take, whatever is best: for tuning. */
   readonly choice?: Choice | undefined;
+  /** The heads that attend to the hull of their mask where they choose too much. */
+  readonly fallback?: FallbackLimits | undefined;
+  /** Whether an attention is for the heads that did, or for the others; with `fallback`. */
+  readonly turn?: Turn | undefined;
 }
 
-export interface ReadyAttention {
+/** A list that is ready, and memory for what it does not keep. */
+export interface Runnable {
   readonly ready: ReadyList;
-  readonly attention: ChosenKernel;
   readonly workspace: Layout;
-  /** Parameters, the list of heads and cumulative lengths, on the machine. */
-  readonly constants: Block;
-  /** Where the constants are; each run fills in the rest, and leaves it there for the next to write over. */
+  /** Filled in by each run, and left there for the next to write over. */
   readonly places: Record<string, number>;
 }
 
-export interface ReadyEstimate {
-  readonly ready: ReadyList;
+export interface ReadyAttention extends Runnable {
+  readonly attention: ChosenKernel;
+  /** Parameters, the list of heads and cumulative lengths, on the machine; their places are known. */
+  readonly constants: Block;
+}
+
+export interface ReadyEstimate extends Runnable {
   readonly sets: Readonly<Record<string, LaunchedSet>>;
-  readonly workspace: Layout;
   readonly results: Layout;
   /** Where in the results its error word is, and the error that it stands for. */
   readonly errorAt: number;
   explain(word: bigint): PlanError;
-  /** Filled in by each run. */
-  readonly places: Record<string, number>;
+  /** Where heads may fall back: where in the results it is said which did, and what runs after attention. */
+  readonly fallback?: { readonly fallenAt: number; readonly finish: Runnable };
 }
 
 /** What was tuned since is another reason to choose. */
@@ -110,8 +117,11 @@ export class Calls {
       empty = false,
       lengths,
       group = 1,
+      hasTurns = false,
       choice,
-    }: Partial<Pick<KernelRequest, 'segments' | 'empty' | 'lengths' | 'group' | 'choice'>> = {},
+    }: Partial<
+      Pick<KernelRequest, 'segments' | 'empty' | 'lengths' | 'group' | 'hasTurns' | 'choice'>
+    > = {},
   ): Promise<ChosenKernel> {
     const fixed = Object.entries(definition.given).flatMap(([name, entry]) =>
       isFixed(entry) ? [numbers[name]] : [],
@@ -125,12 +135,13 @@ export class Calls {
       segments,
       empty,
       group,
+      hasTurns,
       fixed.join(),
       choice ? choiceName(choice) : `${lengths && lengthClass(lengths)} ${tunedRevision()}`,
     ].join(' ');
     return this.#kernels.take(key, () =>
       chooseKernel(
-        { definition, numbers, graph, shape, segments, empty, lengths, group, choice },
+        { definition, numbers, graph, shape, segments, empty, lengths, group, hasTurns, choice },
         this.#machine,
       ),
     );
@@ -144,8 +155,8 @@ export class Calls {
     const { part, given } = facts;
     const captured = Object.values(given.captured).map(({ shape }) => shape);
     const domains = Object.values(sets).map(({ domain }) => domain);
-    const { choice } = facts;
-    const which = choice ? choiceName(choice) : tunedRevision();
+    const { choice, turn, fallback } = facts;
+    const which = `${choice ? choiceName(choice) : tunedRevision()} ${turn} ${fallback?.isShared}`;
     const key = `${this.#keyOf(facts)} ${part.heads} ${which} ${JSON.stringify([domains, captured])}`;
     const isProvedAlways = valuesDecide(part.definition);
     await bringHome(given);
@@ -158,7 +169,9 @@ export class Calls {
 
   /** throws: PlanError E010, and what graphs may throw. */
   estimate(facts: CallFacts): Promise<ReadyEstimate> {
-    return this.#estimates.take(`${this.#keyOf(facts)} ${facts.part.heads}`, () =>
+    const { part, fallback } = facts;
+    const limits = fallback && JSON.stringify([...fallback.heads]);
+    return this.#estimates.take(`${this.#keyOf(facts)} ${part.heads} ${limits}`, () =>
       this.#readyEstimate(facts),
     );
   }
@@ -183,7 +196,7 @@ export class Calls {
     facts: CallFacts,
     sets: Readonly<Record<string, SetFacts>>,
   ): Promise<ReadyAttention> {
-    const { part, shape, dtype, strides, given, segments } = facts;
+    const { part, shape, dtype, strides, given, segments, turn, fallback } = facts;
     const { definition, heads: headList } = part;
     const { declarations } = lifted(definition);
     const numbers = parametersOf(given.params, headList[0] ?? 0);
@@ -193,7 +206,9 @@ export class Calls {
       segments: !!segments,
       empty: shape.kLen === 0,
       lengths: shape,
-      group: groupOf(definition, given.params, shape, headList),
+      // The heads of a tile have their turn together.
+      group: turn && !fallback?.isShared ? 1 : groupOf(definition, given.params, shape, headList),
+      hasTurns: turn !== undefined,
       choice: facts.choice,
     });
     const list = attentionLaunch({
@@ -207,6 +222,7 @@ export class Calls {
       sets,
       captured: given.captured,
       segments,
+      turn,
       multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(list);
@@ -230,7 +246,8 @@ export class Calls {
     return { ready, attention, workspace: layoutOf(list.workspace), constants, places };
   }
 
-  async #readyEstimate({ part, shape, dtype, strides, given }: CallFacts): Promise<ReadyEstimate> {
+  async #readyEstimate(facts: CallFacts): Promise<ReadyEstimate> {
+    const { part, shape, dtype, strides, given, fallback } = facts;
     const { definition, heads } = part;
     const graphs = graphsPerHead(definition, given.params, shape);
     const { q, k } = strides;
@@ -243,10 +260,12 @@ export class Calls {
       only: heads.length === shape.heads ? undefined : heads,
       backend: this.#machine.arch === hopperArch ? 'hopper' : 'portable',
       rows,
+      fallback,
       multiprocessors: this.#machine.multiprocessors,
     });
     const ready = await this.#machine.prepare(launch.list);
     const results = layoutOf(launch.results);
+    const finish = launch.fallback && (await this.#machine.prepare(launch.fallback.finish));
     return {
       ready,
       sets: launchedSets(launch, graphs, rows, results),
@@ -255,6 +274,12 @@ export class Calls {
       errorAt: results.offsets[launch.errorBuffer]!,
       explain: (word) => notFinite(definition.name, word),
       places: {},
+      ...(launch.fallback && {
+        fallback: {
+          fallenAt: results.offsets[launch.fallback.buffer]!,
+          finish: { ready: finish!, workspace: layoutOf([]), places: {} },
+        },
+      }),
     };
   }
 }

@@ -5,7 +5,7 @@ import type { ChosenSet, ChosenSetsData } from '../../dsl/chosen.ts';
 import type { BackendCall, BackendResult } from '../backend.ts';
 import { Tensor } from '../tensor.ts';
 import { Block, BlockMemory, type Verdict } from './block.ts';
-import type { ReadyAttention, ReadyEstimate } from './calls.ts';
+import type { ReadyAttention, ReadyEstimate, Runnable } from './calls.ts';
 import { ErrorWords } from './error-words.ts';
 import type { PlacedTensors } from './inputs.ts';
 import { placeLayout } from './layout.ts';
@@ -20,6 +20,8 @@ export interface PartWork {
   readonly estimate: ReadyEstimate | undefined;
   readonly passed: ChosenSetsData;
   readonly attention: ReadyAttention;
+  /** Of the heads that chose too much, where they may fall back: to the hull of their mask. */
+  readonly hull: ReadyAttention | undefined;
   /** Sets and captured tensors, whose names are the part's own. */
   readonly own: PlacedTensors;
 }
@@ -32,9 +34,9 @@ type MutablePlaces = Record<string, number>;
 class Work {
   readonly lists: ReadyList[] = [];
   readonly places: MutablePlaces[] = [];
-  readonly #spaces: (ReadyAttention | ReadyEstimate)['workspace'][] = [];
+  readonly #spaces: Runnable['workspace'][] = [];
 
-  add({ ready, places, workspace }: ReadyAttention | ReadyEstimate): void {
+  add({ ready, places, workspace }: Runnable): void {
     this.lists.push(ready);
     this.places.push(places);
     this.#spaces.push(workspace);
@@ -100,31 +102,31 @@ export class Enqueuer {
       const { out: outAt, lse: lseAt } = kind.results.offsets as Results;
       const used: (Estimated | ChosenSetsData)[] = [];
       const verdicts: Verdict[] = [];
-      for (const { estimate, passed, attention, own } of parts) {
-        const { places } = attention;
-        Object.assign(places, inputs.places, own.places);
+      for (const { estimate, passed, attention, hull, own } of parts) {
         // What went wrong in an estimate is the cause of what went wrong after it.
-        if (estimate) {
-          const estimated = this.#addEstimate(work, estimate, inputs);
-          const { block } = estimated.verdict;
+        const estimated = estimate && this.#addEstimate(work, estimate, inputs);
+        const verdict = estimated ? estimated.verdict : verdictOf(passed);
+        if (estimated) held.push(estimated.verdict.block);
+        if (verdict) verdicts.push(verdict);
+        used.push(estimated ?? passed);
+        for (const one of hull ? [attention, hull] : [attention]) {
+          const { places } = one;
+          Object.assign(places, inputs.places, own.places);
+          if (estimated) placeEstimated(places, estimated);
+          else placeSets(places, machine, passed);
+          places.out = result.address + outAt;
+          places.lse = result.address + lseAt;
+          const { block, offset } = this.#errors.take();
           held.push(block);
-          verdicts.push(estimated.verdict);
-          for (const name in estimate.sets)
-            places[`set ${name}`] = block.address + estimate.sets[name]!.bits;
-          used.push(estimated);
-        } else {
-          const verdict = verdictOf(passed);
-          if (verdict) verdicts.push(verdict);
-          placeSets(places, machine, passed);
-          used.push(passed);
+          places.error = block.address + offset;
+          verdicts.push({ block, offset, explain: kind.explain });
+          work.add(one);
         }
-        places.out = result.address + outAt;
-        places.lse = result.address + lseAt;
-        const { block, offset } = this.#errors.take();
-        held.push(block);
-        places.error = block.address + offset;
-        verdicts.push({ block, offset, explain: kind.explain });
-        work.add(attention);
+        if (estimate?.fallback) {
+          const { finish } = estimate.fallback;
+          placeLayout(finish.places, estimate.results, estimated!.verdict.block.address);
+          work.add(finish);
+        }
       }
       work.run(machine, kind);
       const { q, shape } = checked;
@@ -179,6 +181,13 @@ function setsOf(used: Estimated | ChosenSetsData): ChosenSetsData {
 }
 
 export const noSets: ChosenSetsData = Object.freeze({});
+
+/** The sets of an estimate, and which heads fell back. */
+function placeEstimated(places: MutablePlaces, { estimate, verdict }: Estimated): void {
+  const { address } = verdict.block;
+  for (const name in estimate.sets) places[`set ${name}`] = address + estimate.sets[name]!.bits;
+  if (estimate.fallback) places.fallen = address + estimate.fallback.fallenAt;
+}
 
 function placeSets(places: MutablePlaces, machine: Machine, sets: ChosenSetsData): void {
   for (const name in sets) {

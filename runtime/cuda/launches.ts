@@ -3,18 +3,18 @@
 
 import type { RowStrides } from '../../codegen/attention/call.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
-import type { Definition } from '../../dsl/definition.ts';
+import { type Definition, hullDefinition } from '../../dsl/definition.ts';
 import { parametersOf } from '../../dsl/given.ts';
 import { stridesOf } from '../dtype.ts';
 import type { CheckedCall } from '../plans.ts';
 import type { Tensor } from '../tensor.ts';
-import { Calls } from './calls.ts';
+import { type CallFacts, Calls } from './calls.ts';
 import { checkKernelShape } from './kernel-request.ts';
 import type { ChosenKernel } from './kernels.ts';
 import type { ChipName } from './machine.ts';
 import { OfflineMachine } from './offline.ts';
 
-/** One distinct pattern of a call. */
+/** One distinct pattern of a call, or what its heads fall back to. */
 export interface PartLaunches {
   readonly definition: Definition;
   readonly heads: readonly number[];
@@ -32,7 +32,7 @@ export interface PartLaunches {
  * R010 for an architecture that it does not know, R013 for a call without kernels; PlanError E010.
  */
 export async function launchesOf(
-  { parts, inputs, shape, dtype }: CheckedCall,
+  { parts, inputs, shape, dtype, fallbacks }: CheckedCall,
   arch: string,
   chip?: ChipName,
 ): Promise<PartLaunches[]> {
@@ -53,17 +53,30 @@ export async function launchesOf(
   };
   const launches: PartLaunches[] = [];
   for (const [i, part] of parts.entries()) {
-    const facts = { part, shape, dtype, strides: rows, given: inputs.given[i]! };
+    const facts: CallFacts = { part, shape, dtype, strides: rows, given: inputs.given[i]! };
+    const fallback = fallbacks?.[i];
+    const chosen = fallback ? { ...facts, fallback, turn: 'chosen' as const } : facts;
     const isDynamic = part.definition.estimates.length > 0;
-    const estimate = isDynamic ? await calls.estimate(facts) : undefined;
-    const { ready, attention, workspace } = await calls.attention(facts, estimate?.sets ?? {});
+    const estimate = isDynamic ? await calls.estimate(chosen) : undefined;
+    const { ready, attention, workspace } = await calls.attention(chosen, estimate?.sets ?? {});
+    const numbers = parametersOf(facts.given.params, part.heads[0] ?? 0);
     launches.push({
       ...part,
-      numbers: parametersOf(facts.given.params, part.heads[0] ?? 0),
+      numbers,
       attention,
       lists: [...(estimate ? [estimate.ready.list] : []), ready.list],
       workspaceBytes:
         workspace.bytes + (estimate ? estimate.workspace.bytes + estimate.results.bytes : 0),
+    });
+    if (!estimate?.fallback) continue;
+    const hull = { ...part, definition: hullDefinition(part.definition) };
+    const other = await calls.attention({ ...chosen, part: hull, turn: 'hull' }, {});
+    launches.push({
+      ...hull,
+      numbers,
+      attention: other.attention,
+      lists: [other.ready.list, estimate.fallback.finish.ready.list],
+      workspaceBytes: other.workspace.bytes,
     });
   }
   return launches;

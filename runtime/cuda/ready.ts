@@ -26,6 +26,8 @@ export interface ReadyPart {
   readonly isProvedAlways: boolean;
   /** Of the latest call, and what it knew of its sets. */
   attention?: ReadyAttention;
+  /** Of the heads that chose too much, in calls whose heads may fall back. */
+  hull?: ReadyAttention;
   sets?: KnownSets;
   /** What the first head chooses. */
   graph?: EstimateGraph;

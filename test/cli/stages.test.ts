@@ -52,6 +52,32 @@ describe('run --json', () => {
     },
   );
 
+  test.each(['cpu', 'emulated:sm_80'])('says which heads chose too much, on %s', async (device) => {
+    const words = ['run', 'x-attention', '--random', '2,2,1,500,16', '--block', '16'];
+    const rest = ['--stride', '4', '--mass', '0.1,1', '--device', device, '--check', '--json'];
+    const headsOf = async (...more: string[]) => {
+      const { code, out } = await say(...words, ...rest, ...more);
+      expect(code).toBe(0);
+      return JSON.parse(out).heads as { dense: boolean; costKnown: string }[];
+    };
+    const [plain, asked] = [await headsOf(), await headsOf('--fallback', 'dense')];
+    expect(plain.map(({ dense }) => dense)).toEqual([false, false, false, false]);
+    expect(asked.map(({ dense }) => dense)).toEqual([false, true, false, true]);
+    for (const { costKnown } of [...plain, ...asked]) expect(costKnown).toBe('after selection');
+    const { out } = await say(...words, ...rest.slice(0, -1), '--fallback', 'dense');
+    expect(out).toContain('head 1: every key that the mask could allow, as what they chose');
+  });
+
+  test('explain says how much would be too much', async () => {
+    const { out } = await say('explain', 'x-attention', '--random', '1,2,1,500,16', '--json');
+    const { limits, dense } = JSON.parse(out);
+    expect(dense).toEqual([]);
+    expect(limits).toEqual([{ heads: [0, 1], limits: { blocks: expect.any(Number) } }]);
+    const text = (await say('explain', 'x-attention', '--random', '1,2,1,500,16')).out;
+    const count = limits[0].limits.blocks;
+    expect(text).toContain(`heads 0-1: cost known after selection; ${count} of blocks would cost`);
+  });
+
   test.each(['cpu', 'emulated:sm_80'])(
     'has what each head keeps of dense attention, on %s',
     async (device) => {

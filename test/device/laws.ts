@@ -7,6 +7,7 @@ import { isFixed } from '../../dsl/given.ts';
 import type { Knobs } from '../../dsl/schedule.ts';
 import { patterns } from '../../patterns/index.ts';
 import type { Device } from '../../runtime/device.ts';
+import { tensorsOfCall } from '../../runtime/testing/calls.ts';
 import { arbitraryShape } from '../arbitraries.ts';
 import {
   arbitraryCallData,
@@ -18,6 +19,7 @@ import {
 } from '../laws/arbitraries.ts';
 import { type BuiltInCall, builtInCalls, checkBuiltIn } from '../laws/properties/built-ins.ts';
 import { checkCall } from '../laws/properties/devices.ts';
+import { checkFallback, openPatterns } from '../laws/properties/fallback.ts';
 import { checkHeads } from '../laws/properties/heads.ts';
 import { checkSpoiled, checkUnseen } from '../laws/properties/poison.ts';
 import { checkEmptyRows, checkLinear, checkOnes, checkShift } from '../laws/properties/rows.ts';
@@ -186,6 +188,29 @@ const builtIns: Trial = async (device, seed) => {
   return calls.length;
 };
 
+/** Law 6 on built-in patterns whose heads may fall back after they have chosen. */
+const fallback: Trial = async (device, seed) => {
+  const sizes = { longest: 600, tile: 64, groups: 4 };
+  const drawn = fc
+    .tuple(settingsFor(device), fc.constantFrom(...openPatterns))
+    .chain(([setting, name]) =>
+      fc.tuple(fc.constant(setting), times(8, builtInCalls([name], sizes))),
+    );
+  const [[setting, calls]] = fc.sample(drawn, { numRuns: 1, seed }) as [[Setting, BuiltInCall[]]];
+  const { headDim, valueDim, dtype } = setting;
+  const fixed = fixedOf(calls[0]!);
+  for (const { name, call } of calls) {
+    const shape = { ...call.shape, headDim, valueDim };
+    const own = { ...call, shape, dtype, params: { ...call.params, ...fixed } };
+    const one = patterns.get(name)!;
+    const inputs = tensorsOfCall(one.definition, own);
+    await named({ name, ...own }, async () => {
+      await checkFallback(device, one, own, inputs);
+    });
+  }
+  return calls.length;
+};
+
 /** The fixed numbers of a call: with others the kernel would be another. */
 function fixedOf({ name, call }: BuiltInCall): typeof call.params {
   const { given } = patterns.get(name)!.definition;
@@ -244,6 +269,7 @@ export interface DeviceLaw {
 export const laws: readonly DeviceLaw[] = [
   { name: '6 random patterns', share: 12, trial: randomTrial({ calls: 50 }, {}, (device, call) => checkCall(device, call)) },
   { name: '6 built-in patterns', share: 12, trial: builtIns },
+  { name: '6 fallback', share: 3, trial: fallback },
   { name: '6 long calls', share: 4, trial: randomTrial({ calls: 8, longest: 600, tile: 128, heads: 2 }, {}, (device, call) => checkCall(device, call)) },
   { name: '6 packed sequences', share: 2, trial: packedSequences },
   { name: '6 spikes', share: 4, trial: spikes },

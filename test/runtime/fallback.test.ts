@@ -1,13 +1,12 @@
 // Heads that fall back after they have chosen, where scores decide how much that is: which do, and that they attend to
 // the hull of their mask while the others attend to what they chose. Those whose budgets tell before: hulls.test.ts.
 
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BitSet, type ChosenSetsData } from '../../dsl/chosen.ts';
 import { domainOf } from '../../dsl/estimate/domain.ts';
-import type { FallbackLimits } from '../../dsl/estimate/limits.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
 import {
   antidiagonal,
   aShape,
@@ -34,15 +33,12 @@ import { fallbackLimits, fallenHeads } from '../../runtime/fallback.ts';
 import { graphsPerHead } from '../../runtime/inputs.ts';
 import { checkCall } from '../../runtime/plans.ts';
 import { predictedCost } from '../../runtime/predicted.ts';
-import { compareWithOracle, showDisagreements } from '../../runtime/testing/agree.ts';
-import { type CallSample, tensorsOfCall } from '../../runtime/testing/calls.ts';
+import { tensorsOfCall } from '../../runtime/testing/calls.ts';
 import { builtInCalls } from '../laws/properties/built-ins.ts';
+import { checkFallback, limitsOf, openPatterns } from '../laws/properties/fallback.ts';
 
 const cpu = await openDevice('cpu', { threads: 0 });
 afterAll(() => cpu.dispose());
-
-type Sizes = Readonly<Record<'batch' | 'heads' | 'kvHeads' | 'qLen' | 'kLen' | 'headDim', number>>;
-type Params = Readonly<Record<string, unknown>>;
 
 /** Keys above a share of the largest beside the nearest distances: a set whose size is not known, and one whose size is. */
 const mixed = pattern('mixed', { share: count.default(0), near: count.default(8) })
@@ -55,23 +51,23 @@ const mixed = pattern('mixed', { share: count.default(0), near: count.default(8)
   })
   .mask(({ q, k }, { columns, distances }) => k <= q && (columns.has(k) || distances.has(q - k)))
   .schedule({ gather: 'columns' });
-
-const limitsOf = (one: AnyPattern, sizes: Sizes, params: Params): FallbackLimits | undefined => {
-  const shape = { ...sizes, valueDim: sizes.headDim };
-  const { parts, inputs } = checkCall(one, { shape }, params);
-  return fallbackLimits(parts[0]!, inputs.given[0]!, shape);
+const lengths = { qLen: 2000, kLen: 2000 };
+const sizes: LaunchShape = {
+  batch: 1,
+  heads: 4,
+  kvHeads: 2,
+  ...lengths,
+  headDim: 16,
+  valueDim: 16,
 };
 
-const sizes: Sizes = { batch: 1, heads: 4, kvHeads: 2, qLen: 2000, kLen: 2000, headDim: 16 };
-
 /** The sets of a call with nothing in them. */
-function emptySets(one: AnyPattern, of: Sizes): ChosenSetsData {
-  const shape = { ...of, valueDim: of.headDim };
+function emptySets(one: AnyPattern, shape: LaunchShape): ChosenSetsData {
   const { parts, inputs } = checkCall(one, { shape }, {});
   const graph = graphsPerHead(parts[0]!.definition, inputs.given[0]!.params, shape)[0]!;
   return Object.fromEntries(
     Object.entries(graph).map(([name, node]) => {
-      const units = Array.from({ length: of.heads }, () => new BitSet(domainOf(node, shape)));
+      const units = Array.from({ length: shape.heads }, () => new BitSet(domainOf(node, shape)));
       return [name, { axes: [], perGroup: false, units, dense: units.map(() => false) }];
     }),
   );
@@ -87,13 +83,12 @@ describe('the members from which on a head falls back', () => {
         ({ q, k }, { block, blocks }) =>
           k <= q && blocks.has(Math.floor(q / block), Math.floor(k / block)),
       );
-    const shape = { ...sizes, valueDim: 16 };
     const costOf = (n: number): number => {
-      const { parts, inputs } = checkCall(asked, { shape }, { n });
+      const { parts, inputs } = checkCall(asked, { shape: sizes }, { n });
       const { params } = inputs.given[0]!;
       const { definition } = parts[0]!;
-      const graph = graphsPerHead(definition, params, shape)[0]!;
-      return predictedCost(definition, graph, params, shape, 0)!;
+      const graph = graphsPerHead(definition, params, sizes)[0]!;
+      return predictedCost(definition, graph, params, sizes, 0)!;
     };
     const limit = limitsOf(xAttention, sizes, {})!.heads.get(0)!.blocks!;
     // Rows see 0, 1, 2 ... blocks before their own: n a row are so many together.
@@ -128,7 +123,7 @@ describe('the members from which on a head falls back', () => {
       chosen[name]!.units[3]!.addRange(0, 0, members);
       return chosen;
     };
-    const fallen = (sets: ChosenSetsData) => fallenHeads(sets, limits, { ...sizes, valueDim: 16 });
+    const fallen = (sets: ChosenSetsData) => fallenHeads(sets, limits, sizes);
     expect(fallen(set('columns', columns!))).toEqual([false, false, false, true]);
     expect(fallen(set('columns', columns! - 1))).toEqual([false, false, false, false]);
     const both = set('columns', Math.ceil(columns! / 2));
@@ -159,50 +154,6 @@ const largeQueries = (length: number, dtype: FloatType) => {
   return tensor(data, { shape: [1, 1, length, 16], dtype: 'fp32' }).to(dtype);
 };
 
-/** Every call of a pattern on a device, and what has to be so: which heads fell back, and what all of them give. */
-async function checkFallback(
-  device: Device,
-  one: AnyPattern,
-  { shape, dtype, params }: Pick<CallSample, 'shape' | 'dtype' | 'params'>,
-  inputs: ReturnType<typeof tensorsOfCall>,
-): Promise<{ fallen: number; others: number }> {
-  const options = { ...shape, dtype, device, fallback: 'dense' } as const;
-  const attend = await compile(one as AnyPattern, options);
-  const limits = limitsOf(one, shape, params);
-  const found = await readChosen((await attend.estimate(inputs, params)) as ChosenSetsData);
-  const wanted = limits ? fallenHeads(found, limits, shape) : [];
-  const result = await attend(inputs, params);
-  const chosen = await readChosen(result.chosen as ChosenSetsData);
-  // What budgets tell is decided before.
-  const isEstimated = Object.values(found).every(({ dense }, i) =>
-    dense.every((flag, unit) => flag || !Object.values(chosen)[i]!.dense[unit] || limits),
-  );
-  if (limits && isEstimated)
-    for (const [name, { units, dense, perGroup }] of Object.entries(chosen))
-      for (const [unit, set] of units.entries()) {
-        const falls = wanted[perGroup ? unit * (shape.heads / shape.kvHeads) : unit]!;
-        assert.equal(dense[unit], falls || found[name]!.dense[unit], `${name} of ${unit}`);
-        const { rowFrom, rows, columns } = set.domain;
-        const before = found[name]!.units[unit]!;
-        for (let row = rowFrom; row < rowFrom + rows; row += 1)
-          if (falls) assert.equal(set.count(row), columns);
-          else assert.deepEqual(set.members(row), before.members(row));
-      }
-  const { disagreements } = await compareWithOracle(one, inputs as never, params, {
-    ...result,
-    chosen,
-  });
-  assert.equal(showDisagreements(disagreements), '');
-  // They are values like any others: asked again, they give the same but for the order of sums.
-  const again = await attend({ ...inputs, chosen: result.chosen } as never, params);
-  const other = await compareWithOracle(one, inputs as never, params, { ...again, chosen });
-  assert.equal(showDisagreements(other.disagreements), '');
-  const fallen = wanted.filter(Boolean).length;
-  return { fallen, others: wanted.length - fallen };
-}
-
-const names = ['x-attention', 'flex-prefill', 'flash-prefill'];
-
 describe.each([
   ['cpu', 40],
   ['emulated:sm_80', 5],
@@ -220,7 +171,7 @@ describe.each([
     const seen = { fallen: 0, others: 0 };
     await fc.assert(
       fc.asyncProperty(
-        builtInCalls(names, { longest: 700, tile: 64, groups: 4, dtype }),
+        builtInCalls(openPatterns, { longest: 700, tile: 64, groups: 4, dtype }),
         async (drawn) => {
           const one = patterns.get(drawn.name)!;
           const inputs = tensorsOfCall(one.definition, drawn.call);
@@ -346,8 +297,7 @@ describe.each([
 });
 
 describe('the kernels of a fallback', () => {
-  const sizes = { batch: 1, heads: 8, kvHeads: 2, qLen: 4096, kLen: 4096, headDim: 128 };
-  const shape = { ...sizes, valueDim: 128 };
+  const shape = { ...sizes, heads: 8, qLen: 4096, kLen: 4096, headDim: 128, valueDim: 128 };
 
   it.each(['sm_80', 'sm_90a'])(
     'are the pattern and its hull, which have room for their lists of heads, for %s',

@@ -4,7 +4,7 @@
 import type { Binary, Comparison, Expression, Unary } from '../dsl/expression.ts';
 import { walk } from '../dsl/expression.ts';
 import type { Names } from './names.ts';
-import { step } from './uniforms.ts';
+import { localName, step } from './uniforms.ts';
 
 export type FloatKind = 'float' | 'double';
 
@@ -133,6 +133,8 @@ export function isQuick(node: Expression): boolean {
 function paramText(name: string, names: Names): string {
   if (name === step.int.name) return 'step';
   if (name === step.float.name) return '(float)step';
+  const local = localName(name);
+  if (local !== undefined) return local;
   return `u.${names('param', name)}`;
 }
 

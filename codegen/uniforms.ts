@@ -29,13 +29,25 @@ export const step = {
   float: { name: '#step_float', param: param('#step_float', 'float') },
 } as const;
 
+const localPrefix = '#local_';
+
+/** A float of the text around an expression, which has this name there: no number of a unit. */
+export const local = (name: string): Expression => param(localPrefix + name, 'float');
+
+/** The name of a local, or undefined for any other parameter. */
+export const localName = (name: string): string | undefined =>
+  name.startsWith(localPrefix) ? name.slice(localPrefix.length) : undefined;
+
 const perPair = new Set(['q', 'k', 'row', 's']);
 
-const isStep = (node: Expression): boolean =>
-  node.op === 'param' && (node.name === step.int.name || node.name === step.float.name);
+const isStepOrLocal = (node: Expression): boolean =>
+  node.op === 'param' &&
+  (node.name === step.int.name ||
+    node.name === step.float.name ||
+    localName(node.name) !== undefined);
 
 function isUniform(node: Expression): boolean {
-  if (isStep(node)) return false;
+  if (isStepOrLocal(node)) return false;
   if (node.op === 'index') return !perPair.has(node.name);
   return children(node).every(isUniform);
 }
@@ -50,7 +62,7 @@ export class Uniforms {
 
   /** A mask whose loads at the same place for all pairs are uniforms. */
   ofMask(mask: Expression): Expression {
-    return rebuild(mask, (node) => (node.op === 'at' && isUniform(node) ? this.#name(node) : node));
+    return rebuild(mask, (node) => (node.op === 'at' && isUniform(node) ? this.named(node) : node));
   }
 
   /** Is the scale of logits among what expressions mention? */
@@ -82,14 +94,15 @@ export class Uniforms {
         isUniform(node.args[1])
       )
         return binary('mul', visit(node.args[0]), visit(binary('div', real(1), node.args[1])));
-      if (node.kind !== 'bool' && !isLeaf(node) && isUniform(node)) return this.#name(node);
+      if (node.kind !== 'bool' && !isLeaf(node) && isUniform(node)) return this.named(node);
       const args = children(node);
       return args.length === 0 ? node : ({ ...node, args: args.map(visit) } as Expression);
     };
     return visit(score);
   }
 
-  #name(expression: Expression): Expression {
+  /** The number that an expression is, the same for all pairs of a unit. */
+  named(expression: Expression): Expression {
     const key = canonical(expression);
     const known = this.#known.get(key) ?? { name: `#${this.#known.size}`, expression };
     this.#known.set(key, known);

@@ -53,6 +53,8 @@ export interface LaunchRequest {
 export interface AttentionBackend<Knobs extends TileKnobs = TileKnobs> {
   /** Files of codegen/device that its copies and products need. */
   readonly primitives: readonly string[];
+  /** Does it ask for scores as exponents less a reference that it knows before? */
+  readonly relative?: boolean;
   /** Why there is no such kernel, or undefined. */
   readonly problem?: (context: KernelContext<Knobs>) => string | undefined;
   /** Threads of a block. */

@@ -8,12 +8,12 @@ import type { KernelContext } from './backend.ts';
 import type { KernelPass } from './passes.ts';
 
 /** `key_of`, `allowed` and, where there is one, `score`. */
-export const elementsText = ({ passes, score, names }: KernelContext): string =>
+export const elementsText = ({ passes, score, names }: KernelContext, isRelative = false): string =>
   [
     '// ---- scores: keys, masks and score functions ----',
     keyText(passes),
     allowedText(passes),
-    ...(score?.value ? [scoreText(score.value, names)] : []),
+    ...(score?.value ? [scoreText(score.value, names, isRelative)] : []),
   ].join('\n\n');
 
 /** The key of a column; the number of keys for a column that has none. */
@@ -47,8 +47,8 @@ ${cases.join('\n')}
 }`;
 }
 
-const scoreText = (value: Expression, names: Names): string =>
-  `// The author's score of the product \`s\` with key k + step, in units that the softmax scales to exponents of 2.
-WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k, int step) {
+const scoreText = (value: Expression, names: Names, isRelative: boolean): string =>
+  `// The author's score of the product \`s\` with key k + step, ${isRelative ? 'as an exponent of 2 less the reference of its row' : 'in units that the softmax scales to exponents of 2'}.
+WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k, int step${isRelative ? ', float reference' : ''}) {
   return ${scalarText(value, names)};
 }`;

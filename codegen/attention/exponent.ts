@@ -1,16 +1,20 @@
 // A score as the softmax wants it: the exponent of 2, log2(e) times the author's score, as `scale * value`
 // where `value` is made of the plain product of a query and a key. What is the same for all pairs is gathered,
-// so that a score that only scales the logit costs nothing, and a bias one addition.
+// so that a score that only scales the logit costs nothing, and a bias one addition. A relative exponent is less a
+// reference that is known before the scores are: what it costs to subtract it goes into a sum that is there anyway.
 
 import { binary, children, type Expression, index, mentions, real } from '../../dsl/expression.ts';
-import { logitScale, step, type Uniforms } from '../uniforms.ts';
+import { local, logitScale, step, type Uniforms } from '../uniforms.ts';
+import { type SmallScore, smallScore } from './tanh.ts';
 
-/** `exponent = scale * value`; the scale is positive. */
+/** `exponent = scale * value`, or, of a relative one, `exponent - reference = value`; the scale is positive. */
 export interface Exponent {
   /** Of `s`, here the plain product; undefined: the product itself. */
   readonly value: Expression | undefined;
   /** The same for all pairs of a unit. */
   readonly scale: Expression;
+  /** A relative value where all that `tanh` is taken of is small; undefined where none is taken. */
+  readonly small?: SmallScore | undefined;
 }
 
 const log2OfE = real(Math.log2(Math.E));
@@ -74,23 +78,43 @@ function isPositive(node: Expression): boolean {
   return false;
 }
 
-/** The exponent of a score of the scaled logit. */
-export function exponentOf(score: Expression, uniforms: Uniforms): Exponent {
+/** The exponent of a score of the scaled logit; a relative one is less the local `reference`. */
+export function exponentOf(score: Expression, uniforms: Uniforms, isRelative = false): Exponent {
   uniforms.hasScale = true;
   const logit = binary('mul', index('s'), logitScale.param);
   const whole = normalised(replaceProduct(score, logit), uniforms);
   const { factor, core, bias } = sumOf(whole, uniforms);
   const scale = times(factor, log2OfE);
   const isProduct = core.op === 'index';
-  if (!bias && isPositive(scale))
+  if (!bias && isPositive(scale) && (isProduct || !isRelative))
     return {
       value: isProduct ? undefined : withSteps(uniforms.ofScore(core)),
       scale: uniforms.ofScore(scale),
     };
-  const product = times(core, scale);
-  const value = bias ? binary('add', product, times(bias, log2OfE)) : product;
-  return { value: withSteps(uniforms.ofScore(value)), scale: one };
+  const product = withSteps(uniforms.ofScore(times(core, scale)));
+  const added = bias && withSteps(uniforms.ofScore(times(bias, log2OfE)));
+  if (!isRelative) return { value: added ? binary('add', product, added) : product, scale: one };
+  const value = added
+    ? binary('add', product, lessReference(added))
+    : binary('sub', product, reference);
+  return { value, scale: one, small: smallScore(value, uniforms) };
 }
+
+const reference = local('reference');
+
+/** A sum less the reference, subtracted from what is the same for all keys of a lane. */
+function lessReference(node: Expression): Expression {
+  if (node.op === 'binary' && (node.name === 'add' || node.name === 'sub')) {
+    const [a, b] = node.args;
+    const [left, right] = [hasStep(a), hasStep(b)];
+    if (!left && right) return binary(node.name, lessReference(a), b);
+    if (left && !right && node.name === 'add') return binary('add', a, lessReference(b));
+  }
+  return binary('sub', node, reference);
+}
+
+const hasStep = (node: Expression): boolean =>
+  mentions(node, 'param', step.int.name) || mentions(node, 'param', step.float.name);
 
 function replaceProduct(node: Expression, by: Expression): Expression {
   if (node.op === 'index') return node.name === 's' ? by : node;

@@ -59,7 +59,8 @@ export function attentionKernel<Knobs extends TileKnobs>(
 ): AttentionKernel {
   const uniforms = new Uniforms();
   const mask = uniforms.ofMask(withFixed(spec.mask, spec.fixed));
-  const score = spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms);
+  const score =
+    spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms, backend.relative);
   const passes = passesOf(mask, spec.gather, spec.restSize);
   const names = namesOf(spec.declarations);
   const unit = { ...spec, names, uniforms: uniforms.all, hasScale: uniforms.hasScale };

@@ -4,20 +4,27 @@
 
 import type { KernelContext } from './backend.ts';
 import { type MaskWay, maskText } from './masks.ts';
-import type { KernelPass } from './passes.ts';
+import type { TileKnobs } from './tiles.ts';
 
-/** `Scores` and `mask_scores`; `apply_score` and `weigh_pools` where needed. Needs elements.ts before it. */
-export function scoresText(context: KernelContext, way: MaskWay = 'rows'): string {
+/**
+ * `Scores` and `mask_scores`; `apply_score`, of a back-end's own where it has one, and `weigh_pools` where needed. Needs
+ * elements.ts before it.
+ */
+export function scoresText<Knobs extends TileKnobs>(
+  context: KernelContext<Knobs>,
+  way: MaskWay = 'rows',
+  apply: (context: KernelContext<Knobs>) => string = applyText,
+): string {
   const { passes, score } = context;
   const sections = [scoresType, maskText(context, way)];
-  if (score?.value) sections.push(applyText(passes));
+  if (score?.value) sections.push(apply(context));
   if (passes.some(({ kind }) => kind === 'rest')) sections.push(weighText);
   return `${sections.join('\n\n')}\n`;
 }
 
 const scoresType = 'typedef float Scores[row_blocks][score_blocks][4];';
 
-function applyText(passes: readonly KernelPass[]): string {
+function applyText({ passes }: KernelContext): string {
   // Entries of a list are keys of their own; of tiles and pools the first of a lane is enough.
   const isListed = passes.some(({ kind }) => kind === 'columns');
   const key = isListed

@@ -127,7 +127,9 @@ describe('a random pattern', () => {
 });
 
 describe('scores that are far apart', () => {
-  for (const [i, name] of (['causal', 'hidden', 'gap'] as const).entries())
+  for (const [i, name] of (
+    ['causal', 'hidden', 'gap', 'capped', 'leaning', 'bent'] as const
+  ).entries())
     hopperLaw(`agree with the oracle: ${name}`, seed + i, async (device) => {
       const own = seed + i;
       const [headDim, valueDim] = dims[own % 4]!;

@@ -164,10 +164,38 @@ const attention = [
     ],
     [
       'a bias is not in units of the exponent',
-      "binary('add', product, times(bias, log2OfE))",
-      "binary('add', product, bias)",
+      'withSteps(uniforms.ofScore(times(bias, log2OfE)))',
+      'withSteps(uniforms.ofScore(bias))',
+    ],
+    [
+      'a reference is subtracted twice',
+      'return binary(node.name, lessReference(a), b);',
+      'return binary(node.name, lessReference(a), lessReference(b));',
     ],
   ),
+  ...inFile(
+    'codegen/attention/tanh.ts',
+    [
+      'a polynomial is taken too far',
+      "binary('div', real(below ** 2), square)",
+      "binary('div', real(4 * below ** 2), square)",
+    ],
+    [
+      'coefficients may be infinite',
+      "compare('lt', last, real(1e30))",
+      "compare('lt', last, real(1e300))",
+    ],
+  ),
+  ...inFile(
+    'codegen/attention/hopper/scores.ts',
+    ['the smallest argument decides', '= max(largest[${i}], ', '= min(largest[${i}], '],
+    ['some small arguments are enough', 'if (__all_sync(FULL_WARP', 'if (__any_sync(FULL_WARP'],
+  ),
+  ...inFile('codegen/attention/hopper/softmax.ts', [
+    'scores of careful steps stay relative to 0',
+    's[0][j][e] -= e < 2 ? first : second;',
+    's[0][j][e] -= 0.f;',
+  ]),
   ...inFile('codegen/attention/results.ts', [
     'the log-sum forgets the maximum',
     'highest[i][half] * scale * 0.6931471805599453f + __logf(total)',

@@ -39,6 +39,9 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['runtime/cpu/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/', ['test/runtime/heads', 'test/diagnostics/', 'test/laws/devices']],
   ['runtime/emulator/', ['test/runtime/emulator-hopper', 'test/runtime/emulator-faults']],
+  ['codegen/attention/exponent', ['test/runtime/emulator-scores', 'test/codegen/attention']],
+  ['codegen/attention/tanh', ['test/runtime/emulator-scores']],
+  ['codegen/attention/hopper/scores', ['test/runtime/emulator-scores']],
   ['codegen/', ['test/codegen/attention', 'test/codegen/analysis']],
 ];
 

@@ -26,13 +26,19 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const careful = speculative ? ', careful' : '';
   const two = paired ? 'Number<2>()' : '';
   const some = paired ? '<boxes.value * box_blocks>' : '';
+  // Scores that are exponents already are less what they are relative to, where that is known before.
+  const relative = score?.value !== undefined;
+  const weigh = (from: string, to: string, indent: string): string =>
+    `${indent}softmax.weigh<${from}, ${to}>(${relative ? '' : 'scale, '}s);\n`;
+  const climb = (blocks: string, indent: string): string =>
+    `softmax.climb${blocks}(scale, s);\n${relative ? `${indent}softmax.relate${blocks}(s);\n` : ''}`;
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
     [
       ...(score?.value
         ? [
-            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s);`,
+            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, s);`,
           ]
         : []),
       ...(hasRest
@@ -60,7 +66,7 @@ template <int n> struct Number {
   const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
   const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
   const u64 v_first = matrix_descriptor(tiles.v, ${kSlab}, 1024);
-  ${score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
+  ${relative ? 'constexpr float scale = 1.f;' : score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
   u32 k_parity = 0, v_parity = 0;
@@ -184,14 +190,14 @@ ${
     }
   };
   // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](auto boxes) {
+  auto score_and_mask = [&](auto boxes${when(relative, ', const float (&reference)[2]')}) {
     const Visit visit = {${kindText}, at, second};
 ${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')}  };
 `
     : `  // Where the keys of the step are: read while its products are under way.
   auto read_keys = [&]() { at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0); };
   // The author's score and mask on the products of a step.
-  auto score_and_mask = [&]() {
+  auto score_and_mask = [&](${when(relative, 'const float (&reference)[2]')}) {
     const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
 ${maskText('    ', '', 'if (!visit.full) ')}  };
 `
@@ -204,25 +210,25 @@ ${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 
     products_wait<1>();
     scores_done();
     release_k();
-    score_and_mask(${when(paired, 'boxes')});
+${when(
+  relative,
+  speculative
+    ? `    const float reference[2] = {careful ? 0.f : softmax.reference[0], careful ? 0.f : softmax.reference[1]};
+`
+    : `    const float reference[2] = {0.f, 0.f};
+`,
+)}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference')].filter(Boolean).join(', ')});
     // Some scores become weights before the last P V is waited for, the others while those are packed.
     constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
 ${when(
   speculative,
   `    if (careful) {
-      rescale = softmax.climb${some}(scale, s);
-      softmax.weigh<0, early>(scale, s);
-    } else {
-      softmax.weigh<0, early>(scale, s);
-    }
-`,
-  `    rescale = softmax.climb${some}(scale, s);
-    softmax.weigh<0, early>(scale, s);
-`,
+      rescale = ${climb(some, '      ')}${when(!relative, weigh('0', 'early', '      '))}    }${when(!relative, ' else {')}
+${weigh('0', 'early', relative ? '    ' : '      ')}${when(!relative, '    }\n')}`,
+  `    rescale = ${climb(some, '    ')}${weigh('0', 'early', '    ')}`,
 )}    products_wait<0>();
     outputs_done();
-    softmax.weigh<early, blocks>(scale, s);
-    pack${some}(s, weights);
+${weigh('early', 'blocks', '    ')}    pack${some}(s, weights);
     if (rescale) softmax.rescale(out);
 ${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
 ${finishText(context, layout)}
@@ -241,15 +247,13 @@ ${finishText(context, layout)}
     }
     const int number = received - 1;
     task = &task_of(number);
-${when(score !== undefined, `    const Unit& u = task->unit;\n    scale = ${scaleText(context)};\n`)}    softmax.begin();
+${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n    scale = ${scaleText(context)};\n`)}    softmax.begin();
 #pragma unroll
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-    score_and_mask(${two});
-    softmax.climb(scale, s);
-    softmax.weigh<0, score_blocks>(scale, s);
-    pack(s, weights);
+    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
+    ${climb('', '    ')}${weigh('0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,

@@ -27,6 +27,7 @@ import { tensorMapFields } from './maps.ts';
 import { distancesOf, memberFields, memberText } from './members.ts';
 import { pairsProblem, pairText } from './pairs.ts';
 import { productsText } from './products.ts';
+import { applyText } from './scores.ts';
 import { hopperSoftmaxText } from './softmax.ts';
 import { tileRowsText } from './tile-rows.ts';
 import { walkerText } from './walker.ts';
@@ -37,6 +38,7 @@ const layoutOf = (context: KernelContext<HopperKnobs>) =>
 
 export const hopper: AttentionBackend<HopperKnobs> = {
   primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
+  relative: true,
   problem: (context) =>
     noPasses(context.passes) ??
     headsProblem(context) ??
@@ -66,8 +68,8 @@ export const hopper: AttentionBackend<HopperKnobs> = {
       tileRowsText(context.knobs),
       walkerText(context, layout),
       copierText(context),
-      elementsText(context),
-      scoresText(context, isApart(context.knobs) ? 'kept' : 'boxes'),
+      elementsText(context, true),
+      scoresText(context, isApart(context.knobs) ? 'kept' : 'boxes', applyText),
       accumulatorsText,
       productsText(context),
       hopperSoftmaxText(context),

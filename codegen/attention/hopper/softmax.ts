@@ -6,8 +6,45 @@ import type { KernelContext } from '../backend.ts';
 import { quadText } from '../softmax.ts';
 import type { HopperKnobs } from './knobs.ts';
 
+const fromText = `    const float first = reference[0] == NEGATIVE_INFINITY ? 0.f : reference[0], second = reference[1] == NEGATIVE_INFINITY ? 0.f : reference[1];`;
+
+const weighText = `  // The scores of some blocks become weights 2^(scale * s - reference); those of a row that has seen nothing 0.
+  template <int from, int to>
+  __device__ __forceinline__ void weigh(float scale, Scores& s) {
+${fromText}
+#pragma unroll
+    for (int j = from; j < to; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
+        sum[e >> 1][e & 1] += s[0][j][e];
+      }
+  }`;
+
+const relativeWeighText = `  // Scores that were relative to 0 are now to the references; those of a row that has seen nothing stay -inf.
+  template <int blocks = score_blocks>
+  __device__ __forceinline__ void relate(Scores& s) {
+${fromText}
+#pragma unroll
+    for (int j = 0; j < blocks; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) s[0][j][e] -= e < 2 ? first : second;
+  }
+
+  // The scores of some blocks, relative to the references, become weights 2^s.
+  template <int from, int to>
+  __device__ __forceinline__ void weigh(Scores& s) {
+#pragma unroll
+    for (int j = from; j < to; ++j)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        s[0][j][e] = exp2_fast(s[0][j][e]);
+        sum[e >> 1][e & 1] += s[0][j][e];
+      }
+  }`;
+
 /** `Softmax`, `pack`. Needs `Scores` and the accumulators. */
-export function hopperSoftmaxText({ dtype, knobs }: KernelContext<HopperKnobs>): string {
+export function hopperSoftmaxText({ dtype, knobs, score }: KernelContext<HopperKnobs>): string {
   const speculation = `
   // Before the first step that does not look for the highest score: a row without one yet is relative to 0.
   __device__ __forceinline__ void keep() {
@@ -59,18 +96,7 @@ ${
     }
   }
 
-  // The scores of some blocks become weights 2^(scale * s - reference); those of a row that has seen nothing 0.
-  template <int from, int to>
-  __device__ __forceinline__ void weigh(float scale, Scores& s) {
-    const float first = reference[0] == NEGATIVE_INFINITY ? 0.f : reference[0], second = reference[1] == NEGATIVE_INFINITY ? 0.f : reference[1];
-#pragma unroll
-    for (int j = from; j < to; ++j)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
-        sum[e >> 1][e & 1] += s[0][j][e];
-      }
-  }
+${score?.value ? relativeWeighText : weighText}
 
   // Has the references follow the highest scores. One that lifts weights to at most 2^8 is not followed
   // (FlashAttention-4). Did any of the warp's move?

@@ -43,6 +43,12 @@ const patterns = [
   pattern('capped', given)
     .mask(({ q, k }) => k <= q)
     .score(({ s }, { cap }) => cap * Math.tanh(s / cap)),
+  pattern('leaning', given)
+    .mask(({ q, k }) => k <= q)
+    .score(({ s, q, k }, { cap }) => s - (q - k) * cap),
+  pattern('bent', given)
+    .mask(({ q, k }) => k <= q)
+    .score(({ s, q, k }, { head, cap }) => cap * Math.tanh((s + (k - q) / (1 + head)) / cap)),
   pattern('sloped', given)
     .mask(({ q, k }) => k <= q)
     .score(({ s, q, k, kLen }, { head, tail, cap }) =>

@@ -1,0 +1,210 @@
+// What a Hopper kernel makes of products, executed on the CPU: exponents of 2 of the author's score, less a reference,
+// against the author's arrow in float64. By polynomials where tanh is taken of small numbers: over all floats, and
+// around the seams above all.
+
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { describe, it } from 'vitest';
+import { z } from 'zod';
+import type { KernelContext } from '../../codegen/attention/backend.ts';
+import { elementsText } from '../../codegen/attention/elements.ts';
+import { exponentOf } from '../../codegen/attention/exponent.ts';
+import { hopper } from '../../codegen/attention/hopper/index.ts';
+import { type HopperKnobs, hopperTile } from '../../codegen/attention/hopper/knobs.ts';
+import { applyText } from '../../codegen/attention/hopper/scores.ts';
+import { passesOf } from '../../codegen/attention/passes.ts';
+import { smallRanges } from '../../codegen/attention/tanh.ts';
+import { scalarText } from '../../codegen/expression.ts';
+import type { Kernel } from '../../codegen/kernel.ts';
+import { namesOf } from '../../codegen/names.ts';
+import { Uniforms } from '../../codegen/uniforms.ts';
+import { type AnyPattern, pattern } from '../../dsl/pattern.ts';
+import { specOf } from '../../runtime/cuda/kernel-request.ts';
+import { runEmulated } from '../../runtime/emulator/run.ts';
+import { requestOf } from '../codegen/golden.ts';
+import { bytesOf, floats, int, kernelOf, launch, pointer } from './emulator-kernels.ts';
+
+const given = { cap: z.number().default(30), slope: z.number().default(1) };
+interface Pair {
+  readonly s: number;
+  readonly q: number;
+  readonly k: number;
+}
+interface Numbers {
+  readonly cap: number;
+  readonly slope: number;
+}
+const all = () => true;
+
+/** Scores, and what their roundings are measured by beside the score itself: the terms that cancel each other. */
+const cases: Record<string, { of: AnyPattern; score: (pair: Pair, own: Numbers) => number; terms?: (pair: Pair, own: Numbers) => number }> = {
+  'a soft cap': {
+    of: pattern('cap', given).mask(all).score(({ s }, { cap }) => cap * Math.tanh(s / cap)),
+    score: ({ s }, { cap }) => cap * Math.tanh(s / cap),
+  },
+  'a bare tanh': {
+    of: pattern('bare', given).mask(all).score(({ s }) => Math.tanh(s)),
+    score: ({ s }) => Math.tanh(s),
+  },
+  'a slope': {
+    of: pattern('slope', given).mask(all).score(({ s, q, k }, { slope }) => s - slope * (q - k)),
+    score: ({ s, q, k }, { slope }) => s - slope * (q - k),
+    terms: ({ s, q, k }, { slope }) => Math.abs(s) + Math.abs(slope) * (q + k),
+  },
+  'a cap of a slope': {
+    of: pattern('both', given).mask(all).score(({ s, q, k }, { cap, slope }) => cap * Math.tanh((s - slope * (q - k)) / cap)),
+    score: ({ s, q, k }, { cap, slope }) => cap * Math.tanh((s - slope * (q - k)) / cap),
+    terms: ({ s, q, k }, { slope }) => Math.abs(s) + Math.abs(slope) * (q + k),
+  },
+  'a cap beside a slope': {
+    of: pattern('beside', given).mask(all).score(({ s, q, k }, { cap, slope }) => cap * Math.tanh(s / cap) + slope * (k - q)),
+    score: ({ s, q, k }, { cap, slope }) => cap * Math.tanh(s / cap) + slope * (k - q),
+    terms: ({ q, k }, { cap, slope }) => Math.abs(cap) + Math.abs(slope) * (q + k),
+  },
+  'a cap of a cap, less another': {
+    of: pattern('nested', given).mask(all).score(({ s }, { cap, slope }) => 2 * Math.tanh(cap * Math.tanh(s / cap)) - slope * Math.tanh(s / 3)),
+    score: ({ s }, { cap, slope }) => 2 * Math.tanh(cap * Math.tanh(s / cap)) - slope * Math.tanh(s / 3),
+    terms: ({ s }, { slope }) => Math.min(Math.abs(s), 2) + Math.abs(slope) * Math.min(Math.abs(s), 1),
+  },
+}; // biome-ignore format: a table
+
+const scale = Math.fround(1 / Math.sqrt(128));
+const log2OfE = Math.log2(Math.E);
+/** Two groups of score blocks: 64 products a lane, 32 lanes. */
+const [blocks, count] = [8, 32];
+
+/** A warp applies the score to products as they lie in its accumulators. */
+function kernelFor(of: AnyPattern): Kernel {
+  const spec = specOf(requestOf(of.definition, 128));
+  const uniforms = new Uniforms();
+  const score = exponentOf(spec.score!, uniforms, hopper.relative);
+  const names = namesOf(spec.declarations);
+  const passes = passesOf(spec.mask, undefined, undefined);
+  const knobs = hopperTile(2, blocks * 8);
+  const context = {
+    passes,
+    score,
+    names,
+    knobs,
+    valueDim: 128,
+  } as Partial<KernelContext> as KernelContext<HopperKnobs>;
+  const numbers = ['cap', 'slope'].map((name) => names('param', name));
+  const before = `typedef Params Arguments;
+constexpr int score_blocks = ${blocks};
+typedef float Scores[1][score_blocks][4];
+enum Kind { TILE };
+struct Visit { Kind kind; int at; };
+WARPLOOM_DEVICE int place_of(const Visit& visit, int column) { return visit.at + column; }
+struct Unit { int k_len; float uniform_scale, ${[...numbers, ...uniforms.all.map(({ name }) => names('param', name))].join(', ')}; };
+WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) { return true; }
+${elementsText(context, true)}
+${applyText(context)}`;
+  const body = `
+  const int lane = threadIdx.x, column = (lane & 3) * 2, from = (blockIdx.x * 32 + lane) * score_blocks * 4;
+  Unit u;
+  u.k_len = 1 << 30;
+  u.uniform_scale = ${scale}f;
+  ${numbers.map((name, i) => `u.${name} = p.numbers[blockIdx.x * 4 + ${i}];`).join('\n  ')}
+  ${uniforms.all.map(({ name, expression }) => `u.${names('param', name)} = ${scalarText(expression, names)};`).join('\n  ')}
+  Scores s;
+  for (int i = 0; i < score_blocks * 4; ++i) s[0][i / 4][i % 4] = p.scores[from + i];
+  apply_score(u, p, 0, {TILE, p.key}, p.query + (lane >> 2), column, {p.numbers[blockIdx.x * 4 + 2], p.numbers[blockIdx.x * 4 + 3]}, s);
+  for (int i = 0; i < score_blocks * 4; ++i) p.scores[from + i] = s[0][i / 4][i % 4];`;
+  return kernelOf('scores', {
+    fields: [pointer('scores', 'float'), pointer('numbers', 'float'), int('query'), int('key')],
+    primitives: ['numbers', 'floats'],
+    before,
+    body,
+  });
+}
+
+/** Products are drawn by the seed: `most` is how many caps they are, mostly. */
+interface Call extends Numbers {
+  readonly references: readonly [number, number];
+  readonly query: number;
+  readonly key: number;
+  readonly most: number;
+  readonly seed: number;
+}
+
+const float32 = (min: number, max: number) =>
+  fc.float({ min: Math.fround(min), max: Math.fround(max), noNaN: true });
+
+const call: fc.Arbitrary<Call> = fc.record({
+  cap: fc.oneof(fc.constantFrom(1, 5, 30, 50, -20, 1e-9, 1e9), float32(0.5, 1000)).map(Math.fround),
+  slope: fc.oneof(fc.constant(0), float32(-1, 1)),
+  references: fc.tuple(float32(-40, 40), fc.constantFrom(0, 3)),
+  query: fc.nat(5000),
+  key: fc.nat(5000),
+  most: fc.constantFrom(0.1, 0.3, 1.5, 10),
+  seed: fc.nat(),
+});
+
+const { POSITIVE_INFINITY, NEGATIVE_INFINITY, NaN: notANumber } = Number;
+
+/** Numbers up to so many caps; where that reaches, those next to the seams, any floats, and what is no number. */
+function productsOf({ cap, most, seed }: Call): number[] {
+  const near = float32(-most, most).map((caps) => (caps * cap) / scale);
+  const tiny = fc.constantFrom(0, -0, 2 ** -149, -(2 ** -126));
+  const seam = fc
+    .tuple(
+      fc.constantFrom(...smallRanges.map(({ below }) => below)),
+      fc.constantFrom(1, -1),
+      fc.integer({ min: -4, max: 4 }),
+    )
+    .map(([caps, sign, ulps]) => (sign * caps * cap * (1 + ulps * 2 ** -23)) / scale);
+  const far = fc.oneof(
+    fc.float({ noNaN: true }),
+    fc.constantFrom(POSITIVE_INFINITY, NEGATIVE_INFINITY, notANumber),
+  );
+  const some = fc.oneof(
+    { weight: 8, arbitrary: near },
+    { weight: 1, arbitrary: tiny },
+    { weight: most > 0.2 ? 3 : 0, arbitrary: seam },
+    { weight: most > 1 ? 1 : 0, arbitrary: far },
+  );
+  return fc.sample(some.map(Math.fround), { numRuns: count * blocks * 4, seed });
+}
+
+describe('exponents of scores', () => {
+  it.each(Object.entries(cases))(
+    'of %s are those of the arrow',
+    async (_, { of, score, terms = () => 0 }) => {
+      const kernel = kernelFor(of);
+      const property = fc.asyncProperty(call, async (one) => {
+        const { cap, slope, references, query, key } = one;
+        const products = productsOf(one);
+        const { scores } = await runEmulated(launch(kernel, { query, key }), {
+          scores: bytesOf(Float32Array.from(products)),
+          numbers: bytesOf(Float32Array.of(cap, slope, ...references)),
+        });
+        for (const [i, value] of floats(scores).entries()) {
+          const [lane, block, element] = [i >> 5, (i >> 2) & 7, i & 3];
+          const half = element >> 1;
+          const pair = {
+            s: products[i]! * scale,
+            q: query + (lane >> 2) + 8 * half,
+            k: key + (lane & 3) * 2 + block * 8 + (element & 1),
+          };
+          const reference = references[half]!;
+          const expected = score(pair, one) * log2OfE - reference;
+          const sizes = Math.abs(score(pair, one)) + terms(pair, one);
+          // What tanh is taken of may be a float with few bits, or none.
+          const least = 2 ** -120 + 2 ** -146 * Math.abs(cap);
+          const bound = 1e-6 * log2OfE * sizes + 2 ** -22 * Math.abs(reference) + least;
+          if (agree(value, expected, bound)) continue;
+          assert.fail(`${JSON.stringify(pair)}: ${value} for ${expected}, a bound of ${bound}`);
+        }
+      });
+      await fc.assert(property, { numRuns: 30 });
+    },
+    120_000,
+  );
+});
+
+/** Floats end before numbers do: what is beyond 2^100 may be infinite, or the difference of such. */
+function agree(value: number, expected: number, bound: number): boolean {
+  if (Number.isNaN(expected)) return Number.isNaN(value);
+  if (bound > 2 ** 80) return true;
+  return Math.abs(value - expected) <= bound;
+}

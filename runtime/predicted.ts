@@ -27,9 +27,6 @@ const sample = 8;
 /** Sets of two axes are made whole for it, up to so many bits. */
 const mostBits = 2 ** 28;
 
-/** Of how many members a set is taken to be where scores decide. */
-type SizeOf = (name: string) => number;
-
 /**
  * The cost of the head, estimate left out, where dense attention costs 1. Chosen distances are taken to lie next to
  * each other from 0 on, chosen blocks before the diagonal: no other choice of that size visits fewer tiles for as many
@@ -43,10 +40,7 @@ export function predictedCost(
   shape: LaunchShape,
   head: number,
 ): number | undefined {
-  return costOf(
-    { definition, graph, params, shape, head },
-    usualSets(graph, shape, () => 0),
-  );
+  return costOf({ definition, graph, params, shape, head }, usualSets(graph, shape));
 }
 
 /** A head of a call that chooses. */
@@ -69,38 +63,53 @@ export function dearFrom(
   rows: NeededRows,
 ): Readonly<Record<string, number>> | undefined {
   const { graph, shape } = one;
-  const open = Object.keys(graph).filter((name) => !isCounted(graph[name]!));
-  const setsOf = (name: string, size: number) =>
-    usualSets(graph, shape, (other) => (other === name ? size : 0));
-  const least = predictedCost(one.definition, graph, one.params, shape, one.head);
-  if (least === undefined || open.length === 0) return undefined;
+  const open = Object.entries(graph).filter(([, node]) => !isCounted(node));
+  const nothing = usualSets(graph, shape);
+  const least = costOf(one, nothing);
+  if (!nothing || least === undefined || open.length === 0) return undefined;
   const limits: Record<string, number> = {};
-  for (const name of open) {
-    const members = (size: number) => membersOf(setsOf(name, size)![name]!, rows[name]);
-    const cost = (size: number) => costOf(one, setsOf(name, size))!;
-    const { columns } = domainOf(graph[name]!, shape);
+  for (const [name, node] of open) {
+    const setOf = (size: number) => usualSet(node, shape, size)!;
+    const cost = (size: number) => costOf(one, { ...nothing, [name]: setOf(size) })!;
+    const members = (size: number) => membersOf(setOf(size), rows[name]);
+    const { columns } = domainOf(node, shape);
     const whole = cost(columns);
     if (whole <= least) continue;
     // Alone it may never be so large: then its members count by what they cost.
     const limit =
       whole < 1
         ? (members(columns) * (1 - least)) / (whole - least)
-        : members(firstFrom(columns, (size) => cost(size) >= 1));
+        : members(whereDense({ size: 0, cost: least }, { size: columns, cost: whole }, cost));
     limits[name] = Math.max(1, Math.ceil(limit));
   }
   return Object.keys(limits).length > 0 ? limits : undefined;
 }
 
-/** The first number up to `most` that holds, where all after it do and `most` does: that, or one of the next few. */
-function firstFrom(most: number, holds: (n: number) => boolean): number {
-  let [from, to] = [0, most];
-  // Of 128K keys, some hundreds more are no other answer, and each question plans a head.
-  while (to - from > most / 512) {
-    const middle = Math.floor((from + to) / 2);
-    if (holds(middle)) to = middle;
-    else from = middle + 1;
+interface Priced {
+  readonly size: number;
+  readonly cost: number;
+}
+
+/** How much more than dense attention counts as no more. */
+const closeEnough = 1.005;
+
+/**
+ * A size between two whose cost is that of dense attention, or the least above it: costs grow with sizes, and nearly in
+ * proportion. Few are asked for, as each plans a head.
+ */
+function whereDense(below: Priced, above: Priced, costOfSize: (size: number) => number): number {
+  let [from, to] = [below, above];
+  if (from.cost >= 1) return from.size;
+  for (let guessed = true; to.cost > closeEnough && to.size - from.size > 1; guessed = !guessed) {
+    // Between a guess and the next one a half, so that steps in the cost do not hold it up.
+    const share = guessed ? (1 - from.cost) / (to.cost - from.cost) : 0.5;
+    const between = Math.ceil(from.size + share * (to.size - from.size));
+    const size = Math.min(Math.max(between, from.size + 1), to.size - 1);
+    const cost = costOfSize(size);
+    if (cost < 1) from = { size, cost };
+    else to = { size, cost };
   }
-  return to;
+  return to.size;
 }
 
 /** The members of a set in the rows that are chosen. */
@@ -135,14 +144,14 @@ function costOf(
   return summarise(plan, { sample }).cost.share * lookupStep;
 }
 
+/** Nothing where scores decide. */
 function usualSets(
   graph: EstimateGraph,
   shape: LaunchShape,
-  sizeOf: SizeOf,
 ): Readonly<Record<string, BitSet>> | undefined {
   const sets: Record<string, BitSet> = {};
   for (const [name, node] of Object.entries(graph)) {
-    const set = usualSet(node, shape, isCounted(node) ? undefined : sizeOf(name));
+    const set = usualSet(node, shape, isCounted(node) ? undefined : 0);
     if (!set) return undefined;
     sets[name] = set;
   }

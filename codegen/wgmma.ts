@@ -21,7 +21,7 @@ export interface ProductStep {
    */
   readonly result: 'overwritten' | 'added' | 'either';
   /**
-   * More steps, with A in registers an array by steps: how much further on the descriptor of each of its B is, in units of
+   * With A in registers an array by steps, the steps after the first: how much further on the descriptor of each of its B is, in units of
    * 16 bytes. All are one statement: a compiler's time goes by statements, each of which writes every accumulator.
    */
   readonly further?: readonly number[];
@@ -34,7 +34,7 @@ const setters = { overwritten: '0', added: '1' } as const;
 const factors = {
   shared: { parameter: () => 'u64 a', majors: '0, 0' },
   registers: {
-    parameter: (steps: number) => (steps > 1 ? 'const u32 (*a)[4]' : 'const u32 (&a)[4]'),
+    parameter: (bySteps: boolean) => (bySteps ? 'const u32 (*a)[4]' : 'const u32 (&a)[4]'),
     majors: '1',
   },
 } as const;
@@ -43,6 +43,7 @@ const factors = {
 export function productText(step: ProductStep): string {
   const { name, dtype, columns, blocks = columns / 8, from, result, further = [] } = step;
   const { parameter, majors } = factors[from];
+  const bySteps = step.further !== undefined;
   const steps = 1 + further.length;
   const count = columns / 2;
   const sums = Array.from({ length: count }, (_, i) => `d[0][${i >> 2}][${i & 3}]`);
@@ -53,7 +54,7 @@ export function productText(step: ProductStep): string {
     width / 2,
   );
   const registers = Array.from({ length: 4 * steps }, (_, i) =>
-    steps > 1 ? `"r"(a[${i >> 2}][${i & 3}])` : `"r"(a[${i}])`,
+    bySteps ? `"r"(a[${i >> 2}][${i & 3}])` : `"r"(a[${i}])`,
   );
   const operands = [...(from === 'shared' ? ['"l"(a)'] : registers), '"l"(b)'];
   const placeOf = (operand: number): string => `%${count + operand}`;
@@ -78,7 +79,7 @@ export function productText(step: ProductStep): string {
   };
   const locals = steps > 1 ? '.reg .b64 b;\\n' : '';
   return [
-    `WARPLOOM_DEVICE void ${name}(float (&d)[1][${blocks}][4], ${parameter(steps)}, u64 b${isEither ? ', int add' : ''}) {`,
+    `WARPLOOM_DEVICE void ${name}(float (&d)[1][${blocks}][4], ${parameter(bySteps)}, u64 b${isEither ? ', int add' : ''}) {`,
     '  asm volatile(',
     `      "{\\n.reg .pred p;\\n${locals}setp.ne.b32 p, ${adds}, 0;\\n"`,
     ...Array.from({ length: steps }, (_, i) => instructionText(i)).flat(),

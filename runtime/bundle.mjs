@@ -91,6 +91,7 @@ async function compileTests() {
       core: join(root, 'test', 'device', 'core.ts'),
       primitives: join(root, 'test', 'device', 'compare.ts'),
       calls: join(root, 'test', 'bench', 'calls.bench.ts'),
+      compile: join(root, 'test', 'bench', 'compile.bench.ts'),
       attention: join(root, 'test', 'bench', 'attention.bench.ts'),
       compare: join(root, 'test', 'bench', 'compare.bench.ts'),
       index: join(root, 'test', 'bench', 'index.bench.ts'),
@@ -129,6 +130,7 @@ const launcher = `#!/bin/sh
 #   ./warploom test:core                   the CUDA core on the GPU
 #   ./warploom test:primitives             what the emulator takes for granted, on an H100 or H200; needs a C++ compiler
 #   ./warploom bench:calls cuda 1024       what a call costs the host; --profile says where
+#   ./warploom bench:compile --arch sm_90a  what it takes to compile, and to find it in the cache
 #   ./warploom bench:attention --json ours.json [--only causal] [--quick]
 #   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
 #   ./warploom bench:compare ours.json rivals.json
@@ -139,6 +141,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 case "$1" in
   test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
   bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
+  bench:compile) shift; exec "$here/node" "$here/tests/compile.mjs" "$@" ;;
   bench:attention) shift; exec "$here/node" "$here/tests/attention.mjs" "$@" ;;
   tune:defaults) shift; exec "$here/node" "$here/tests/defaults.mjs" "$@" ;;
   bench:index) shift; exec "$here/node" "$here/tests/index.mjs" "$@" ;;

@@ -11,6 +11,8 @@ import { type TuneOptions, tune } from './tune.ts';
 export interface FormWork {
   readonly form: PlanForm;
   readonly pattern: AnyPattern;
+  /** Query heads of a KV head. */
+  readonly group: number;
   readonly params?: TuneOptions['params'];
 }
 
@@ -46,11 +48,11 @@ export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow
   );
   const longest = Math.max(...lengths);
   const rows: DefaultRow[] = [];
-  for (const [i, { form, pattern, params = {}, dim, length }] of all.entries()) {
+  for (const [i, { form, pattern, group, params = {}, dim, length }] of all.entries()) {
     const left = end - now().getTime();
     if (signal?.aborted || left < leastMs) break;
     const heads = dim > 128 ? 16 : 32;
-    const shape = { batch: 1, heads, kvHeads: heads / 4, qLen: length, kLen: length };
+    const shape = { batch: 1, heads, kvHeads: heads / group, qLen: length, kLen: length };
     const found = search(pattern, {
       inputs: { shape: { ...shape, headDim: dim, valueDim: dim }, dtype: 'bf16' },
       params,

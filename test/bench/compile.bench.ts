@@ -1,4 +1,5 @@
-// What it takes to compile, no GPU needed: `npm run bench -- compile [--arch sm_90a] [--only causal] [--dim 128] [--rounds 3]`.
+// What it takes to compile, no GPU needed: `npm run bench -- compile [--arch sm_90a] [--only causal] [--dim 128] [--rounds 3]`;
+// in the bundle: `./warploom bench:compile`.
 // For every built-in pattern: its attention kernel from the text to machine code by NVRTC, the front end (to PTX) and the
 // assembler apart, best of the rounds; then, in processes of their own whose kernels all lie in the cache, the first call
 // of the pattern up to machine code: kernel by kernel, and all kernels with the planning before them. Bars: 1 s for a kernel

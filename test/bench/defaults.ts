@@ -12,11 +12,12 @@ import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
 import { defaultsText, type FormWork, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 
+// What is chosen for tiles of a single head serves any number of KV heads.
 const works: readonly FormWork[] = [
-  { form: 'ranges', pattern: causal },
-  { form: 'blocks', pattern: blockSparse },
-  { form: 'distances', pattern: verticalSlash },
-  { form: 'shared', pattern: flashPrefill },
+  { form: 'ranges', pattern: causal, group: 1 },
+  { form: 'blocks', pattern: blockSparse, group: 4 },
+  { form: 'distances', pattern: verticalSlash, group: 4 },
+  { form: 'shared', pattern: flashPrefill, group: 4 },
 ];
 
 const { values } = parseArgs({

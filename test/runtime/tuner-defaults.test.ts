@@ -36,8 +36,8 @@ test('each form, dimension and length is searched with a share of the time that 
   const found = await tuneDefaults({
     ...options,
     works: [
-      { form: 'ranges', pattern: causal },
-      { form: 'blocks', pattern: blockSparse },
+      { form: 'ranges', pattern: causal, group: 1 },
+      { form: 'blocks', pattern: blockSparse, group: 4 },
     ],
     ...{ dims: [128, 256], lengths: [16_384, 131_072], budgetMs: 42_000 },
   });
@@ -67,7 +67,7 @@ test('what is no tile of Hopper, of no chip or not compared has no row, and an e
   const failures: string[] = [];
   const found = await tuneDefaults({
     ...options,
-    works: [{ form: 'ranges', pattern: causal }],
+    works: [{ form: 'ranges', pattern: causal, group: 1 }],
     ...{ dims: [64, 96, 128, 192, 256], lengths: [131_072], budgetMs: 1e6 },
     onFailure: (name) => failures.push(name),
   });
@@ -82,7 +82,7 @@ test('a signal ends it with what there is', async () => {
   const { options } = simulated();
   const found = await tuneDefaults({
     ...options,
-    works: [{ form: 'ranges', pattern: causal }],
+    works: [{ form: 'ranges', pattern: causal, group: 1 }],
     ...{ dims: [64, 128], lengths: [4096], budgetMs: 1e6, signal: controller.signal },
     onResult: () => controller.abort(),
   });

@@ -1,7 +1,7 @@
 """The rivals' half of the bench of attention: cuDNN, FlashAttention-2 and FlexAttention through PyTorch.
 
     npm run bench -- works works.json                         # in a bundle it lies beside this file
-    python3 rivals.py --json rivals.json [--works works.json] [--only causal] [--quick]
+    python3 rivals.py --json rivals.json [--works works.json] [--only causal] [--rival cuDNN] [--quick]
     npm run bench -- compare ours.json rivals.json
 
 It times what attention.bench.ts times in the same way, and writes the same JSON (report.ts). A rival that
@@ -27,6 +27,7 @@ GRAIN = 64  # of vertical-slash
 ROWS_CHECKED = 12
 OPERATIONS = {(8, 0): 2048, (9, 0): 4096}  # of the tensor cores of one multiprocessor in a cycle
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+RIVALS = ["cuDNN", "FlashAttention-2", "FlexAttention"]
 MOST_ERROR = {"bf16": 1e-2, "fp16": 2e-3}
 
 
@@ -329,7 +330,7 @@ def reason(error):
 
 
 def run_work(work, args, device, clock):
-    rivals = rivals_of(work)
+    rivals = {name: make for name, make in rivals_of(work).items() if not args.rival or name in args.rival}
     if not rivals:
         return []
     shape = lambda heads: (1, heads, work["length"], work["headDim"])
@@ -392,6 +393,7 @@ def main():
     parser.add_argument("--works", default=os.path.join(here, "works.json"))
     parser.add_argument("--json")
     parser.add_argument("--only", action="append", default=[], help="works with this text in their name; repeatable")
+    parser.add_argument("--rival", action="append", default=[], help="these alone; repeatable", choices=RIVALS)
     parser.add_argument("--quick", action="store_true", help="the short works")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--round-ms", type=float, default=60)

@@ -131,11 +131,8 @@ export function isQuick(node: Expression): boolean {
 }
 
 function paramText(name: string, names: Names): string {
-  if (name === step.int.name) return 'step';
   if (name === step.float.name) return '(float)step';
-  const local = localName(name);
-  if (local !== undefined) return local;
-  return `u.${names('param', name)}`;
+  return localName(name) ?? `u.${names('param', name)}`;
 }
 
 function indexText(name: string): string {

@@ -23,28 +23,26 @@ export const isUniformName = (name: string): boolean => name.startsWith('#');
 /** The scale of logits: the argument `scale` of a launch. */
 export const logitScale = { name: '#scale', param: param('#scale', 'float') } as const;
 
-/** How far a key lies behind the first one of a lane, a constant wherever it stands: no uniform at all. */
-export const step = {
-  int: { name: '#step', param: param('#step', 'int') },
-  float: { name: '#step_float', param: param('#step_float', 'float') },
-} as const;
-
 const localPrefix = '#local_';
 
-/** A float of the text around an expression, which has this name there: no number of a unit. */
-export const local = (name: string): Expression => param(localPrefix + name, 'float');
+/** A variable of the text around an expression, which has this name there: no number of a unit. */
+export const local = (name: string, kind: 'int' | 'float' = 'float'): Expression =>
+  param(localPrefix + name, kind);
 
 /** The name of a local, or undefined for any other parameter. */
 export const localName = (name: string): string | undefined =>
   name.startsWith(localPrefix) ? name.slice(localPrefix.length) : undefined;
 
+/** How far a key lies behind the first one of a lane, a constant wherever it stands: no uniform at all. */
+export const step = {
+  int: { name: `${localPrefix}step`, param: local('step', 'int') },
+  float: { name: '#step_float', param: param('#step_float', 'float') },
+} as const;
+
 const perPair = new Set(['q', 'k', 'row', 's']);
 
 const isStepOrLocal = (node: Expression): boolean =>
-  node.op === 'param' &&
-  (node.name === step.int.name ||
-    node.name === step.float.name ||
-    localName(node.name) !== undefined);
+  node.op === 'param' && (node.name === step.float.name || localName(node.name) !== undefined);
 
 function isUniform(node: Expression): boolean {
   if (isStepOrLocal(node)) return false;

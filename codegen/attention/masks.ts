@@ -1,10 +1,12 @@
 // The mask on the scores of a step, as CUDA C: -inf where it is false. It is asked for each element where that is
 // cheap, else in a way that asks it fewer times, or in fewer places of the text.
 
+import type { Expression } from '../../dsl/expression.ts';
 import { boundsText } from '../bounds.ts';
 import { isQuick, scalarText } from '../expression.ts';
 import type { Names } from '../names.ts';
 import type { KernelContext } from './backend.ts';
+import { loadsText, splitLoads } from './loads.ts';
 import type { KernelPass } from './passes.ts';
 import { splitByRows } from './rows.ts';
 import { visitKinds } from './walk.ts';
@@ -14,7 +16,7 @@ export type MaskWay = 'rows' | 'boxes' | 'kept';
 
 /** `mask_scores`. Needs `Scores` and elements.ts. */
 export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay): string {
-  if (way === 'rows') return looped(knobs.kTile / 4);
+  if (way === 'rows') return looped(passes, knobs.kTile / 4, names);
   if (way === 'kept') return kept(passes);
   return isCheap(passes) ? direct : boxed(passes, names);
 }
@@ -23,19 +25,29 @@ export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay):
  * -inf where the mask is false. A mask that costs much is asked in a loop that leaves bits, which are then
  * applied, so that its text is not repeated for every accumulator.
  */
-const looped = (steps: number): string => {
+const looped = (passes: readonly KernelPass[], steps: number, names: Names): string => {
   const word = steps > 32 ? 'u64' : 'u32';
-  return `// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
+  const own = ownMasks(passes, [], names);
+  const ofQuery = `  QueryLoads of_query[row_blocks][2];
+#pragma unroll
+  for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) of_query[i][half] = load_of_query(u, q + 16 * i + 8 * half);
+`;
+  const ask = own.hasLoads
+    ? own.call('q + 16 * i + 8 * half', 'of_key, of_query[i][half]')
+    : 'allowed(u, visit, q + 16 * i + 8 * half, key)';
+  return `${own.hasLoads ? `${own.text}\n` : ''}// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
 // mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
   ${word} bits[row_blocks][2] = {};
-#pragma unroll 1
+${own.hasLoads ? ofQuery : ''}#pragma unroll 1
   for (int j = 0; j < score_blocks * 2; ++j) {
     const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
-#pragma unroll
+${own.hasLoads ? '    const KeyLoads of_key = load_of_key(u, key);\n' : ''}#pragma unroll
     for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) bits[i][half] |= (${word})allowed(u, visit, q + 16 * i + 8 * half, key) << j;
+      for (int half = 0; half < 2; ++half) bits[i][half] |= (${word})${ask} << j;
   }
 #pragma unroll
   for (int i = 0; i < row_blocks; ++i)
@@ -77,6 +89,53 @@ const byKind = (
     })
     .join('');
 
+/** `allowed_own`: the mask of a pass, or a part of it, given what it asks of the key alone and of the query alone. */
+interface OwnMasks {
+  readonly text: string;
+  /** Whether there is any of that: \`KeyLoads\` and \`QueryLoads\` (loads.ts). */
+  readonly hasLoads: boolean;
+  /** Of `key` for a query. */
+  readonly call: (q: string, loads: string) => string;
+}
+
+/** `parts`: of the masks of passes, where it is less than all of them. Pools are asked as ever. */
+function ownMasks(
+  passes: readonly KernelPass[],
+  parts: readonly (Expression | undefined)[],
+  names: Names,
+): OwnMasks {
+  const masks = passes.map(({ kind, mask }, i) =>
+    kind === 'rest' ? undefined : (parts[i] ?? mask),
+  );
+  const loads = splitLoads(masks.filter((mask) => mask !== undefined));
+  const [parameters, given] = loads
+    ? [', const KeyLoads& of_key, const QueryLoads& of_query', ', of_key, of_query']
+    : ['', ''];
+  const left = [...(loads?.masks ?? masks.filter((mask) => mask !== undefined))];
+  const isAsked = (i: number): boolean =>
+    masks[i] !== undefined && (loads ?? parts[i]) !== undefined;
+  const functions = passes.map(({ kind }, i) => {
+    const mask = masks[i] && left.shift();
+    if (!mask || !isAsked(i)) return '';
+    return `WARPLOOM_DEVICE bool own_${kind}(const Unit& u, int q, int k${parameters}) {
+  return ${scalarText(mask, names)};
+}
+`;
+  });
+  const asked = byKind(passes, (kind, i) => {
+    if (!isAsked(i)) return 'allowed(u, visit, q, key)';
+    return `${parts[i] ? '' : 'key < u.k_len && '}own_${kind}(u, q, key${given})`;
+  });
+  return {
+    text: `${loads ? loadsText(loads, names) : ''}${functions.join('')}WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key${parameters}) {
+${asked}  return true;
+}
+`,
+    hasLoads: loads !== undefined,
+    call: (q, own) => `allowed_own(u, visit, ${q}, key${loads ? `, ${own}` : ''})`,
+  };
+}
+
 /**
  * The same by boxes of 16 rows and 32 keys, which lanes judge first: most are allowed or refused whole. In the
  * others a lane asks for one key, row after row; what the rows of a warp share is asked once. For a row block a warp.
@@ -86,27 +145,25 @@ const boxed = (passes: readonly KernelPass[], names: Names): string => {
     kind === 'rest' ? undefined : splitByRows(mask, rowsOfWarp),
   );
   const some = splits.some((split) => split !== undefined);
+  const own = ownMasks(
+    passes,
+    splits.map((split) => split?.own),
+    names,
+  );
   const parts = passes.map(({ kind }, i) => {
     const split = splits[i];
     if (!split) return '';
-    return `// What the rows of a warp share of the mask, and what is their own.
+    return `// What the rows of a warp share of the mask.
 WARPLOOM_DEVICE bool shared_${kind}(const Unit& u, int q, int k) {
   return ${scalarText(split.shared, names)};
-}
-WARPLOOM_DEVICE bool own_${kind}(const Unit& u, int q, int k) {
-  return ${scalarText(split.own, names)};
 }
 WARPLOOM_DEVICE Truth judge_own_${kind}(const Unit& u, Bounds q, Bounds k) {
   return ${boundsText(split.own, names)};
 }
-
 `;
   });
   const judged = byKind(passes, (kind, i) =>
     kind === 'rest' ? '{true, false}' : `judge_${splits[i] ? 'own_' : ''}${kind}(u, q, {from, to})`,
-  );
-  const asked = byKind(passes, (kind, i) =>
-    splits[i] ? `own_${kind}(u, q, key)` : 'allowed(u, visit, q, key)',
   );
   const shared = byKind(passes, (kind, i) =>
     splits[i] ? `key < u.k_len && shared_${kind}(u, q, key)` : undefined,
@@ -123,7 +180,13 @@ ${shared}  return true;
     }
 `;
   const hasPools = passes.some(({ kind }) => kind === 'rest');
-  return `${parts.join('')}${ownText(judged, asked)}${some ? sharedText : ''}
+  const loaded = own.hasLoads
+    ? `    const KeyLoads of_key = load_of_key(u, key);
+    const QueryLoads of_own = load_of_query(u, first_row + (lane & 15));
+`
+    : '';
+  const ask = own.call('first_row + r', 'of_key, loads_of_lane(of_own, r)');
+  return `${parts.join('')}${own.text}${judgeBoxText(judged)}${some ? sharedText : ''}
 // -inf where the mask is false, in the first score blocks. Lanes judge boxes of 16 rows and 32 keys, most of which
 // are allowed or refused whole; in the others each lane asks for one key, row after row.
 template <int blocks = score_blocks>
@@ -141,9 +204,9 @@ ${some ? asksShared : ''}${hasPools ? poolsText : ''}#pragma unroll
   for (u32 left = mixed; left != 0; left &= left - 1) {
     const int box = __ffs(left) - 1;
     const int key = box * 32 + lane < keys ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
-#pragma unroll 1
+${loaded}#pragma unroll ${own.hasLoads ? 4 : 1}
     for (int r = 0; r < 16; ++r) {
-      const u32 word = __ballot_sync(FULL_WARP, allowed_own(u, visit, first_row + r, key));
+      const u32 word = __ballot_sync(FULL_WARP, ${ask});
 #pragma unroll
       for (int i = 0; i < (boxes + 1) / 2; ++i)
         if (i == box >> 1 && lane == r + 16 * (box & 1)) words[i] ${some ? '&' : ''}= word;
@@ -184,7 +247,10 @@ const kept = (passes: readonly KernelPass[]): string => {
       ? 'allowed(u, visit, q, key)'
       : `key >= 0 && key < u.k_len && own_${kind}(u, q, key)`,
   );
-  return `${ownText(judged, asked)}
+  return `${judgeBoxText(judged)}WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key) {
+${asked}  return true;
+}
+
 // -inf where the mask is false, in the first score blocks. \`keep\`: a bit for each key that the walk lets through;
 // \`ready\`: the mask asks no more. Else lanes judge boxes of 16 rows and 32 keys, most of which are allowed or refused
 // whole; in the others each lane asks for one key, row after row.
@@ -205,15 +271,11 @@ ${appliesText('ready && keep[box] == FULL_WARP')}}`;
 /** Two more blanks before each line but directives. */
 const indented = (text: string): string => text.replaceAll(/^(?! *#|$)/gm, '  ');
 
-const ownText = (
+const judgeBoxText = (
   judged: string,
-  asked: string,
 ): string => `// What a box of queries and keys can be, by what its rows are asked each.
 WARPLOOM_DEVICE Truth judge_box(const Unit& u, const Visit& visit, Bounds q, int from, int to) {
 ${judged}  return {true, true};
-}
-WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key) {
-${asked}  return true;
 }
 `;
 

@@ -275,17 +275,45 @@ WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) 
 
 typedef float Scores[row_blocks][score_blocks][4];
 
+// What the mask asks of a key alone, and of a query alone.
+struct KeyLoads {
+};
+struct QueryLoads {
+  int value_0;
+};
+WARPLOOM_DEVICE KeyLoads load_of_key(const Unit& u, int k) { return {}; }
+WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int q) { return {(((floor_div(q, 64) + 1) * 64) - 1)}; }
+// What a lane has loaded of its query.
+WARPLOOM_DEVICE QueryLoads loads_of_lane(const QueryLoads& own, int lane) { return {__shfl_sync(FULL_WARP, own.value_0, lane)}; }
+WARPLOOM_DEVICE bool own_tiles(const Unit& u, int q, int k, const KeyLoads& of_key, const QueryLoads& of_query) {
+  return ((k <= q) && set_has(u.set_distances, 0, (of_query.value_0 - k)));
+}
+WARPLOOM_DEVICE bool own_columns(const Unit& u, int q, int k, const KeyLoads& of_key, const QueryLoads& of_query) {
+  return (((k <= q) && !set_has(u.set_distances, 0, (of_query.value_0 - k))) && set_has(u.set_columns, 0, k));
+}
+WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key, const KeyLoads& of_key, const QueryLoads& of_query) {
+  if (visit.kind == TILE) return key < u.k_len && own_tiles(u, q, key, of_key, of_query);
+  if (visit.kind == COLUMNS) return key < u.k_len && own_columns(u, q, key, of_key, of_query);
+  return true;
+}
+
 // -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
 // mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
   u32 bits[row_blocks][2] = {};
+  QueryLoads of_query[row_blocks][2];
+#pragma unroll
+  for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) of_query[i][half] = load_of_query(u, q + 16 * i + 8 * half);
 #pragma unroll 1
   for (int j = 0; j < score_blocks * 2; ++j) {
     const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
+    const KeyLoads of_key = load_of_key(u, key);
 #pragma unroll
     for (int i = 0; i < row_blocks; ++i)
 #pragma unroll
-      for (int half = 0; half < 2; ++half) bits[i][half] |= (u32)allowed(u, visit, q + 16 * i + 8 * half, key) << j;
+      for (int half = 0; half < 2; ++half) bits[i][half] |= (u32)allowed_own(u, visit, q + 16 * i + 8 * half, key, of_key, of_query[i][half]) << j;
   }
 #pragma unroll
   for (int i = 0; i < row_blocks; ++i)

@@ -1,0 +1,73 @@
+// What masks ask of a key alone, or of a query alone, and that costs a load or a division: `doc.at(q) === doc.at(k)` has
+// one of each. A box of pairs asks it once for every key and once for every row, not once for every pair.
+
+import { canonical, children, type Expression, mentions } from '../../dsl/expression.ts';
+import { isQuick, scalarText } from '../expression.ts';
+import type { Names } from '../names.ts';
+import { local } from '../uniforms.ts';
+
+/** A value of a key, or of a query, that an expression stands for. */
+interface Load {
+  /** A member of `KeyLoads` or `QueryLoads`. */
+  readonly member: string;
+  readonly expression: Expression;
+}
+
+/** Masks whose loads are members of the variables `of_key` and `of_query`; equal loads are one. */
+export interface SplitLoads {
+  readonly masks: readonly Expression[];
+  readonly ofKey: readonly Load[];
+  readonly ofQuery: readonly Load[];
+}
+
+/** Splits masks; undefined where none has anything to load. */
+export function splitLoads(masks: readonly Expression[]): SplitLoads | undefined {
+  const known = { of_key: new Map<string, Load>(), of_query: new Map<string, Load>() };
+  const stand = (side: Side, node: Expression): Expression => {
+    const loads = known[side];
+    const name = canonical(node);
+    const load = loads.get(name) ?? { member: `value_${loads.size}`, expression: node };
+    loads.set(name, load);
+    return local(`${side}.${load.member}`, node.kind as 'int' | 'float');
+  };
+  const visit = (node: Expression): Expression => {
+    const side = isWorthIt(node) ? sideOf(node) : undefined;
+    if (side) return stand(side, node);
+    const args = children(node);
+    return args.length === 0 ? node : ({ ...node, args: args.map(visit) } as Expression);
+  };
+  const split = masks.map(visit);
+  const [ofKey, ofQuery] = [[...known.of_key.values()], [...known.of_query.values()]];
+  return ofKey.length + ofQuery.length === 0 ? undefined : { masks: split, ofKey, ofQuery };
+}
+
+type Side = 'of_key' | 'of_query';
+
+/** Floats other than loads are left: comparisons with an integer need more of their digits than a float has. */
+const isWorthIt = (node: Expression): boolean =>
+  !isQuick(node) && (node.kind === 'int' || node.op === 'at');
+
+/** Which of the two a value depends on, where it is one of them. */
+function sideOf(node: Expression): Side | undefined {
+  const key = mentions(node, 'index', 'k');
+  const query = mentions(node, 'index', 'q') || mentions(node, 'index', 'row');
+  return key === query ? undefined : key ? 'of_key' : 'of_query';
+}
+
+/** `KeyLoads`, `QueryLoads`, and how to load and to hand them on. Needs the captured tensors. */
+export function loadsText({ ofKey, ofQuery }: SplitLoads, names: Names): string {
+  const struct = (name: string, loads: readonly Load[]): string =>
+    `struct ${name} {
+${loads.map(({ member, expression }) => `  ${expression.kind} ${member};\n`).join('')}};`;
+  const values = (loads: readonly Load[]): string =>
+    loads.map(({ expression }) => scalarText(expression, names)).join(', ');
+  const shuffled = ofQuery.map(({ member }) => `__shfl_sync(FULL_WARP, own.${member}, lane)`);
+  return `// What the mask asks of a key alone, and of a query alone.
+${struct('KeyLoads', ofKey)}
+${struct('QueryLoads', ofQuery)}
+WARPLOOM_DEVICE KeyLoads load_of_key(const Unit& u, int k) { return {${values(ofKey)}}; }
+WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int q) { return {${values(ofQuery)}}; }
+// What a lane has loaded of its query.
+WARPLOOM_DEVICE QueryLoads loads_of_lane(const QueryLoads& own, int lane) { return {${shuffled.join(', ')}}; }
+`;
+}

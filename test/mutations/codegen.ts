@@ -130,6 +130,11 @@ const attention = [
       'word = __ballot_sync(FULL_WARP, !truth.may_not);',
     ],
   ),
+  ...inFile('codegen/attention/hopper/distances.ts', [
+    'the last box of a round is taken in the next as well',
+    'is_there && (ends || place < last)',
+    'is_there && (ends || place <= last)',
+  ]),
   ...inFile('codegen/attention/scores.ts', [
     'pools weigh as one key',
     '        s[i][j][e] += more;\n',

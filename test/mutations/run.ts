@@ -42,6 +42,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['codegen/attention/exponent', ['test/runtime/emulator-scores', 'test/codegen/attention']],
   ['codegen/attention/tanh', ['test/runtime/emulator-scores']],
   ['codegen/attention/hopper/scores', ['test/runtime/emulator-scores']],
+  ['codegen/attention/hopper/', ['test/runtime/emulator-boxes', 'test/runtime/emulator-hopper']],
   ['codegen/', ['test/codegen/attention', 'test/codegen/analysis']],
 ];
 

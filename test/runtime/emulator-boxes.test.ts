@@ -17,7 +17,8 @@ import { assertClose, boundOf, largest } from '../laws/attention.ts';
 const shape = { batch: 1, heads: 2, kvHeads: 1, qLen: 200, kLen: 2600, headDim: 64, valueDim: 64 };
 
 it.each([
-  ['vertical-slash', verticalSlash as AnyPattern, { verticals: 300, slashes: 60 }],
+  // The first 100 distances always are members: 25 that are scattered make boxes of two rounds or three.
+  ['vertical-slash', verticalSlash as AnyPattern, { verticals: 300, slashes: 125 }],
   ['block-sparse', blockSparse as AnyPattern, { blocksPerRow: 30 }],
 ])('%s with more boxes than a round', { timeout: 240_000 }, async (name, pattern, params) => {
   const { heads, kvHeads, qLen, kLen, headDim } = shape;

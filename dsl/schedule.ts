@@ -29,10 +29,10 @@ export interface Knobs {
   /** Query heads of a KV head whose rows share a tile, where the pattern treats them alike (Hopper). */
   readonly headsPerTile?: Stated<number>;
   /**
-   * Which tiles of queries come first: head after head, the longest of so many heads as fit the cache, or the longest of
-   * all (Hopper).
+   * Which tiles of queries come first: query head after query head, KV head after KV head, the longest of so many heads
+   * as fit the cache, or the longest of all (Hopper).
    */
-  readonly work?: Stated<'heads' | 'sections' | 'longest'>;
+  readonly work?: Stated<'head' | 'heads' | 'sections' | 'longest'>;
   /** Which key tiles come first. */
   readonly order?: 'ascending' | 'descending';
   /** A set of single keys whose K and V rows are packed once per head. */
@@ -48,7 +48,7 @@ const limits = {
 const words = {
   pingPong: [true, false],
   softmax: ['speculative', 'classic'],
-  work: ['heads', 'sections', 'longest'],
+  work: ['head', 'heads', 'sections', 'longest'],
 } as const;
 
 /** Unknown knobs, and values that no device could run. */

@@ -167,6 +167,7 @@ describe('the launch of a Hopper kernel', () => {
           .args as { section: number };
         expect(sectionOf('longest', shape, units)).toBe(units);
         expect(sectionOf('heads', shape, units)).toBe(group);
+        expect(sectionOf('head', shape, units)).toBe(1);
         const bytes = (kvHeads: number) =>
           kvHeads * shape.kLen * (shape.headDim + shape.valueDim) * 2;
         expect(section).toBeGreaterThanOrEqual(1);

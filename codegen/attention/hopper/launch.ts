@@ -75,7 +75,7 @@ export function launchOf(
       ...pointers.args,
       ...found?.args,
       units: drawn,
-      section: sectionOf(knobs.work, shape, units) / headsPerTile,
+      section: Math.max(1, sectionOf(knobs.work, shape, units) / headsPerTile),
     },
     buffers: {
       ...pointers.buffers,

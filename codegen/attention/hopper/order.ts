@@ -4,23 +4,30 @@
 import type { LaunchShape } from '../../../dsl/shape.ts';
 
 /**
- * `heads`: those of one KV head at a time, whose keys stay in L2 as long as they can; `sections`: as many as fit L2
- * together, so that long tiles come early and keys still stay; `longest`: all, so that the last tiles drawn are short
- * ones.
+ * `head`: one at a time, for sets of its own where the keys of a head do not fit L2: tiles that are near each other ask
+ * for the same; `heads`: those of one KV head at a time, whose keys stay in L2 as long as they can; `sections`: as many
+ * as fit L2 together, so that long tiles come early and keys still stay; `longest`: all, so that the last tiles drawn
+ * are short ones.
  */
-export type WorkOrder = 'heads' | 'sections' | 'longest';
-export const workOrders = ['sections', 'longest', 'heads'] as const satisfies readonly WorkOrder[];
+export type WorkOrder = 'head' | 'heads' | 'sections' | 'longest';
+export const workOrders = [
+  'sections',
+  'longest',
+  'heads',
+  'head',
+] as const satisfies readonly WorkOrder[];
 
 /** Bytes of keys and values that are taken to stay in L2 while all blocks read them. */
 const cachedBytes = 32e6;
 
-/** Heads of all batch entries whose tiles are drawn together, of `units`: all query heads of one or more KV heads. */
+/** Heads of all batch entries whose tiles are drawn together, of `units`: one, or all query heads of some KV heads. */
 export function sectionOf(
   order: WorkOrder,
   { kLen, headDim, valueDim, heads, kvHeads }: LaunchShape,
   units: number,
 ): number {
   if (order === 'longest') return units;
+  if (order === 'head') return 1;
   const bytes = kLen * (headDim + valueDim) * 2;
   let kvCount = 1;
   // A power of two.

@@ -3,6 +3,7 @@
 import { devicePrimitives } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
 import { Struct } from '../struct.ts';
+import { ownerFields, ownerText } from './owners.ts';
 
 const threads = 1024;
 
@@ -10,14 +11,7 @@ const params = new Struct('Arguments', [
   { name: 'bits', type: 'address', pointer: 'const u32*', comment: '[set units, stride]' },
   { name: 'list', type: 'address', pointer: 'int*', comment: '[units, capacity], ascending' },
   { name: 'count', type: 'address', pointer: 'int*', comment: '[units]' },
-  { name: 'head_list', type: 'address', pointer: 'const int*', comment: 'null: all heads' },
-  {
-    name: 'head_count',
-    type: 'i32',
-    comment: 'heads of this launch; units are [batch, head_count]',
-  },
-  { name: 'heads', type: 'i32' },
-  { name: 'group', type: 'i32', comment: 'query heads that share a set' },
+  ...ownerFields,
   { name: 'stride', type: 'i32', comment: 'words of a set' },
   { name: 'capacity', type: 'i32' },
 ]);
@@ -26,6 +20,7 @@ const source = (): string => `${devicePrimitives()}
 // ---- kernel ----
 
 ${params.text}
+${ownerText}
 
 // One block a unit. Each thread takes a word of 32 keys; a scan of their counts gives it its places.
 extern "C" __global__ void __launch_bounds__(${threads})
@@ -33,10 +28,8 @@ list_columns(const __grid_constant__ Arguments p) {
   __shared__ int warp_counts[32];
   __shared__ int before;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  const int batch = blockIdx.x / p.head_count;
-  int head = blockIdx.x % p.head_count;
-  if (p.head_list) head = p.head_list[head];
-  const u32* bits = p.bits + (i64)(batch * (p.heads / p.group) + head / p.group) * p.stride;
+  const Owner owner = owner_of(p, blockIdx.x);
+  const u32* bits = p.bits + (i64)(owner.batch * p.groups + owner.group) * p.stride;
   int* list = p.list + (i64)blockIdx.x * p.capacity;
   if (threadIdx.x == 0) before = 0;
   for (int first = 0; first < p.stride; first += ${threads}) {

@@ -10,6 +10,7 @@ import { namesOf } from '../names.ts';
 import type { CallFacts } from './call.ts';
 import { columnsKernel } from './columns.ts';
 import type { AttentionKernel } from './kernel.ts';
+import { ownersOf } from './owners.ts';
 import { poolsKernel } from './pools.ts';
 import { queriesOf } from './tiles.ts';
 import { turnOf } from './turns.ts';
@@ -187,6 +188,7 @@ function addColumns(
   const headCount = call.headList?.length ?? heads;
   const { domain, perGroup, most } = call.sets[set]!;
   const units = batch * headCount;
+  const owners = ownersOf(call, perGroup ? heads / kvHeads : 1);
   const capacity = Math.max(1, Math.min(domain.columns, most));
   workspace.push({ name: 'columns_list', bytes: units * capacity * 4 });
   workspace.push({ name: 'columns_count', bytes: units * 4 });
@@ -195,19 +197,8 @@ function addColumns(
     op: 'launch',
     kernel: columnsKernel(),
     grid: [units, 1, 1],
-    args: {
-      head_count: headCount,
-      heads,
-      group: perGroup ? heads / kvHeads : 1,
-      stride: (domain.columns + 31) >>> 5,
-      capacity,
-      ...(call.headList ? {} : { head_list: 0 }),
-    },
-    buffers: {
-      ...lists,
-      bits: whole(`set ${set}`),
-      ...(call.headList ? { head_list: whole('head_list') } : {}),
-    },
+    args: { ...owners.args, stride: (domain.columns + 31) >>> 5, capacity },
+    buffers: { ...owners.buffers, ...lists, bits: whole(`set ${set}`) },
   });
   args.columns_capacity = capacity;
   buffers.columns_list = lists.list;

@@ -5,6 +5,7 @@ import { devicePrimitives } from '../../device.ts';
 import type { Buffer, Kernel, Place, Step } from '../../kernel.ts';
 import { type Field, Struct } from '../../struct.ts';
 import type { KernelContext, LaunchRequest } from '../backend.ts';
+import { ownerFields, ownersOf, ownerText } from '../owners.ts';
 import { boxKeys, type HopperKnobs, isApart } from './knobs.ts';
 import { setWords } from './set-words.ts';
 import { type BoxWalk, walkOf } from './walks.ts';
@@ -44,10 +45,7 @@ const params = new Struct('Arguments', [
   { name: 'bits', type: 'address', pointer: 'const u32*', comment: '[set units, stride]' },
   { name: 'members', type: 'address', pointer: 'Member*', comment: '[units, capacity], ascending' },
   { name: 'count', type: 'address', pointer: 'int*', comment: '[units]' },
-  { name: 'head_list', type: 'address', pointer: 'const int*', comment: 'null: all heads' },
-  { name: 'head_count', type: 'i32', comment: 'units are [batch, head_count]' },
-  { name: 'heads', type: 'i32' },
-  { name: 'group', type: 'i32', comment: 'query heads that share a set' },
+  ...ownerFields,
   { name: 'rows', type: 'i32', comment: 'of a set: 1, or 0 where it has none' },
   { name: 'columns', type: 'i32', comment: 'members are below' },
   { name: 'capacity', type: 'i32' },
@@ -60,6 +58,7 @@ constexpr int box_keys = ${keys};
 ${memberText}
 ${setWords}
 ${params.text}
+${ownerText}
 
 // Forgets members before \`next\`.
 WARPLOOM_DEVICE void forget(Words& words, int base, int next) {
@@ -83,11 +82,10 @@ WARPLOOM_DEVICE int first_member(const Words& words, int base) {
 // A warp a unit: 32 lanes hold the bits of 4096 members.
 extern "C" __global__ void __launch_bounds__(32)
 list_members(const __grid_constant__ Arguments p) {
-  const int lane = threadIdx.x & 31, unit = blockIdx.x, batch = unit / p.head_count;
-  int head = unit % p.head_count;
-  if (p.head_list) head = p.head_list[head];
+  const int lane = threadIdx.x & 31, unit = blockIdx.x;
+  const Owner owner = owner_of(p, unit);
   const int stride = (p.columns + 31) / 32, used = p.rows == 0 ? 0 : stride;
-  const u32* bits = p.bits + (i64)(batch * (p.heads / p.group) + head / p.group) * p.rows * stride;
+  const u32* bits = p.bits + (i64)(owner.batch * p.groups + owner.group) * p.rows * stride;
   Member* members = p.members + (i64)unit * p.capacity;
   Words following = load_words(bits, used, 0);
   int count = 0, next = 0;
@@ -130,8 +128,9 @@ export function members(
   workspace: Buffer[];
   before: Step[];
 } {
-  const { shape, headList, sets } = call;
+  const { shape, sets } = call;
   const { domain, perGroup } = sets[set]!;
+  const owners = ownersOf(call, perGroup ? shape.heads / shape.kvHeads : 1);
   const keys = boxKeys(knobs);
   const capacity = Math.max(1, Math.ceil(domain.columns / keys));
   const whole = (buffer: string): Place => ({ buffer, offset: 0 });
@@ -148,19 +147,16 @@ export function members(
         kernel: membersKernel(keys),
         grid: [units, 1, 1],
         args: {
-          head_count: headList?.length ?? shape.heads,
-          heads: shape.heads,
-          group: perGroup ? shape.heads / shape.kvHeads : 1,
+          ...owners.args,
           rows: domain.rows,
           columns: domain.columns,
           capacity,
-          ...(headList ? {} : { head_list: 0 }),
         },
         buffers: {
+          ...owners.buffers,
           bits: whole(`set ${set}`),
           members: whole('members'),
           count: whole('members_count'),
-          ...(headList ? { head_list: whole('head_list') } : {}),
         },
       },
     ],

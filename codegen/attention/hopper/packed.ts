@@ -4,6 +4,7 @@ import { devicePrimitives } from '../../device.ts';
 import type { Buffer, Kernel, Place, Step } from '../../kernel.ts';
 import { Struct } from '../../struct.ts';
 import type { KernelContext, LaunchRequest } from '../backend.ts';
+import { ownerFields, ownersOf, ownerText } from '../owners.ts';
 import { boxKeys, type HopperKnobs } from './knobs.ts';
 
 const threads = 256;
@@ -16,12 +17,10 @@ const params = new Struct('Arguments', [
   { name: 'packed', type: 'address', pointer: 'uint4*', comment: '[units, capacity, chunks]' },
   { name: 'list', type: 'address', pointer: 'const int*', comment: '[units, list_capacity], ascending' },
   { name: 'count', type: 'address', pointer: 'const int*', comment: '[units]' },
-  { name: 'head_list', type: 'address', pointer: 'const int*', comment: 'null: all heads' },
+  ...ownerFields,
   { name: 'batch_stride', type: 'i64', comment: 'in chunks of 8 elements' },
   { name: 'head_stride', type: 'i64' },
   { name: 'row_stride', type: 'i64' },
-  { name: 'head_count', type: 'i32', comment: 'units are [batch, head_count]' },
-  { name: 'group', type: 'i32', comment: 'query heads of a KV head' },
   { name: 'list_capacity', type: 'i32' },
   { name: 'capacity', type: 'i32' },
   { name: 'reach', type: 'i32', comment: 'entries of a box: those behind the last one are zeros' },
@@ -32,6 +31,7 @@ const source = (): string => `${devicePrimitives()}
 // ---- kernel ----
 
 ${params.text}
+${ownerText}
 
 // A block packs ${packedRows} entries of one unit.
 extern "C" __global__ void __launch_bounds__(${threads})
@@ -39,11 +39,9 @@ pack_columns(const __grid_constant__ Arguments p) {
   const int unit = blockIdx.y, first = blockIdx.x * ${packedRows}, count = p.count[unit];
   // Nothing chosen: a box of zeros, since even then a kernel may take one.
   if (first >= max(1, (count + p.reach - 1) / p.reach) * p.reach) return;
-  const int batch = unit / p.head_count;
-  int head = unit % p.head_count;
-  if (p.head_list) head = p.head_list[head];
+  const Owner owner = owner_of(p, unit);
   const int* list = p.list + (i64)unit * p.list_capacity;
-  const uint4* rows = p.rows + batch * p.batch_stride + head / p.group * p.head_stride;
+  const uint4* rows = p.rows + owner.batch * p.batch_stride + owner.group * p.head_stride;
   uint4* packed = p.packed + ((i64)unit * p.capacity + first) * p.chunks;
   for (int at = threadIdx.x; at < ${packedRows} * p.chunks; at += ${threads}) {
     const int entry = first + at / p.chunks;
@@ -66,7 +64,8 @@ export function packed(
   { knobs, headDim, valueDim }: KernelContext<HopperKnobs>,
   { call, units, columnsCapacity }: LaunchRequest,
 ): { capacity: number; workspace: Buffer[]; before: Step[] } {
-  const { shape, strides, headList } = call;
+  const { shape, strides } = call;
+  const owners = ownersOf(call, shape.heads / shape.kvHeads);
   const reach = boxKeys(knobs);
   const boxes = Math.ceil(columnsCapacity / reach) * reach;
   const capacity = Math.ceil(boxes / packedRows) * packedRows;
@@ -86,14 +85,13 @@ export function packed(
       grid: [capacity / packedRows, units, 1],
       args: {
         ...{ batch_stride: batch / 8, head_stride: head / 8, row_stride: row / 8 },
-        ...{ head_count: headList?.length ?? shape.heads, group: shape.heads / shape.kvHeads },
+        ...owners.args,
         ...{ list_capacity: columnsCapacity, capacity, reach, chunks: dim / 8 },
-        ...(headList ? {} : { head_list: 0 }),
       },
       buffers: {
         ...{ rows: whole(tensor), packed: whole(name) },
         ...{ list: whole('columns_list'), count: whole('columns_count') },
-        ...(headList ? { head_list: whole('head_list') } : {}),
+        ...owners.buffers,
       },
     });
   }

@@ -121,8 +121,8 @@ const attention = [
     ],
     [
       'a lane masks the row of another',
-      'allowed(u, visit, q + 16 * i + 8 * half, key) <<',
-      'allowed(u, visit, q + 16 * i, key) <<',
+      ": 'allowed(u, visit, q + 16 * i + 8 * half, key)'",
+      ": 'allowed(u, visit, q + 16 * i, key)'",
     ],
     [
       'pools that only some rows may attend to are lost',

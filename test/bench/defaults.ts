@@ -12,11 +12,12 @@ import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
 import { defaultsText, type FormWork, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 
-// What is chosen for tiles of a single head serves any number of KV heads.
+// What is chosen for tiles of a single head serves any number of KV heads. Distances drawn at random lie far apart: so many
+// that they leave keys out.
 const works: readonly FormWork[] = [
   { form: 'ranges', pattern: causal, group: 1 },
   { form: 'blocks', pattern: blockSparse, group: 4 },
-  { form: 'distances', pattern: verticalSlash, group: 4 },
+  { form: 'distances', pattern: verticalSlash, group: 4, params: { verticals: 1000, slashes: 64 } },
   { form: 'shared', pattern: flashPrefill, group: 4 },
 ];
 

@@ -107,13 +107,15 @@ export class BitSet {
     return true;
   }
 
-  /** The members of a row, ascending. */
-  members(row = 0): Int32Array {
+  /** The members of a row in columns `[from, to)`, ascending. */
+  members(row = 0, from = 0, to: number = this.domain.columns): Int32Array {
     const r = row - this.domain.rowFrom;
-    const result = new Int32Array(this.count(row));
+    const result = new Int32Array(this.count(row, from, to));
     let at = 0;
-    for (let w = 0; w < this.stride && at < result.length; w += 1) {
-      for (let word = this.bits[r * this.stride + w]!; word !== 0; word &= word - 1) {
+    for (let w = Math.max(0, from) >>> 5; at < result.length; w += 1) {
+      let word = this.bits[r * this.stride + w]!;
+      if (w * 32 < from) word &= -1 << (from - w * 32);
+      for (; word !== 0 && at < result.length; word &= word - 1) {
         result[at] = w * 32 + 31 - Math.clz32(word & -word);
         at += 1;
       }

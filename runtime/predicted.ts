@@ -1,7 +1,7 @@
 // What a head with an estimate will cost beside dense attention, predicted before it has chosen anything: by the plan
 // of sets of its budgets' sizes. Where scores decide how much is chosen, what is predicted is how much would be too much.
 
-import { BitSet, dilated, type RowRange } from '../dsl/chosen.ts';
+import type { BitSet, RowRange } from '../dsl/chosen.ts';
 import { type Definition, lifted, restSize } from '../dsl/definition.ts';
 import { forcedOfRow, gridOf, visibleEnd } from '../dsl/estimate/axes.ts';
 import { wantOf } from '../dsl/estimate/demand.ts';
@@ -10,8 +10,9 @@ import type { NeededRows } from '../dsl/estimate/needed.ts';
 import type { ChosenNode } from '../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../dsl/estimate/trace.ts';
 import { type BoundParameters, parametersOf } from '../dsl/given.ts';
-import { summarise } from '../dsl/plan/summary.ts';
+import { costShare } from '../dsl/plan/cost.ts';
 import { planUnit } from '../dsl/plan/unit.ts';
+import { RunSet } from '../dsl/run-set.ts';
 import { tileSizes } from '../dsl/schedule.ts';
 import { kvHeadOf, type LaunchShape } from '../dsl/shape.ts';
 
@@ -19,13 +20,10 @@ import { kvHeadOf, type LaunchShape } from '../dsl/shape.ts';
  * A step of a kernel that looks keys up in chosen sets, in steps of a kernel that does not: 708 against 411 TFLOP/s, as
  * measured on an H100 (README).
  */
-const lookupStep = 1.7;
+export const lookupStep = 1.7;
 
-/** Query tiles that are planned, evenly spaced: some milliseconds for a head. */
+/** Query tiles that are walked, evenly spaced. */
 const sample = 8;
-
-/** Sets of two axes are made whole for it, up to so many bits. */
-const mostBits = 2 ** 28;
 
 /**
  * The cost of the head, estimate left out, where dense attention costs 1. Chosen distances are taken to lie next to
@@ -93,16 +91,18 @@ interface Priced {
 /** How much more than dense attention counts as no more. */
 const closeEnough = 1.005;
 
+/** What a guess is to cost: amid what is close enough, so that the next one is not needed. */
+const aim = (1 + closeEnough) / 2;
+
 /**
- * A size between two whose cost is that of dense attention, or the least above it: costs grow with sizes, and nearly in
- * proportion. Few are asked for, as each plans a head.
+ * A size between nothing and the whole whose cost is that of dense attention, or the least above it: costs grow with
+ * sizes. Few are asked for, as each plans a head.
  */
-function whereDense(below: Priced, above: Priced, costOfSize: (size: number) => number): number {
-  let [from, to] = [below, above];
+function whereDense(nothing: Priced, whole: Priced, costOfSize: (size: number) => number): number {
+  let [from, to] = [nothing, whole];
   if (from.cost >= 1) return from.size;
-  for (let guessed = true; to.cost > closeEnough && to.size - from.size > 1; guessed = !guessed) {
-    // Between a guess and the next one a half, so that steps in the cost do not hold it up.
-    const share = guessed ? (1 - from.cost) / (to.cost - from.cost) : 0.5;
+  for (let guess = 0; to.cost > closeEnough && to.size - from.size > 1; guess += 1) {
+    const share = shareOfSize((aim - from.cost) / (to.cost - from.cost), guess);
     const between = Math.ceil(from.size + share * (to.size - from.size));
     const size = Math.min(Math.max(between, from.size + 1), to.size - 1);
     const cost = costOfSize(size);
@@ -110,6 +110,14 @@ function whereDense(below: Priced, above: Priced, costOfSize: (size: number) => 
     else to = { size, cost };
   }
   return to.size;
+}
+
+/** How far from one size to another a share of the cost between theirs may lie. */
+function shareOfSize(share: number, guess: number): number {
+  // A band x wide along the diagonal of a causal triangle holds 1 - (1 - x)^2 of it.
+  if (guess === 0) return 1 - Math.sqrt(1 - share);
+  // Between a guess and the next one a half, so that steps in the cost do not hold it up.
+  return guess % 2 === 0 ? share : 0.5;
 }
 
 /** The members of a set in the rows that are chosen. */
@@ -141,15 +149,15 @@ function costOf(
     stated: undefined,
     binding: { shape, unit, params: numbers, captured: {}, sets },
   });
-  return summarise(plan, { sample }).cost.share * lookupStep;
+  return costShare(plan, sample) * lookupStep;
 }
 
 /** Nothing where scores decide. */
 function usualSets(
   graph: EstimateGraph,
   shape: LaunchShape,
-): Readonly<Record<string, BitSet>> | undefined {
-  const sets: Record<string, BitSet> = {};
+): Readonly<Record<string, RunSet>> | undefined {
+  const sets: Record<string, RunSet> = {};
   for (const [name, node] of Object.entries(graph)) {
     const set = usualSet(node, shape, isCounted(node) ? undefined : 0);
     if (!set) return undefined;
@@ -169,12 +177,15 @@ function usualSet(
   node: ChosenNode,
   shape: LaunchShape,
   size: number | undefined,
-): BitSet | undefined {
+): RunSet | undefined {
   const domain = domainOf(node, shape);
-  if (domain.rows * domain.columns > mostBits) return undefined;
   if (node.op === 'dilate') {
     const of = usualSet(node.of, shape, size);
-    return of && dilated(of, domain, node.size);
+    if (!of) return undefined;
+    return new RunSet(domain, (row) => {
+      const { from, to } = of.run(row);
+      return { from, to: from < to ? to + node.size - 1 : to };
+    });
   }
   if (node.op === 'where') {
     // Either side is one of such a size.
@@ -182,13 +193,11 @@ function usualSet(
     return side === 'none' ? undefined : usualSet(side, shape, size);
   }
   const count = size ?? (node.op === 'topk' ? node.count : 0);
-  const set = new BitSet(domain);
   const endOf = domain.arity === 1 ? () => count : endsOfRows(node, shape);
-  for (let row = domain.rowFrom; row < domain.rowFrom + domain.rows; row += 1) {
+  return new RunSet(domain, (row) => {
     const end = endOf(row);
-    set.addRange(row, end - count, end);
-  }
-  return set;
+    return { from: end - count, to: end };
+  });
 }
 
 /** The end of the columns that a row may choose: of those it sees, and of what is forced to its last query. */

@@ -1,10 +1,11 @@
 // A plan as a grid of cells, each with the shares of its area that a kind of visit covers: what both
 // pictures (svg.ts, terminal.ts) are painted from. Long sequences are sampled, never enumerated.
 
-import { pairTest, spread } from '../plan/summary.ts';
+import { pairTest } from '../plan/summary.ts';
 import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
 import { type Visit, visitsOf } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';
+import { spread } from '../spread.ts';
 
 /** What covers a place: in a partial tile an allowed or a masked pair; nowhere visited is none of them. */
 export const kinds = ['full', 'partial', 'masked', 'column', 'rest'] as const;

@@ -4,8 +4,9 @@
 import { canonical } from '../expression.ts';
 import { printNumber } from '../print.ts';
 import type { LaunchShape } from '../shape.ts';
+import { spread } from '../spread.ts';
 import { type Proof, prove } from './coverage.ts';
-import { type SummaryOptions, spread, summarise, type UnitSummary } from './summary.ts';
+import { type SummaryOptions, summarise, type UnitSummary } from './summary.ts';
 import { type Form, type UnitPlan, workspaceOf } from './unit.ts';
 
 /** Units whose plans are equal. */

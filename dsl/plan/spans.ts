@@ -151,6 +151,17 @@ export function intersect(a: Spans, b: Spans): Spans {
   return result;
 }
 
+/** Where the first span with a key from `key` on lies; the length where there is none. */
+export function firstAfter(spans: Spans, key: number): number {
+  let [low, high] = [0, spans.length / 2];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (spans[2 * middle + 1]! > key) high = middle;
+    else low = middle + 1;
+  }
+  return 2 * low;
+}
+
 /** What of `[from, to)` the spans leave out. */
 export function complement(spans: Spans, from: number, to: number): Spans {
   const result: number[] = [];

@@ -1,20 +1,16 @@
 // What a plan visits, in numbers: tiles, pairs, density, rows without keys, predicted cost. Plain data
-// that a program may read; the text for people is explain.ts. How long anything takes is not here.
+// that a program may read; the text for people is explain.ts.
 
 import { boxOf } from '../analysis/box.ts';
 import { formulaOf } from '../analysis/formula.ts';
 import { possible } from '../analysis/possible.ts';
-import { and, compare, type Expression, index } from '../expression.ts';
+import type { Expression } from '../expression.ts';
 import { printArrow, printExpression } from '../print.ts';
 import { type LaunchShape, queryOffset, type Unit } from '../shape.ts';
+import { spread } from '../spread.ts';
+import { addSteps, denseSteps, isCausal, type Steps, weighted } from './cost.ts';
 import { boxOfTile, type Form, type Pass, type UnitPlan } from './unit.ts';
-import { type Visit, visitsOf } from './walk.ts';
-
-/**
- * A step over a tile whose mask is evaluated, in steps over a full tile. The only constant of the cost
- * model: a masked step evaluates one expression per pair beside its two products.
- */
-export const partialStep = 1.2;
+import { type Stretch, stepsIn, stretchesOf, type Visit, visitsOf } from './walk.ts';
 
 export interface SummaryOptions {
   /** Walks so many evenly spaced query tiles and scales; all of them unless stated, or unless `mostVisits` is exceeded. */
@@ -87,34 +83,37 @@ export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSum
   const tests = new Map(plan.passes.map((pass) => [pass, pairTest(plan, pass.mask)] as const));
   const rows = rowProof(plan);
   let [full, partial, columnSteps, standIns, standInSteps] = [0, 0, 0, 0, 0];
-  let [plain, masked] = [0, 0]; // steps without and with a mask
+  let weighed: Steps = { plain: 0, masked: 0 };
   let [visited, visitedCausal, allowed, empty] = [0, 0, 0, 0];
   for (const tile of chosen) {
     const { q0, q1 } = boxOfTile(plan, tile);
-    const visits = visitsOf(plan, tile);
+    const stretches = stretchesOf(plan, tile);
+    weighed = addSteps(weighed, stretches, plan.kTile);
     let pools = 0;
-    for (const visit of visits) {
-      if (visit.kind === 'rest') {
-        pools += 1;
+    for (const stretch of stretches) {
+      const { kind, from, to } = stretch;
+      if (kind === 'rest') {
+        pools += to - from;
         continue;
       }
-      if (visit.full) plain += 1;
-      else masked += 1;
-      const isTile = visit.kind === 'tile';
-      if (!isTile) columnSteps += 1;
-      else if (visit.full) full += 1;
-      else partial += 1;
-      visited += (q1 - q0 + 1) * (isTile ? visit.to - visit.from : visit.keys.length);
-      visitedCausal += isTile
-        ? causalPairs(q0, q1, visit.from, visit.to)
-        : visit.keys.reduce((sum, key) => sum + causalPairs(q0, q1, key, key + 1), 0);
-      if (options.exact) allowed += allowedPairs(visit, q0, q1, tests.get(visit.pass)!);
+      const count = stepsIn(stretch, plan.kTile);
+      if (kind === 'columns') columnSteps += count;
+      else if (stretch.full) full += count;
+      else partial += count;
+      visited += (q1 - q0 + 1) * (to - from);
+      visitedCausal +=
+        kind === 'tile' ? causalPairs(q0, q1, from, to) : causalPairsOfColumns(stretch, q0, q1);
     }
     standIns += pools;
     standInSteps += Math.ceil(pools / plan.kTile);
-    if (!rows) empty += emptyRows(plan, q0, q1, visits);
+    const settled = rows || stretches.some(({ kind, full }) => kind !== 'rest' && full);
+    if (settled && !options.exact) continue;
+    const visits = visitsOf(plan, tile);
+    if (!settled) empty += emptyRows(plan, q0, q1, visits);
+    for (const visit of options.exact ? visits : [])
+      if (visit.kind !== 'rest') allowed += allowedPairs(visit, q0, q1, tests.get(visit.pass)!);
   }
-  const steps = plain + (masked + standInSteps) * partialStep;
+  const steps = weighted(weighed);
   const times = (count: number): number => Math.round(count * scale);
   const { qLen, kLen } = shape;
   const offset = queryOffset(shape);
@@ -160,15 +159,8 @@ const passFacts = (pass: Pass): UnitSummary['passes'][number] => ({
   kind: pass.kind,
   mask: printExpression(pass.mask),
   forms: pass.forms,
-  ...(pass.kind === 'columns' ? { size: pass.keys.length } : {}),
-  ...(pass.kind === 'rest' ? { size: pass.size } : {}),
+  ...(pass.kind === 'tiles' ? {} : { size: pass.size }),
 });
-
-/** `count` of `tiles` numbers, evenly spaced: the middle of each stretch, so that trends cancel. */
-export const spread = (tiles: number, count: number): number[] =>
-  Array.from({ length: Math.min(tiles, count) }, (_, i) =>
-    count >= tiles ? i : Math.floor(((i + 0.5) * tiles) / count),
-  );
 
 /** A few tiles tell how many visits a whole walk would be. */
 function tilesToWalk(plan: UnitPlan, { sample, mostVisits = 2 ** 18 }: SummaryOptions): number[] {
@@ -176,18 +168,10 @@ function tilesToWalk(plan: UnitPlan, { sample, mostVisits = 2 ** 18 }: SummaryOp
   const probes = spread(plan.tiles, 8);
   if (plan.tiles * Math.ceil(plan.binding.shape.kLen / plan.kTile) <= mostVisits)
     return spread(plan.tiles, plan.tiles);
-  const visits = probes.reduce((sum, tile) => sum + visitsOf(plan, tile).length, 0);
+  const stretches = probes.flatMap((tile) => stretchesOf(plan, tile));
+  const visits = stretches.reduce((sum, stretch) => sum + stepsIn(stretch, plan.kTile), 0);
   const mean = Math.max(1, visits / probes.length);
   return spread(plan.tiles, Math.max(64, Math.floor(mostVisits / mean)));
-}
-
-/** Is it proved that no query attends to a key after it? */
-export function isCausal({ mask, binding }: UnitPlan): boolean {
-  const { shape } = binding;
-  if (shape.qLen === 0 || shape.kLen === 0) return true;
-  const ahead = formulaOf(and(mask, compare('lt', index('q'), index('k'))));
-  const all = boxOf(queryOffset(shape), shape.kLen - 1, 0, shape.kLen - 1);
-  return possible(ahead, all, binding).is === 'no';
 }
 
 /** Pairs with k <= q among queries [q0, q1] and keys [from, to). */
@@ -199,20 +183,17 @@ export function causalPairs(q0: number, q1: number, from: number, to: number): n
   return ramp * (first - from + 1) + (ramp * (ramp - 1)) / 2 + whole * (to - from);
 }
 
-/** Grid tiles, those up to the diagonal, and the weighted steps of the latter. */
-function denseSteps(plan: UnitPlan): { all: number; causal: number; causalCost: number } {
-  const { kTile, tiles } = plan;
-  const { kLen } = plan.binding.shape;
-  let [causal, plain] = [0, 0];
-  for (let tile = 0; tile < tiles; tile += 1) {
-    const { q0, q1 } = boxOfTile(plan, tile);
-    const touched = Math.max(0, Math.ceil((q1 + 1) / kTile));
-    const whole = Math.max(0, Math.floor((Math.min(q0, kLen) + 1) / kTile));
-    causal += touched;
-    plain += whole;
-  }
-  const causalCost = plain + (causal - plain) * partialStep;
-  return { all: tiles * Math.ceil(kLen / kTile), causal, causalCost };
+/** The same of the keys of a stretch of packed columns. */
+function causalPairsOfColumns(
+  { needed, from, to }: Extract<Stretch, { kind: 'columns' }>,
+  q0: number,
+  q1: number,
+): number {
+  const clip = (place: number): number => Math.min(Math.max(place, from), to);
+  // Every query sees the keys up to the first of them.
+  const [seen, end] = [clip(needed.before(q0 + 1)), clip(needed.before(q1 + 1))];
+  const partly = needed.slice(seen, end).reduce((sum, key) => sum + q1 - key + 1, 0);
+  return (q1 - q0 + 1) * (seen - from) + partly;
 }
 
 /**
@@ -272,10 +253,9 @@ function rowProof({ mask, binding }: UnitPlan): RowFacts | undefined {
   return proved ? { empty: before, how: 'proved' } : undefined;
 }
 
-/** Rows of one query tile without an allowed pair; a full visit settles them all. */
+/** Rows of one query tile, none of whose visits is full, without an allowed pair. */
 function emptyRows(plan: UnitPlan, q0: number, q1: number, visits: readonly Visit[]): number {
   const own = visits.filter((visit) => visit.kind !== 'rest');
-  if (own.some(({ full }) => full)) return 0;
   const test = pairTest(plan, plan.mask);
   const hasKey = (q: number): boolean => {
     if (q >= 0 && test(q, q)) return true;

@@ -39,8 +39,8 @@ export interface TilePass extends PassBase {
 export interface ColumnPass extends PassBase {
   readonly kind: 'columns';
   readonly set: string;
-  /** The packed keys, ascending. */
-  readonly keys: Int32Array;
+  /** How many keys are packed. */
+  readonly size: number;
 }
 
 /** Pools of dropped keys, each one key and value; here `mask` is "allowed by the hull and dropped by the mask". */
@@ -102,11 +102,10 @@ export function planUnit(request: UnitRequest): UnitPlan {
   }
   if (gathered && request.gather !== undefined) {
     const inSet = and(gathered.columns, has(request.gather, [index('k')]));
-    const keys = binding.sets[request.gather]!.members();
     passes.push({
       kind: 'columns',
       set: request.gather,
-      keys,
+      size: binding.sets[request.gather]!.count(0),
       mask: inSet,
       ...formulas(inSet),
       forms: ['columns'],
@@ -201,8 +200,7 @@ export function workspaceOf(plan: UnitPlan, rowBytes: number): Readonly<Record<s
   }
   for (const captured of Object.values(plan.binding.captured)) add('zone maps', captured.bytes);
   for (const pass of plan.passes) {
-    if (pass.kind === 'columns')
-      add('packed columns', pass.keys.byteLength + pass.keys.length * rowBytes);
+    if (pass.kind === 'columns') add('packed columns', pass.size * (4 + rowBytes));
     if (pass.kind === 'rest') add('stand-ins', pass.pools * (rowBytes + 4));
   }
   return result;

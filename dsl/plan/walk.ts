@@ -1,10 +1,12 @@
-// What a query tile visits, in order: key tiles (full or partial), packed columns, stand-ins.
+// What a query tile visits, in order: key tiles (full or partial), packed columns, stand-ins; first as stretches of
+// equal steps, of which there are few at any length, then one by one.
 // Spans (spans.ts) say where keys may be needed; intervals (possible.ts) judge what is not plain.
 
 import { type Box, boxOf } from '../analysis/box.ts';
 import type { Formula } from '../analysis/formula.ts';
 import { possible } from '../analysis/possible.ts';
-import { intersect, type Spans, spansOf } from './spans.ts';
+import { NeededKeys } from './needed-keys.ts';
+import { firstAfter, intersect, type Spans, spansOf } from './spans.ts';
 import { boxOfTile, type ColumnPass, type RestPass, type TilePass, type UnitPlan } from './unit.ts';
 
 /** One step of a query tile. `full`: every pair is allowed, so the mask is not evaluated. */
@@ -29,6 +31,34 @@ export type Visit =
       readonly full: boolean;
     };
 
+/** Steps of a pass that follow one another, all full or none. */
+export type Stretch =
+  /** Keys `[from, to)`, cut every `kTile` of them. */
+  | {
+      readonly kind: 'tile';
+      readonly pass: TilePass;
+      readonly from: number;
+      readonly to: number;
+      readonly full: boolean;
+    }
+  /** Keys `[from, to)` of those that the query tile needs, cut every `kTile` of them. */
+  | {
+      readonly kind: 'columns';
+      readonly pass: ColumnPass;
+      readonly needed: NeededKeys;
+      readonly from: number;
+      readonly to: number;
+      readonly full: boolean;
+    }
+  /** Pools `[from, to)`, one by one. */
+  | {
+      readonly kind: 'rest';
+      readonly pass: RestPass;
+      readonly from: number;
+      readonly to: number;
+      readonly full: boolean;
+    };
+
 export type TileClass = 'skip' | 'full' | 'partial';
 
 /** Skip, full or partial, for keys `[from, to)` of the tile's queries: sound for every mask. */
@@ -42,49 +72,88 @@ export function classify(
   return possible(pass.negation, box, plan.binding, budget).is === 'no' ? 'full' : 'partial';
 }
 
-/** All visits of query tile `tile` (from 0), pass by pass. */
-export function visitsOf(plan: UnitPlan, tile: number): Visit[] {
+/** All stretches of query tile `tile` (from 0), pass by pass, in ascending order. */
+export function stretchesOf(plan: UnitPlan, tile: number): Stretch[] {
   const box = boxOfTile(plan, tile);
   if (plan.binding.shape.kLen === 0) return [];
-  const visits = plan.passes.flatMap((pass) => {
+  return plan.passes.flatMap((pass): Stretch[] => {
     if (pass.kind === 'tiles') return tilesOf(plan, pass, box);
     return pass.kind === 'columns' ? columnsOf(plan, pass, box) : restOf(plan, pass, box);
   });
+}
+
+/** All visits of query tile `tile` (from 0), pass by pass. */
+export function visitsOf(plan: UnitPlan, tile: number): Visit[] {
+  const visits = stretchesOf(plan, tile).flatMap((stretch) => visitsIn(plan, stretch));
   return plan.order === 'descending' ? visits.reverse() : visits;
+}
+
+/** How many visits a stretch is. */
+export const stepsIn = ({ kind, from, to }: Stretch, kTile: number): number =>
+  kind === 'rest' ? to - from : Math.ceil((to - from) / kTile);
+
+/** The visits of a stretch, ascending. */
+function visitsIn({ kTile }: UnitPlan, stretch: Stretch): Visit[] {
+  const { full, from, to } = stretch;
+  const visits: Visit[] = [];
+  if (stretch.kind === 'rest') {
+    const { kind, pass } = stretch;
+    for (let pool = from; pool < to; pool += 1) visits.push({ kind, pass, pool, full });
+    return visits;
+  }
+  for (let at = from; at < to; at += kTile) {
+    const end = Math.min(at + kTile, to);
+    if (stretch.kind === 'tile') {
+      visits.push({ kind: 'tile', pass: stretch.pass, from: at, to: end, full });
+    } else {
+      const keys = stretch.needed.slice(at, end);
+      visits.push({ kind: 'columns', pass: stretch.pass, keys, full });
+    }
+  }
+  return visits;
 }
 
 const part = (box: Box, from: number, to: number): Box => boxOf(box.q0, box.q1, from, to - 1);
 
-function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Visit[] {
+function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Stretch[] {
   const { binding, kTile } = plan;
   const { kLen } = binding.shape;
-  const visits: Visit[] = [];
+  const stretches: Stretch[] = [];
   const stated = pass.stated?.(box.q0, box.q1);
   const may =
     stated ?? (pass.forms[0] === 'test' ? [0, kLen] : spansOf(pass.formula, box, binding));
-  if (may.length === 0) return visits;
+  if (may.length === 0) return stretches;
   const unsure = spansOf(pass.negation, box, binding);
-  const push = (from: number, to: number): void => {
-    if (intersect(unsure, [from, to]).length === 0) {
-      visits.push({ kind: 'tile', pass, from, to, full: true });
-      return;
-    }
-    const seen = classify(pass, part(box, from, to), plan);
-    if (seen !== 'skip') visits.push({ kind: 'tile', pass, from, to, full: seen === 'full' });
+  const push = (from: number, to: number, full: boolean): void => {
+    stretches.push({ kind: 'tile', pass, from, to, full });
   };
   const cut = (from: number, to: number): void => {
-    for (let at = from; at < to; at += kTile) push(at, Math.min(at + kTile, to));
+    let at = from;
+    // Only tiles with keys that may be refused are judged, each by itself.
+    for (let i = firstAfter(unsure, from); i < unsure.length && unsure[i]! < to; i += 2) {
+      const first = from + Math.floor((unsure[i]! - from) / kTile) * kTile;
+      if (first > at) {
+        push(at, first, true);
+        at = first;
+      }
+      for (; at < Math.min(to, unsure[i + 1]!); at += kTile) {
+        const end = Math.min(at + kTile, to);
+        const seen = classify(pass, part(box, at, end), plan);
+        if (seen !== 'skip') push(at, end, seen === 'full');
+      }
+    }
+    if (at < to) push(at, to, true);
   };
   /** Many tiles that only intervals can judge: by halves, so that a long refused stretch is one question. */
   const descend = (from: number, to: number): void => {
     const here = part(box, from, to);
     if (to - from <= kTile) {
-      push(from, to);
+      cut(from, to);
       return;
     }
     if (possible(pass.formula, here, binding, 8).is === 'no') return;
     if (possible(pass.negation, here, binding, 8).is === 'no') {
-      cut(from, to);
+      push(from, to, true);
       return;
     }
     const middle = from + Math.ceil((to - from) / kTile / 2) * kTile;
@@ -94,7 +163,7 @@ function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Visit[] {
   const spans = pass.unaligned ? may : snap(may, kTile, kLen);
   for (let i = 0; i < spans.length; i += 2)
     (pass.opaque && !stated ? descend : cut)(spans[i]!, spans[i + 1]!);
-  return visits;
+  return stretches;
 }
 
 /** Grown to whole tiles of the grid; what then touches becomes one span. */
@@ -110,43 +179,60 @@ function snap(spans: Spans, kTile: number, kLen: number): Spans {
   return result;
 }
 
-function columnsOf(plan: UnitPlan, pass: ColumnPass, box: Box): Visit[] {
-  const spans = spansOf(pass.formula, box, plan.binding);
-  const needed: number[] = [];
-  let s = 0;
-  for (const key of pass.keys) {
-    while (s < spans.length && spans[s + 1]! <= key) s += 2;
-    if (s >= spans.length) break;
-    if (key >= spans[s]!) needed.push(key);
+function columnsOf(plan: UnitPlan, pass: ColumnPass, box: Box): Stretch[] {
+  const { binding, kTile } = plan;
+  const needed = new NeededKeys(binding.sets[pass.set]!, spansOf(pass.formula, box, binding));
+  const unsure = spansOf(pass.negation, box, binding);
+  const stretches: Stretch[] = [];
+  const push = (from: number, to: number, full: boolean): void => {
+    stretches.push({ kind: 'columns', pass, needed, from, to, full });
+  };
+  let at = 0;
+  for (let i = 0; i < unsure.length; i += 2) {
+    const [from, to] = [needed.before(unsure[i]!), needed.before(unsure[i + 1]!)];
+    if (from === to) continue;
+    const first = Math.floor(from / kTile) * kTile;
+    if (first > at) {
+      push(at, first, true);
+      at = first;
+    }
+    // What may be refused in the whole tile is asked of each step anew: fewer keys tell more.
+    for (; at < to; at += kTile) {
+      const keys = needed.slice(at, Math.min(at + kTile, needed.length));
+      const here = spansOf(pass.negation, part(box, keys[0]!, keys.at(-1)! + 1), binding);
+      push(at, at + keys.length, !keys.some((key) => intersect(here, [key, key + 1]).length > 0));
+    }
   }
-  const visits: Visit[] = [];
-  for (let at = 0; at < needed.length; at += plan.kTile) {
-    const keys = Int32Array.from(needed.slice(at, at + plan.kTile));
-    const unsure = spansOf(pass.negation, part(box, keys[0]!, keys.at(-1)! + 1), plan.binding);
-    visits.push({
-      kind: 'columns',
-      pass,
-      keys,
-      full: !keys.some((key) => intersect(unsure, [key, key + 1]).length > 0),
-    });
-  }
-  return visits;
+  if (at < needed.length) push(at, needed.length, true);
+  return stretches;
 }
 
-function restOf(plan: UnitPlan, pass: RestPass, box: Box): Visit[] {
+function restOf(plan: UnitPlan, pass: RestPass, box: Box): Stretch[] {
   const { binding } = plan;
   const { kLen } = binding.shape;
   const dropped = spansOf(pass.formula, box, binding);
-  const visits: Visit[] = [];
+  const stretches: Stretch[] = [];
+  /** By halves, so that a long stretch that is dropped or kept is one question. */
+  const descend = (from: number, to: number): void => {
+    const keys = part(box, from * pass.size, Math.min(to * pass.size, kLen));
+    const seen = classify(pass, keys, plan, to - from > 1 ? 8 : undefined);
+    if (seen === 'skip') return;
+    if (seen === 'full' || to - from === 1) {
+      stretches.push({ kind: 'rest', pass, from, to, full: seen === 'full' });
+      return;
+    }
+    const middle = from + Math.ceil((to - from) / 2);
+    descend(from, middle);
+    descend(middle, to);
+  };
   for (let i = 0; i < dropped.length; i += 2) {
     // Only pools that lie in one span of possibly dropped keys can be dropped whole.
-    const first = Math.ceil(dropped[i]! / pass.size);
-    for (let pool = first; pool < pass.pools; pool += 1) {
-      const [from, to] = [pool * pass.size, Math.min((pool + 1) * pass.size, kLen)];
-      if (to > dropped[i + 1]!) break;
-      const seen = classify(pass, part(box, from, to), plan);
-      if (seen !== 'skip') visits.push({ kind: 'rest', pass, pool, full: seen === 'full' });
-    }
+    const [from, to] = [dropped[i]!, dropped[i + 1]!];
+    const [first, end] = [
+      Math.ceil(from / pass.size),
+      to === kLen ? pass.pools : Math.floor(to / pass.size),
+    ];
+    if (first < end) descend(first, end);
   }
-  return visits;
+  return stretches;
 }

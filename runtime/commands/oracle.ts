@@ -2,8 +2,8 @@
 // room for progress and Ctrl-C. The bound itself is runtime/bound.ts's.
 
 import type { Pattern } from '../../dsl/pattern.ts';
-import { spread } from '../../dsl/plan/summary.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import { spread } from '../../dsl/spread.ts';
 import { type Bound, errorBound } from '../bound.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs } from '../inputs.ts';

@@ -1,8 +1,8 @@
 // Rows of an output that stand for all of it: which they are, how they are read off a device, and how far those of
 // two kernels may be apart.
 
-import { spread } from '../../dsl/plan/summary.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import { spread } from '../../dsl/spread.ts';
 import type { AttendResult } from '../attend.ts';
 import { errorBound } from '../bound.ts';
 import { BlockMemory } from '../cuda/block.ts';

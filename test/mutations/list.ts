@@ -270,34 +270,43 @@ const plan = [
   ),
   ...inFile(
     'dsl/plan/walk.ts',
-    ['a tile goes past its span', 'push(at, Math.min(at + kTile, to));', 'push(at, at + kTile);'],
+    [
+      'a tile goes past its span',
+      'const end = Math.min(at + kTile, to);\n    if (stretch',
+      'const end = at + kTile;\n    if (stretch',
+    ],
     [
       'a tile goes past the keys',
       'Math.min(kLen, Math.ceil(spans[i + 1]! / kTile) * kTile)',
       'Math.ceil(spans[i + 1]! / kTile) * kTile',
     ],
     [
-      'the first column of a span is lost',
-      'if (key >= spans[s]!) needed.push(key);',
-      'if (key > spans[s]!) needed.push(key);',
+      'the last pool is lost',
+      'to === kLen ? pass.pools : Math.floor(to / pass.size)',
+      'Math.floor(to / pass.size)',
     ],
     [
-      'the last pool is lost',
-      'if (to > dropped[i + 1]!) break;',
-      'if (to >= dropped[i + 1]!) break;',
+      'a tile that may be refused is sure',
+      'for (; at < Math.min(to, unsure',
+      'for (; at + kTile < Math.min(to, unsure',
     ],
     [
       'an unknown stretch is skipped',
       "if (possible(pass.formula, here, binding, 8).is === 'no') return;",
       "if (possible(pass.formula, here, binding, 8).is !== 'yes') return;",
     ],
-    ['a partial tile is full', "full: seen === 'full' });\n  };", 'full: true });\n  };'],
+    ['a partial tile is full', "push(at, end, seen === 'full')", 'push(at, end, true)'],
     [
       'descending is ascending',
       "plan.order === 'descending' ? visits.reverse() : visits",
       'visits',
     ],
   ),
+  ...inFile('dsl/plan/needed-keys.ts', [
+    'the first column of a span is lost',
+    'set.count(0, spans[i]!, spans[i + 1]!)',
+    'set.count(0, spans[i]! + 1, spans[i + 1]!)',
+  ]),
   ...inFile(
     'dsl/plan/unit.ts',
     ['a first tile starts before the queries', 'Math.max(queryOffset(shape), start)', 'start'],

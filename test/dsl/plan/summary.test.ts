@@ -7,9 +7,10 @@ import { BitSet } from '../../../dsl/chosen.ts';
 import { evaluate } from '../../../dsl/evaluate.ts';
 import * as x from '../../../dsl/expression.ts';
 import { explainText, percent, summariseLaunch, unitNames } from '../../../dsl/plan/explain.ts';
-import { causalPairs, pairTest, spread, summarise } from '../../../dsl/plan/summary.ts';
+import { causalPairs, pairTest, summarise } from '../../../dsl/plan/summary.ts';
 import { planUnit } from '../../../dsl/plan/unit.ts';
 import { queryOffset } from '../../../dsl/shape.ts';
+import { spread } from '../../../dsl/spread.ts';
 import { arbitraryCase } from '../../arbitraries.ts';
 
 const [q, k] = [x.index('q'), x.index('k')];

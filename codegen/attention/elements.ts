@@ -7,12 +7,16 @@ import type { Names } from '../names.ts';
 import type { KernelContext } from './backend.ts';
 import type { KernelPass } from './passes.ts';
 
-/** `key_of`, `allowed` and, where there is one, `score`. */
-export const elementsText = ({ passes, score, names }: KernelContext, isRelative = false): string =>
+/** `key_of`, `allowed` of some passes and, where there is one, `score`. */
+export const elementsText = (
+  { passes, score, names }: KernelContext,
+  isRelative = false,
+  asked: readonly KernelPass[] = passes,
+): string =>
   [
     '// ---- scores: keys, masks and score functions ----',
     keyText(passes),
-    allowedText(passes),
+    ...(asked.length > 0 ? [allowedText(asked)] : []),
     ...(score?.value ? [scoreText(score.value, names, isRelative)] : []),
   ].join('\n\n');
 

@@ -11,13 +11,13 @@ import type { KernelPass } from './passes.ts';
 import { splitByRows } from './rows.ts';
 import { visitKinds } from './walk.ts';
 
-/** Row by row; by boxes where a warp has one row block; or what a walk left to ask. */
-export type MaskWay = 'rows' | 'boxes' | 'kept';
+/** Row by row; by boxes where a warp has one row block; or what a walk left of each pass to ask. */
+export type MaskWay = 'rows' | 'boxes' | { readonly left: readonly Expression[] };
 
 /** `mask_scores`. Needs `Scores` and elements.ts. */
 export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay): string {
   if (way === 'rows') return looped(passes, knobs.kTile / 4, names);
-  if (way === 'kept') return kept(passes);
+  if (way !== 'boxes') return kept(passes, way.left);
   return isCheap(passes) ? direct : boxed(passes, names);
 }
 
@@ -191,7 +191,7 @@ ${shared}  return true;
 // are allowed or refused whole; in the others each lane asks for one key, row after row.
 template <int blocks = score_blocks>
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
-${boxText}  // The word of row r and box b lies in lane r + 16 * (b % 2), at b / 2: two registers hold what four boxes allow.
+${judgeText('    if (to >= u.k_len || first_key < 0) truth.may_not = true;\n')}  // The word of row r and box b lies in lane r + 16 * (b % 2), at b / 2: two registers hold what four boxes allow.
   u32 words[(boxes + 1) / 2] = {};
 #pragma unroll 1
   for (int box = 0; box < boxes; ++box) {
@@ -237,39 +237,62 @@ const poolsText = `    if (visit.kind == STAND_INS) {
     }
 `;
 
-/** The same where the walk found out which keys a row may attend to by what all rows of a warpgroup share. */
-const kept = (passes: readonly KernelPass[]): string => {
+/**
+ * The same where the walk found out which keys a row may attend to by what all rows of a warpgroup share. What is left
+ * to ask mostly costs little: then each pair asks it, else by boxes.
+ */
+const kept = (passes: readonly KernelPass[], left: readonly Expression[]): string => {
+  const isPlain = passes.every(({ kind }) => kind !== 'rest') && left.every(isQuick);
   const judged = byKind(passes, (kind) =>
     kind === 'rest' ? '{true, true}' : `judge_own_${kind}(u, q, {from, to})`,
   );
   const asked = byKind(passes, (kind) =>
-    kind === 'rest'
-      ? 'allowed(u, visit, q, key)'
-      : `key >= 0 && key < u.k_len && own_${kind}(u, q, key)`,
+    kind === 'rest' ? 'allowed(u, visit, q, key)' : `own_${kind}(u, q, key)`,
   );
-  return `${judgeBoxText(judged)}WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key) {
+  const ownText = `${judgeBoxText(judged)}WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key) {
 ${asked}  return true;
 }
-
+`;
+  return `${isPlain ? '' : ownText}
 // -inf where the mask is false, in the first score blocks. \`keep\`: a bit for each key that the walk lets through;
-// \`ready\`: the mask asks no more. Else lanes judge boxes of 16 rows and 32 keys, most of which are allowed or refused
-// whole; in the others each lane asks for one key, row after row.
+// \`ready\`: the mask asks no more.
 template <int blocks = score_blocks>
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s,
                                  const u32 (&keep)[score_blocks / 4], bool ready) {
-  u32 bits[(blocks * 8 + 31) / 32][2];  // of this lane's two rows
+  // Keys that all rows lose: at the end of a run of members they are in one word.
 #pragma unroll
-  for (int box = 0; box < blocks * 8 / 32; ++box) bits[box][0] = bits[box][1] = keep[box];
-  if (!ready) {
-${indented(boxText)}#pragma unroll
-    for (int box = 0; box < boxes; ++box)
-      if (!(some >> box & 1u)) bits[box][0] = bits[box][1] = 0u;
-${indented(rowsText)}  }
-${appliesText('ready && keep[box] == FULL_WARP')}}`;
+  for (int word = 0; word < blocks / 4; ++word) {
+    if (keep[word] == FULL_WARP) continue;
+    const u32 own = keep[word] >> column;
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        if (!(own >> (j * 8 + e) & 1u)) s[0][word * 4 + j][e] = s[0][word * 4 + j][2 + e] = NEGATIVE_INFINITY;
+  }
+  if (ready) return;
+${isPlain ? passes.map(({ kind }) => pairsText(kind)).join('') : leftBoxesText}}`;
 };
 
-/** Two more blanks before each line but directives. */
-const indented = (text: string): string => text.replaceAll(/^(?! *#|$)/gm, '  ');
+/** Asks for each pair what the walk left. Keys of a list are loaded by one lane each. */
+const pairsText = (kind: KernelPass['kind']): string => {
+  const listed = kind === 'columns';
+  return `  if (visit.kind == ${visitKinds[kind]}) {
+#pragma unroll
+    for (int word = 0; word < blocks / 4; ++word) {
+${listed ? '      const int held = key_of(u, p, index, visit, word * 32 + (threadIdx.x & 31));\n' : ''}#pragma unroll
+      for (int j = 0; j < 4; ++j)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int key = ${listed ? '__shfl_sync(FULL_WARP, held, column + j * 8 + e)' : 'key_of(u, p, index, visit, column + word * 32 + j * 8 + e)'};
+#pragma unroll
+          for (int half = 0; half < 2; ++half)
+            if (!own_${kind}(u, q + 8 * half, key)) s[0][word * 4 + j][half * 2 + e] = NEGATIVE_INFINITY;
+        }
+    }
+  }
+`;
+};
 
 const judgeBoxText = (
   judged: string,
@@ -279,25 +302,35 @@ ${judged}  return {true, true};
 }
 `;
 
-/** Judges the boxes: \`some\`, those with allowed pairs, and \`mixed\`, those with others as well. */
-const boxText = `  constexpr int keys = blocks * 8, boxes = (keys + 31) / 32;
+/**
+ * Judges the boxes: `some`, those with allowed pairs, and `mixed`, those with others as well. Keys that do not exist
+ * are such others where nobody else takes care of them.
+ */
+const judgeText = (
+  edges = '',
+): string => `  constexpr int keys = blocks * 8, boxes = (keys + 31) / 32;
   const int lane = threadIdx.x & 31, own = lane >> 2, first_row = q - own;
   Truth truth = {false, true};
   if (lane < boxes) {
     const int first_key = key_of(u, p, index, visit, lane * 32), from = max(first_key, 0);
     const int to = key_of(u, p, index, visit, min(lane * 32 + 31, keys - 1));
     if (from < u.k_len && to >= 0) truth = judge_box(u, visit, {first_row, first_row + 15}, from, min(to, u.k_len - 1));
-    if (to >= u.k_len || first_key < 0) truth.may_not = true;
-  }
+${edges}  }
   const u32 some = __ballot_sync(FULL_WARP, truth.may);
   u32 mixed = some & __ballot_sync(FULL_WARP, truth.may_not);
 `;
 
-/** Asks in the boxes that are mixed. */
-const rowsText = `#pragma unroll 1
+/**
+ * Lanes judge boxes of 16 rows and 32 keys, most of which are allowed or refused whole; in the others each lane asks
+ * for one key, row after row.
+ */
+const leftBoxesText = `${judgeText()}  u32 bits[boxes][2];  // of this lane's two rows
+#pragma unroll
+  for (int box = 0; box < boxes; ++box) bits[box][0] = bits[box][1] = some >> box & 1u ? FULL_WARP : 0u;
+#pragma unroll 1
   for (u32 left = mixed; left != 0; left &= left - 1) {
     const int box = __ffs(left) - 1;
-    const int key = box * 32 + lane < keys ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
+    const int key = key_of(u, p, index, visit, box * 32 + lane);
     u32 found[2] = {0u, 0u};
 #pragma unroll 1
     for (int r = 0; r < 16; ++r) {
@@ -308,19 +341,17 @@ const rowsText = `#pragma unroll 1
 #pragma unroll
     for (int i = 0; i < boxes; ++i)
       if (i == box) {
-        bits[i][0] &= found[0];
-        bits[i][1] &= found[1];
+        bits[i][0] = found[0];
+        bits[i][1] = found[1];
       }
   }
-`;
-
-/** Applies the bits, box by box; but for those of which a condition says that they refuse nothing. */
-const appliesText = (refusesNone?: string): string => `#pragma unroll
-  for (int box = 0; box < (blocks + 3) / 4; ++box) {
-${refusesNone === undefined ? '' : `    if (${refusesNone}) continue;\n`}#pragma unroll
+#pragma unroll
+  for (int box = 0; box < boxes; ++box) {
+    if ((some & ~mixed) >> box & 1u) continue;
+#pragma unroll
     for (int half = 0; half < 2; ++half)
 #pragma unroll
-      for (int j = 4 * box; j < 4 * box + 4 && j < blocks; ++j) {
+      for (int j = 4 * box; j < 4 * box + 4; ++j) {
         const u32 pairs = bits[box][half] >> column >> (j & 3) * 8;
         if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
         if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;

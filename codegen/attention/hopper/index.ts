@@ -13,6 +13,7 @@ import { consumerText } from './consumer.ts';
 import { controlBytes, controlText } from './control.ts';
 import { copierText } from './copier.ts';
 import {
+  boxKeys,
   groupsOf,
   type HopperKnobs,
   hopperProblem,
@@ -31,7 +32,7 @@ import { applyText } from './scores.ts';
 import { hopperSoftmaxText } from './softmax.ts';
 import { tileRowsText } from './tile-rows.ts';
 import { walkerText } from './walker.ts';
-import { isLarge } from './walks.ts';
+import { isLarge, walkOf } from './walks.ts';
 
 const layoutOf = (context: KernelContext<HopperKnobs>) =>
   sharedLayout(context.knobs, context.headDim, context.valueDim, controlBytes(context));
@@ -61,15 +62,17 @@ export const hopper: AttentionBackend<HopperKnobs> = {
   body: (context) => {
     if (noPasses(context.passes)) return '';
     const layout = layoutOf(context);
+    const { passes, knobs } = context;
+    const apart = isApart(knobs);
     return [
-      isApart(context.knobs) ? pairText : walkText(context.passes),
+      apart ? pairText : walkText(passes),
       controlText(context),
       tilesText,
-      tileRowsText(context.knobs),
+      tileRowsText(knobs),
       walkerText(context, layout),
       copierText(context),
-      elementsText(context, true),
-      scoresText(context, isApart(context.knobs) ? 'kept' : 'boxes', applyText),
+      elementsText(context, true, apart ? passes.filter(({ kind }) => kind === 'rest') : passes),
+      scoresText(context, apart ? { left: leftOf(context) } : 'boxes', applyText),
       accumulatorsText,
       productsText(context),
       hopperSoftmaxText(context),
@@ -79,6 +82,10 @@ export const hopper: AttentionBackend<HopperKnobs> = {
   },
   launch: launchOf,
 };
+
+/** What walks by boxes leave of the masks. */
+const leftOf = ({ passes, knobs }: KernelContext<HopperKnobs>): Expression[] =>
+  passes.map((pass) => walkOf(pass, boxKeys(knobs)).own);
 
 /** In which order tiles are drawn. */
 const orderFields = [

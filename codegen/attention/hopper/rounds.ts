@@ -65,7 +65,7 @@ export function boxesText({ kind }: KernelPass): string {
         if (found >= u.k_len) break;
         const int base = found - found % box_keys, from = base + place * box_keys;
         const Bounds keys = {from, min(from + box_keys, u.k_len) - 1};
-        const bool there = from < u.k_len && (is_last ? place < 2 : from != last && from != last + box_keys), whole = from + box_keys <= u.k_len;
+        const bool there = from < u.k_len && (is_last ? place < 2 : from != last && from != last + box_keys);
         next = is_last ? 0 : base + 16 * box_keys;
         is_last = false;`
     : `        constexpr i64 width = box_keys * (i64)pool_size;
@@ -73,7 +73,7 @@ export function boxesText({ kind }: KernelPass): string {
         if (found >= u.k_len) break;
         const i64 start = found - found % width, from = start + place * width;
         const int base = (int)(start / pool_size);
-        const bool there = from < u.k_len, whole = from + width <= u.k_len;
+        const bool there = from < u.k_len;
         const Bounds keys = there ? Bounds{(int)from, (int)min(from + width, (i64)u.k_len) - 1} : Bounds{0, 0};
         next = clamp_int(start + 16 * width);`;
   return `    {
@@ -87,9 +87,9 @@ ${found}
         if (there && rows.lo <= rows.hi) {
           const Truth truth = judge_${kind}(u, rows, keys);
           if (truth.may) box.asked = 1u << (lane >> 4);
-          if (!truth.may_not && whole) box.ready = 1u << (lane >> 4);
+          if (!truth.may_not) box.ready = 1u << (lane >> 4);
+          box.keep[lane >> 4] = WHOLE_BOX >> (box_keys - 1 - (keys.hi - keys.lo)${tiles ? '' : ' / pool_size'});
         }
-        box.keep[0] = box.keep[1] = WHOLE_BOX;
         join_halves(box);
         take(box);
       }

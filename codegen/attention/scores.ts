@@ -3,7 +3,7 @@
 // that. The row blocks of a warp follow each other.
 
 import type { KernelContext } from './backend.ts';
-import { type MaskWay, maskText } from './masks.ts';
+import { type MaskWay, maskText } from './masks/index.ts';
 import type { TileKnobs } from './tiles.ts';
 
 /**

@@ -1,7 +1,7 @@
 // What a mask asks of a key alone, or of a query alone, is taken out of it, and nothing else is.
 
 import { describe, expect, it } from 'vitest';
-import { splitLoads } from '../../codegen/attention/loads.ts';
+import { splitLoads } from '../../codegen/attention/masks/loads.ts';
 import { scalarText } from '../../codegen/expression.ts';
 import type { Names } from '../../codegen/names.ts';
 import { lifted } from '../../dsl/definition.ts';

@@ -113,7 +113,7 @@ const attention = [
     'return allowed_${kind}(u, q, key);',
   ]),
   ...inFile(
-    'codegen/attention/masks.ts',
+    'codegen/attention/masks/index.ts',
     [
       'the bits of the mask are exchanged',
       '(bits[i][half] >> j & 1u)',
@@ -124,10 +124,18 @@ const attention = [
       ": 'allowed(u, visit, q + 16 * i + 8 * half, key)'",
       ": 'allowed(u, visit, q + 16 * i, key)'",
     ],
+  ),
+  ...inFile(
+    'codegen/attention/masks/boxes.ts',
     [
       'pools that only some rows may attend to are lost',
       'word = __ballot_sync(FULL_WARP, truth.may);',
       'word = __ballot_sync(FULL_WARP, !truth.may_not);',
+    ],
+    [
+      'a box asks the rows that its lanes loaded, one further',
+      "'of_key, loads_of_lane(of_own, r)'",
+      "'of_key, loads_of_lane(of_own, r ^ 1)'",
     ],
   ),
   ...inFile('codegen/attention/hopper/distances.ts', [

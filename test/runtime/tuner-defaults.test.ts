@@ -112,5 +112,9 @@ test('a dimension has the row of the next larger one, then smaller tiles', () =>
   const names = hopperCandidates(80, 80).map(({ qTile, kTile }) => `${qTile}x${kTile}`);
   expect(names).toEqual(['192x112', '128x128', '128x96', '128x64', '128x48']);
   expect(hopperCandidates(128, 128, 1000, 'distances')[0]).toMatchObject({ boxes: 3 });
-  expect(hopperCandidates(128, 128, 1000, 'shared')[0]).toEqual(hopperCandidates(128, 128)[0]);
+  expect(hopperCandidates(128, 128, 1000, 'shared')[0]).toMatchObject({ headsPerTile: 4 });
+  // A form without rows of that dimension has those of plain ranges.
+  expect(hopperCandidates(256, 256, 1000, 'shared')[0]).toEqual(
+    hopperCandidates(256, 256, 1000)[0],
+  );
 });

@@ -1,10 +1,10 @@
 // What masks ask of a key alone, or of a query alone, and that costs a load or a division: `doc.at(q) === doc.at(k)` has
 // one of each. A box of pairs asks it once for every key and once for every row, not once for every pair.
 
-import { canonical, children, type Expression, mentions } from '../../dsl/expression.ts';
-import { isQuick, scalarText } from '../expression.ts';
-import type { Names } from '../names.ts';
-import { local } from '../uniforms.ts';
+import { canonical, children, type Expression, mentions } from '../../../dsl/expression.ts';
+import { isQuick, scalarText } from '../../expression.ts';
+import type { Names } from '../../names.ts';
+import { local } from '../../uniforms.ts';
 
 /** A value of a key, or of a query, that an expression stands for. */
 interface Load {

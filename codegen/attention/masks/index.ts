@@ -1,0 +1,79 @@
+// The mask on the scores of a step, as CUDA C: -inf where it is false. It is asked for each element where that is
+// cheap, else in a way that asks it fewer times, or in fewer places of the text.
+
+import type { Expression } from '../../../dsl/expression.ts';
+import { isQuick } from '../../expression.ts';
+import type { Names } from '../../names.ts';
+import type { KernelContext } from '../backend.ts';
+import type { KernelPass } from '../passes.ts';
+import { boxed } from './boxes.ts';
+import { kept } from './kept.ts';
+import { ownMasks } from './own.ts';
+
+/** Row by row; by boxes where a warp has one row block; or what a walk left of each pass to ask. */
+export type MaskWay = 'rows' | 'boxes' | { readonly left: readonly Expression[] };
+
+/** `mask_scores`. Needs `Scores` and elements.ts. */
+export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay): string {
+  if (way === 'rows') return looped(passes, knobs.kTile / 4, names);
+  if (way !== 'boxes') return kept(passes, way.left);
+  return isCheap(passes) ? direct : boxed(passes, names);
+}
+
+/**
+ * -inf where the mask is false. A mask that costs much is asked in a loop that leaves bits, which are then
+ * applied, so that its text is not repeated for every accumulator.
+ */
+const looped = (passes: readonly KernelPass[], steps: number, names: Names): string => {
+  const word = steps > 32 ? 'u64' : 'u32';
+  const own = ownMasks(passes, [], names);
+  const ofQuery = `  QueryLoads of_query[row_blocks][2];
+#pragma unroll
+  for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) of_query[i][half] = load_of_query(u, q + 16 * i + 8 * half);
+`;
+  const ask = own.hasLoads
+    ? own.call('q + 16 * i + 8 * half', 'of_key, of_query[i][half]')
+    : 'allowed(u, visit, q + 16 * i + 8 * half, key)';
+  return `${own.hasLoads ? `${own.text}\n` : ''}// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
+// mask's text is not repeated for every accumulator.
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+  ${word} bits[row_blocks][2] = {};
+${own.hasLoads ? ofQuery : ''}#pragma unroll 1
+  for (int j = 0; j < score_blocks * 2; ++j) {
+    const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
+${own.hasLoads ? '    const KeyLoads of_key = load_of_key(u, key);\n' : ''}#pragma unroll
+    for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) bits[i][half] |= (${word})${ask} << j;
+  }
+#pragma unroll
+  for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+    for (int j = 0; j < score_blocks * 2; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        if (!(bits[i][half] >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
+}`;
+};
+
+const direct = `// -inf where the mask is false, in the first score blocks.
+template <int blocks = score_blocks>
+WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+#pragma unroll
+  for (int j = 0; j < blocks; ++j)
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int key = key_of(u, p, index, visit, column + j * 8 + e);
+#pragma unroll
+      for (int i = 0; i < row_blocks; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          if (!allowed(u, visit, q + 16 * i + 8 * half, key)) s[i][j][half * 2 + e] = NEGATIVE_INFINITY;
+    }
+}`;
+
+/** May the text of a mask be repeated for every accumulator? */
+const isCheap = (passes: readonly KernelPass[]): boolean =>
+  passes.length === 1 && passes.every(({ kind, mask }) => kind === 'tiles' && isQuick(mask));

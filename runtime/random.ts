@@ -3,9 +3,13 @@
 //
 // Bits: Philox4x32-10 (Salmon et al. 2011), the generator of cuRAND and PyTorch. Normal values: the inverse
 // of the normal distribution function by AS241 (Wichura 1988). Only + - * / and square roots, which IEEE 754
-// rounds exactly, and a logarithm made of them: Math.log and Math.cos may differ in the last bit.
+// rounds exactly, and a logarithm made of them: Math.log and Math.cos may differ in the last bit. The native
+// addon makes the same bits on all cores (native/normal.cc).
 
 import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
+import type { Elements, FloatType } from './dtype.ts';
+import { encode } from './half.ts';
+import { addonExports, isAddonOff } from './native.ts';
 
 /**
  * One block of Philox4x32-10: four 32-bit words.
@@ -57,10 +61,7 @@ const block = new Uint32Array(4);
  * Throws ShapeError T006 for a seed that is no whole number in [0, 2^53).
  */
 export function fillNormal(out: Float64Array | Float32Array, seed: number, from = 0): void {
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    const help = 'a seed is a whole number from 0 to 2^53 - 1';
-    throw new ShapeError([diagnostic('T006', `a seed of ${seed}`, { help })]);
-  }
+  checkSeed(seed);
   key[0] = seed;
   key[1] = Math.floor(seed / 2 ** 32);
   counter.fill(0);
@@ -74,6 +75,61 @@ export function fillNormal(out: Float64Array | Float32Array, seed: number, from 
     for (let word = index - number * 4; word < 4 && i < out.length; word++, i++) {
       out[i] = normal(block[word]!);
     }
+  }
+}
+
+function checkSeed(seed: number): void {
+  if (Number.isSafeInteger(seed) && seed >= 0) return;
+  const help = 'a seed is a whole number from 0 to 2^53 - 1';
+  throw new ShapeError([diagnostic('T006', `a seed of ${seed}`, { help })]);
+}
+
+/** Where values go: `count` elements from element `at` on. */
+export interface ElementRange {
+  readonly elements: Elements;
+  readonly dtype: FloatType;
+  readonly at: number;
+  readonly count: number;
+}
+
+/**
+ * Elements become the values from `from` on of the seed's sequence, times `scale`, each rounded once: by the native
+ * addon where it is there, else by TypeScript, with the same bits.
+ * Throws ShapeError T006 for a seed that is no whole number in [0, 2^53).
+ */
+export function encodeNormal(range: ElementRange, seed: number, from: number, scale: number): void {
+  checkSeed(seed);
+  const native = isAddonOff() ? undefined : addonExports<NativeNormal>()?.fillNormal;
+  const { elements, dtype, at, count } = range;
+  if (native) native(elements, dtype, at, count, seed, from, scale);
+  else encodeByParts(range, seed, from, scale);
+}
+
+interface NativeNormal {
+  fillNormal(
+    elements: Elements,
+    dtype: FloatType,
+    at: number,
+    count: number,
+    seed: number,
+    from: number,
+    scale: number,
+  ): void;
+}
+
+/** The same in TypeScript, a buffer of float64 after the other. */
+export function encodeByParts(
+  { elements, dtype, at, count }: ElementRange,
+  seed: number,
+  from: number,
+  scale: number,
+): void {
+  const buffer = new Float64Array(4096);
+  for (let done = 0; done < count; done += buffer.length) {
+    const part = buffer.subarray(0, Math.min(buffer.length, count - done));
+    fillNormal(part, seed, from + done);
+    if (scale !== 1) for (let i = 0; i < part.length; i++) part[i]! *= scale;
+    encode(part, dtype, elements, at + done);
   }
 }
 

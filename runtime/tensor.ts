@@ -19,7 +19,7 @@ import {
 import { loadStored } from './files/load.ts';
 import { decode, encode, numberFrom } from './half.ts';
 import { type DeviceMemory, isDeviceMemory } from './memory.ts';
-import { fillNormal } from './random.ts';
+import { encodeNormal } from './random.ts';
 
 /** Elements with their meaning; what a worker thread is sent to make the same tensor again. */
 export interface TensorParts {
@@ -326,15 +326,8 @@ function random(shape: readonly number[], options: RandomOptions = {}): Tensor {
   if (!Number.isFinite(scale)) throw misfit('T010', `a scale of ${scale}`, 'give a finite number');
   const made = zeros(shape, { dtype, layout });
   const { data } = made;
-  const buffer = new Float64Array(4096);
-  const fill = (to: number, count: number, from: number): void => {
-    for (let done = 0; done < count; done += buffer.length) {
-      const part = buffer.subarray(0, Math.min(buffer.length, count - done));
-      fillNormal(part, seed, from + done);
-      if (scale !== 1) for (let i = 0; i < part.length; i++) part[i]! *= scale;
-      encode(part, dtype, data, to + done);
-    }
-  };
+  const fill = (at: number, count: number, from: number): void =>
+    encodeNormal({ elements: data, dtype, at, count }, seed, from, scale);
   if (layout === 'bhsd') fill(0, data.length, 0);
   else {
     const [batches = 0, heads = 0, length = 0, dim = 0] = shape;

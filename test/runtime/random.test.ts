@@ -1,7 +1,9 @@
 // The generator against its published answers, and its normal values against what normal means.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fillNormal, normal, philox } from '../../runtime/random.ts';
+import { allocate, type Elements, type FloatType } from '../../runtime/dtype.ts';
+import { addonStatus } from '../../runtime/native.ts';
+import { encodeByParts, encodeNormal, fillNormal, normal, philox } from '../../runtime/random.ts';
 
 const seeds = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 
@@ -122,3 +124,47 @@ describe('normal values', () => {
     }
   });
 });
+
+describe('elements made by the native addon', () => {
+  const filled = (fill: typeof encodeNormal, of: Drawn): Elements => {
+    const elements = allocate(of.dtype, of.at + of.count + 3);
+    fill({ elements, dtype: of.dtype, at: of.at, count: of.count }, of.seed, of.from, of.scale);
+    return elements;
+  };
+  interface Drawn {
+    readonly dtype: FloatType;
+    readonly at: number;
+    readonly count: number;
+    readonly seed: number;
+    readonly from: number;
+    readonly scale: number;
+  }
+  const drawn: fc.Arbitrary<Drawn> = fc.record({
+    dtype: fc.constantFrom<FloatType[]>('fp32', 'fp16', 'bf16'),
+    at: fc.nat(5),
+    count: fc.oneof(fc.nat(9), fc.nat(5000)),
+    seed: fc.oneof(fc.nat(), fc.maxSafeNat()),
+    from: fc.oneof(fc.nat(100), fc.nat(), fc.integer({ min: 2 ** 33, max: 2 ** 40 })),
+    // Large and small: fp16 has infinities and subnormals of these.
+    scale: fc.constantFrom(1, -0.3, 1e5, 3e-6, 1e-9, 1e300, 1e-300, 0),
+  });
+
+  it('have the bits of those made by TypeScript', () => {
+    expect(addonStatus().loaded).toBe(true);
+    const check = (of: Drawn): void => {
+      expect(bytesIn(filled(encodeNormal, of)).equals(bytesIn(filled(encodeByParts, of)))).toBe(
+        true,
+      );
+    };
+    fc.assert(fc.property(drawn, check));
+    // So many that threads share them.
+    check({ dtype: 'bf16', at: 1, count: 300_001, seed: 7, from: 5, scale: 1 });
+  });
+
+  it('are refused where they have no room', () => {
+    const range = { elements: new Float32Array(4), dtype: 'fp32', at: 2, count: 3 } as const;
+    expect(() => encodeNormal(range, 1, 0, 1)).toThrow("'elements' is too short");
+  });
+});
+
+const bytesIn = ({ buffer }: Elements): Buffer => Buffer.from(buffer as ArrayBuffer);

@@ -189,8 +189,8 @@ describe('exponents of scores', () => {
           const reference = references[half]!;
           const expected = score(pair, one) * log2OfE - reference;
           const sizes = Math.abs(score(pair, one)) + terms(pair, one);
-          // What tanh is taken of may be a float with few bits, or none.
-          const least = 2 ** -120 + 2 ** -146 * Math.abs(cap);
+          // What tanh is taken of, and each of its terms, may be a float with few bits, or none.
+          const least = 2 ** -120 + 2 ** -144 * Math.abs(cap);
           const bound = 1e-6 * log2OfE * sizes + 2 ** -22 * Math.abs(reference) + least;
           if (agree(value, expected, bound)) continue;
           assert.fail(`${JSON.stringify(pair)}: ${value} for ${expected}, a bound of ${bound}`);

@@ -2,7 +2,8 @@
 
 import { hopper } from './hopper/index.ts';
 import { type HopperKnobs, hopperRegisterProblem } from './hopper/knobs.ts';
-import { type AttentionKernel, type AttentionSpec, attentionKernel } from './kernel.ts';
+import { type AttentionKernel, attentionKernel } from './kernel.ts';
+import type { AttentionSpec } from './spec.ts';
 import { registerProblem, sharedBytes, type TileKnobs, tileProblem } from './tiles.ts';
 
 export type Choice =

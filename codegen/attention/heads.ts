@@ -2,9 +2,9 @@
 // keys, and which need it, since they choose keys for fewer queries than a tile has rows.
 
 import { type Expression, walk } from '../../dsl/expression.ts';
-import type { AttentionSpec } from './kernel.ts';
 import type { KernelPass } from './passes.ts';
 import { sameForRows } from './rows.ts';
+import type { AttentionSpec } from './spec.ts';
 
 /**
  * Does nothing that a kernel asks of a pair depend on which of the query heads of a KV head asks, the values of

@@ -1,8 +1,6 @@
 // The attention kernel of one pattern for one dtype and one pair of head dimensions: what all kernels share,
 // around the text of a back-end.
 
-import type { Declarations } from '../../dsl/declarations.ts';
-import type { Expression } from '../../dsl/expression.ts';
 import { primitivesFor } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
 import { namesOf } from '../names.ts';
@@ -14,32 +12,10 @@ import { exponentOf } from './exponent.ts';
 import { headsAreAlike } from './heads.ts';
 import { type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
+import type { AttentionSpec } from './spec.ts';
 import type { TileKnobs } from './tiles.ts';
 import { turnFields } from './turns.ts';
 import { masksText } from './walk.ts';
-
-/** Everything that a kernel is made for. Lengths, batch, heads, strides and other parameters are arguments. */
-export interface AttentionSpec<Knobs extends TileKnobs = TileKnobs> {
-  readonly declarations: Declarations;
-  readonly mask: Expression;
-  readonly score: Expression | undefined;
-  /** Values of the fixed parameters. */
-  readonly fixed: Readonly<Record<string, number>>;
-  /** The set whose keys are gathered as columns. */
-  readonly gather: string | undefined;
-  /** Size of the pools of stand-ins. */
-  readonly restSize: number | undefined;
-  /** Sets that are one per KV head. */
-  readonly perGroup: ReadonlySet<string>;
-  readonly dtype: 'fp16' | 'bf16';
-  readonly headDim: number;
-  readonly valueDim: number;
-  /** Packed sequences by cumulative lengths. */
-  readonly segments: boolean;
-  /** Whether another kernel attends to some of the units (turns.ts). */
-  readonly hasTurns?: boolean;
-  readonly knobs: Knobs;
-}
 
 /** An attention kernel, and what a launch of it has to prepare. */
 export interface AttentionKernel {

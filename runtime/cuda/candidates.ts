@@ -9,9 +9,10 @@ import {
   ofPortable,
 } from '../../codegen/attention/choice.ts';
 import { headsAreAlike, headsToShare } from '../../codegen/attention/heads.ts';
-import { hopperCandidates, type PlanForm } from '../../codegen/attention/hopper/candidates.ts';
+import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { type HopperKnobs, isApart, withTile } from '../../codegen/attention/hopper/knobs.ts';
 import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts';
+import type { PlanForm } from '../../codegen/attention/hopper/plan-forms.ts';
 import { headsOfTile } from '../../codegen/attention/hopper/tile-rows.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf } from '../../codegen/attention/lengths.ts';

@@ -1,8 +1,8 @@
 // What is asked of an attention kernel: the pattern with its numbers and a shape, and what the kernel's text is made from.
 
 import type { Choice } from '../../codegen/attention/choice.ts';
-import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import type { Lengths } from '../../codegen/attention/lengths.ts';
+import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import { type Definition, lifted, restSize } from '../../dsl/definition.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { isPerGroup } from '../../dsl/estimate/node.ts';

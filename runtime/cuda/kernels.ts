@@ -2,8 +2,9 @@
 // measured to be the fastest, else with the first of the table that the machine has room for and that needs no spills.
 
 import { type Choice, kernelOf } from '../../codegen/attention/choice.ts';
-import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
+import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
+import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import { statedText, statesTile } from '../../codegen/attention/stated.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
 import { kernelId, textId } from '../tuner/key.ts';

@@ -1,8 +1,8 @@
 // The shipped table of defaults as the output of the tuner: the form of a plan after the other, by head dimensions and
 // lengths, each with a share of the time that is left. What is measured replaces its row, the others stay.
 
-import type { DefaultRow, PlanForm } from '../../codegen/attention/hopper/candidates.ts';
 import { type HopperKnobs, hopperTile } from '../../codegen/attention/hopper/knobs.ts';
+import type { DefaultRow, PlanForm } from '../../codegen/attention/hopper/plan-forms.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { TuneResult } from './result.ts';
 import { type TuneOptions, tune } from './tune.ts';
@@ -113,8 +113,8 @@ ${rows.map((row) => `  ${rowText(row)},`).join('\n')}
 
 const head = `// Tiles of Hopper kernels as they were measured: written by \`npm run tune:defaults\`, not by hand.
 
-import type { DefaultRow } from './candidates.ts';
 import { hopperTile } from './knobs.ts';
+import type { DefaultRow } from './plan-forms.ts';
 `;
 
 function rowText({ form, dim, upTo, knobs, measured }: DefaultRow): string {

@@ -2,7 +2,8 @@
 // can be ended and started again.
 
 import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choice.ts';
-import type { AttentionKernel, AttentionSpec } from '../../codegen/attention/kernel.ts';
+import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
+import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';

@@ -2,8 +2,8 @@
 // used at once.
 
 import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choice.ts';
-import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
+import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import { statedText } from '../../codegen/attention/stated.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { KernelRequest } from '../cuda/kernel-request.ts';

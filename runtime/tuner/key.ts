@@ -1,7 +1,8 @@
 // Names of kernels in the store of tuned knobs: by what a kernel computes, whatever its knobs, and by its text.
 
 import { createHash } from 'node:crypto';
-import { type AttentionSpec, attentionKernel } from '../../codegen/attention/kernel.ts';
+import { attentionKernel } from '../../codegen/attention/kernel.ts';
+import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import type { TileKnobs } from '../../codegen/attention/tiles.ts';
 
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');

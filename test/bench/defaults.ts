@@ -5,8 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { planForms } from '../../codegen/attention/hopper/candidates.ts';
 import { rows } from '../../codegen/attention/hopper/defaults.ts';
+import { planForms } from '../../codegen/attention/hopper/plan-forms.ts';
 import { blockSparse, causal, flashPrefill, verticalSlash } from '../../patterns/index.ts';
 import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';

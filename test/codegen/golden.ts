@@ -7,9 +7,9 @@ import { choiceName, kernelOf, ofHopper, ofPortable } from '../../codegen/attent
 import { columnsKernel } from '../../codegen/attention/columns.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { packKernel } from '../../codegen/attention/hopper/packed.ts';
-import type { AttentionSpec } from '../../codegen/attention/kernel.ts';
 import { hopperArch } from '../../codegen/attention/legal.ts';
 import { poolsKernel } from '../../codegen/attention/pools.ts';
+import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import { tileCandidates } from '../../codegen/attention/tiles.ts';
 import { zonesKernel } from '../../codegen/attention/zones.ts';
 import { estimateLaunch } from '../../codegen/estimate/index.ts';

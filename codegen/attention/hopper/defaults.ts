@@ -1,7 +1,7 @@
 // Tiles of Hopper kernels as they were measured: written by `npm run tune:defaults`, not by hand.
 
-import type { DefaultRow } from './candidates.ts';
 import { hopperTile } from './knobs.ts';
+import type { DefaultRow } from './plan-forms.ts';
 
 export const rows: readonly DefaultRow[] = [
   { form: 'ranges', dim: 64, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(3, 128, { pingPong: true }), measured: 'an H100, hand-written kernels, 2026-11-23' },

@@ -1,0 +1,20 @@
+// The forms of plans that have tiles of their own, and what a measured tile is.
+
+import type { HopperKnobs } from './knobs.ts';
+
+/**
+ * What tiles a kernel is best made of depends on how its keys are walked over: ranges, or anything else tile by tile;
+ * sets at distances or of blocks that differ by 64 rows; sets of blocks that rows of several heads ask together.
+ */
+export type PlanForm = 'ranges' | 'distances' | 'blocks' | 'shared';
+export const planForms = ['ranges', 'distances', 'blocks', 'shared'] as const;
+
+/** A measured tile: for heads of up to `dim` and calls of up to `upTo` keys. */
+export interface DefaultRow {
+  readonly form: PlanForm;
+  readonly dim: number;
+  readonly upTo: number;
+  readonly knobs: HopperKnobs;
+  /** On which chip, by what, and when. */
+  readonly measured: string;
+}

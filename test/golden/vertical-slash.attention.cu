@@ -281,8 +281,14 @@ struct KeyLoads {
 struct QueryLoads {
   int value_0;
 };
-WARPLOOM_DEVICE KeyLoads load_of_key(const Unit& u, int k) { return {}; }
-WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int q) { return {(((floor_div(q, 64) + 1) * 64) - 1)}; }
+// Columns and rows of a tile that there are not have those of the nearest: integers are proved for no others.
+WARPLOOM_DEVICE KeyLoads load_of_key(const Unit& u, int key) {
+  return {};
+}
+WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int row) {
+  const int q = min(max(row, u.offset), u.k_len - 1);
+  return {(((floor_div(q, 64) + 1) * 64) - 1)};
+}
 // What a lane has loaded of its query.
 WARPLOOM_DEVICE QueryLoads loads_of_lane(const QueryLoads& own, int lane) { return {__shfl_sync(FULL_WARP, own.value_0, lane)}; }
 WARPLOOM_DEVICE bool own_tiles(const Unit& u, int q, int k, const KeyLoads& of_key, const QueryLoads& of_query) {

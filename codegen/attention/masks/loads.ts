@@ -59,14 +59,23 @@ export function loadsText({ ofKey, ofQuery }: SplitLoads, names: Names): string 
   const struct = (name: string, loads: readonly Load[]): string =>
     `struct ${name} {
 ${loads.map(({ member, expression }) => `  ${expression.kind} ${member};\n`).join('')}};`;
-  const values = (loads: readonly Load[]): string =>
-    loads.map(({ expression }) => scalarText(expression, names)).join(', ');
+  const made = (loads: readonly Load[], of: string): string => {
+    const values = loads.map(({ expression }) => scalarText(expression, names));
+    return loads.length === 0
+      ? '  return {};'
+      : `  const int ${of};\n  return {${values.join(', ')}};`;
+  };
   const shuffled = ofQuery.map(({ member }) => `__shfl_sync(FULL_WARP, own.${member}, lane)`);
   return `// What the mask asks of a key alone, and of a query alone.
 ${struct('KeyLoads', ofKey)}
 ${struct('QueryLoads', ofQuery)}
-WARPLOOM_DEVICE KeyLoads load_of_key(const Unit& u, int k) { return {${values(ofKey)}}; }
-WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int q) { return {${values(ofQuery)}}; }
+// Columns and rows of a tile that there are not have those of the nearest: integers are proved for no others.
+WARPLOOM_DEVICE KeyLoads load_of_key(const Unit& u, int key) {
+${made(ofKey, 'k = min(key, u.k_len - 1)')}
+}
+WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int row) {
+${made(ofQuery, 'q = min(max(row, u.offset), u.k_len - 1)')}
+}
 // What a lane has loaded of its query.
 WARPLOOM_DEVICE QueryLoads loads_of_lane(const QueryLoads& own, int lane) { return {${shuffled.join(', ')}}; }
 `;

@@ -72,7 +72,8 @@ const leftBoxesText = `${judgeText()}  u32 bits[boxes][2];  // of this lane's tw
 #pragma unroll 1
   for (u32 left = mixed; left != 0; left &= left - 1) {
     const int box = __ffs(left) - 1;
-    const int key = key_of(u, p, index, visit, box * 32 + lane);
+    // The walk has refused keys that there are not; integers are proved for no others.
+    const int key = min(max(key_of(u, p, index, visit, box * 32 + lane), 0), u.k_len - 1);
     u32 found[2] = {0u, 0u};
 #pragma unroll 1
     for (int r = 0; r < 16; ++r) {

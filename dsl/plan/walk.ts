@@ -9,15 +9,18 @@ import { NeededKeys } from './needed-keys.ts';
 import { firstAfter, intersect, type Spans, spansOf } from './spans.ts';
 import { boxOfTile, type ColumnPass, type RestPass, type TilePass, type UnitPlan } from './unit.ts';
 
-/** One step of a query tile. `full`: every pair is allowed, so the mask is not evaluated. */
+/** Keys `[from, to)`. `full`: every pair is allowed, so the mask is not evaluated. */
+interface TileKeys {
+  readonly kind: 'tile';
+  readonly pass: TilePass;
+  readonly from: number;
+  readonly to: number;
+  readonly full: boolean;
+}
+
+/** One step of a query tile. */
 export type Visit =
-  | {
-      readonly kind: 'tile';
-      readonly pass: TilePass;
-      readonly from: number;
-      readonly to: number;
-      readonly full: boolean;
-    }
+  | TileKeys
   | {
       readonly kind: 'columns';
       readonly pass: ColumnPass;
@@ -33,14 +36,8 @@ export type Visit =
 
 /** Steps of a pass that follow one another, all full or none. */
 export type Stretch =
-  /** Keys `[from, to)`, cut every `kTile` of them. */
-  | {
-      readonly kind: 'tile';
-      readonly pass: TilePass;
-      readonly from: number;
-      readonly to: number;
-      readonly full: boolean;
-    }
+  /** Cut every `kTile` keys. */
+  | TileKeys
   /** Keys `[from, to)` of those that the query tile needs, cut every `kTile` of them. */
   | {
       readonly kind: 'columns';

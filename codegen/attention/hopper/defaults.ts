@@ -1,4 +1,5 @@
-// Tiles of Hopper kernels as they were measured: written by `npm run tune:defaults`, not by hand.
+// Tiles of Hopper kernels as they were measured. Written by `npm run tune:defaults`, which keeps rows of other origin as
+// they are: `measured` says what a row is of.
 
 import { hopperTile } from './knobs.ts';
 import type { DefaultRow } from './plan-forms.ts';

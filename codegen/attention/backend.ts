@@ -7,18 +7,15 @@ import type { Field } from '../struct.ts';
 import type { CallFacts } from './call.ts';
 import type { Exponent } from './exponent.ts';
 import type { KernelPass } from './passes.ts';
+import type { AttentionSpec } from './spec.ts';
 import type { TileKnobs } from './tiles.ts';
 
 /** What the sections of a kernel are written from. A back-end may have more knobs than the common ones. */
-export interface KernelContext<Knobs extends TileKnobs = TileKnobs> {
-  readonly dtype: 'fp16' | 'bf16';
-  readonly headDim: number;
-  readonly valueDim: number;
-  /** Packed sequences by cumulative lengths. */
-  readonly segments: boolean;
-  /** Whether another kernel attends to some of the units (turns.ts). */
-  readonly hasTurns?: boolean;
-  readonly knobs: Knobs;
+export interface KernelContext<Knobs extends TileKnobs = TileKnobs>
+  extends Pick<
+    AttentionSpec<Knobs>,
+    'dtype' | 'headDim' | 'valueDim' | 'segments' | 'hasTurns' | 'knobs'
+  > {
   readonly passes: readonly KernelPass[];
   /** Undefined: the scaled logit. */
   readonly score: Exponent | undefined;

@@ -7,11 +7,11 @@ import type { Names } from '../names.ts';
 import type { KernelContext } from './backend.ts';
 import type { KernelPass } from './passes.ts';
 
-/** `key_of`, `allowed` of some passes and, where there is one, `score`. */
+/** `key_of`, `allowed` of those passes whose masks are asked as a whole, and, where there is one, `score`. */
 export const elementsText = (
   { passes, score, names }: KernelContext,
+  asked: readonly KernelPass[],
   isRelative = false,
-  asked: readonly KernelPass[] = passes,
 ): string =>
   [
     '// ---- scores: keys, masks and score functions ----',

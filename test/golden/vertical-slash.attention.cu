@@ -267,12 +267,6 @@ WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const V
   return u.k_len;
 }
 
-WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
-  if (visit.kind == TILE) return key < u.k_len && allowed_tiles(u, q, key);
-  if (visit.kind == COLUMNS) return key < u.k_len && allowed_columns(u, q, key);
-  return false;
-}
-
 typedef float Scores[row_blocks][score_blocks][4];
 
 // What the mask asks of a key alone, and of a query alone.

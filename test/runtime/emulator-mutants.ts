@@ -180,8 +180,8 @@ export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
   // Lanes meet in the next product.
   [/__syncwarp\(\); is gone/, /^}$/],
   // Under a causal mask the key after the last one comes after every query.
-  [/key < u\.k_len is off by one/, /bool allowed(?:_own)?\(/],
-  // Masks with loads are asked by other functions, and nobody calls this one.
+  [/key < u\.k_len is off by one/, /bool allowed_own\(/],
+  // The mask as it is stated: where it has loads, another function asks it.
   [/is off by one/, /bool allowed_tiles\(/],
   // Turns make kernels fast; without one the products only come earlier.
   [/threads_wait\(1 \+ group, 256\); is gone/, /wait_for_k\(\);/],

@@ -96,8 +96,7 @@ enum Kind { TILE };
 struct Visit { Kind kind; int at; };
 WARPLOOM_DEVICE int place_of(const Visit& visit, int column) { return visit.at + column; }
 struct Unit { int k_len; float uniform_scale, ${[...numbers, ...uniforms.all.map(({ name }) => names('param', name))].join(', ')}; };
-WARPLOOM_DEVICE bool allowed_tiles(const Unit& u, int q, int k) { return true; }
-${elementsText(context, true)}
+${elementsText(context, [], true)}
 ${applyText(context)}`;
   const body = `
   const int lane = threadIdx.x, column = (lane & 3) * 2, from = (blockIdx.x * 32 + lane) * score_blocks * 4;

@@ -5,6 +5,7 @@ import { type Expression, walk } from '../../../dsl/expression.ts';
 import { passFields, rowFields, tensorFields } from '../arguments.ts';
 import type { AttentionBackend, KernelContext } from '../backend.ts';
 import { elementsText } from '../elements.ts';
+import { askedWhole, type MaskWay } from '../masks/index.ts';
 import type { KernelPass } from '../passes.ts';
 import { scoresText } from '../scores.ts';
 import { accumulatorsText } from '../softmax.ts';
@@ -63,16 +64,16 @@ export const hopper: AttentionBackend<HopperKnobs> = {
     if (noPasses(context.passes)) return '';
     const layout = layoutOf(context);
     const { passes, knobs } = context;
-    const apart = isApart(knobs);
+    const way: MaskWay = isApart(knobs) ? { left: leftOf(context) } : 'boxes';
     return [
-      apart ? pairText : walkText(passes),
+      isApart(knobs) ? pairText : walkText(passes),
       controlText(context),
       tilesText,
       tileRowsText(knobs),
       walkerText(context, layout),
       copierText(context),
-      elementsText(context, true, apart ? passes.filter(({ kind }) => kind === 'rest') : passes),
-      scoresText(context, apart ? { left: leftOf(context) } : 'boxes', applyText),
+      elementsText(context, askedWhole(context, way), true),
+      scoresText(context, way, applyText),
       accumulatorsText,
       productsText(context),
       hopperSoftmaxText(context),

@@ -6,22 +6,16 @@ import type { Names } from '../../names.ts';
 import type { KernelPass } from '../passes.ts';
 import { splitByRows } from '../rows.ts';
 import { judgeBoxText, judgeText } from './judge.ts';
-import { byKind, ownMasks } from './own.ts';
+import { byKind, type OwnMasks, ownMasks } from './own.ts';
 
 /**
  * -inf where the mask is false. Lanes judge boxes first: most are allowed or refused whole. In the
  * others a lane asks for one key, row after row; what the rows of a warp share is asked once. For a row block a warp.
  */
 export const boxed = (passes: readonly KernelPass[], names: Names): string => {
-  const splits = passes.map(({ kind, mask }) =>
-    kind === 'rest' ? undefined : splitByRows(mask, rowsOfWarp),
-  );
+  const splits = splitsOf(passes);
   const some = splits.some((split) => split !== undefined);
-  const own = ownMasks(
-    passes,
-    splits.map((split) => split?.own),
-    names,
-  );
+  const own = ownBoxed(passes, names);
   const parts = passes.map(({ kind }, i) => {
     const split = splits[i];
     if (!split) return '';
@@ -98,6 +92,18 @@ ${loaded}#pragma unroll ${own.hasLoads ? 4 : 1}
     }
 }`;
 };
+
+/** What the rows of a warp share of each pass's mask, and what is left to each. */
+const splitsOf = (passes: readonly KernelPass[]) =>
+  passes.map(({ kind, mask }) => (kind === 'rest' ? undefined : splitByRows(mask, rowsOfWarp)));
+
+/** What is asked of each pair. */
+export const ownBoxed = (passes: readonly KernelPass[], names: Names): OwnMasks =>
+  ownMasks(
+    passes,
+    splitsOf(passes).map((split) => split?.own),
+    names,
+  );
 
 /** Pools differ from each other, hardly from row to row: a lane judges one for all rows of the warp. */
 const poolsText = `    if (visit.kind == STAND_INS) {

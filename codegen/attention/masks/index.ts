@@ -6,12 +6,19 @@ import { isQuick } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import type { KernelContext } from '../backend.ts';
 import type { KernelPass } from '../passes.ts';
-import { boxed } from './boxes.ts';
+import { boxed, ownBoxed } from './boxes.ts';
 import { kept } from './kept.ts';
 import { ownMasks } from './own.ts';
 
 /** Row by row; by boxes where a warp has one row block; or what a walk left of each pass to ask. */
 export type MaskWay = 'rows' | 'boxes' | { readonly left: readonly Expression[] };
+
+/** Passes whose mask a way asks as a whole, by `allowed`. */
+export function askedWhole({ passes, names }: KernelContext, way: MaskWay): readonly KernelPass[] {
+  if (way === 'rows') return ownMasks(passes, [], names).whole;
+  if (way !== 'boxes') return passes.filter(({ kind }) => kind === 'rest');
+  return isCheap(passes) ? passes : ownBoxed(passes, names).whole;
+}
 
 /** `mask_scores`. Needs `Scores` and elements.ts. */
 export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay): string {

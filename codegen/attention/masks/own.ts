@@ -26,6 +26,8 @@ export interface OwnMasks {
   readonly text: string;
   /** Whether there is any of that: `KeyLoads` and `QueryLoads` (loads.ts). */
   readonly hasLoads: boolean;
+  /** Passes whose mask is asked as a whole, by `allowed` (elements.ts). */
+  readonly whole: readonly KernelPass[];
   /** Of `key` for a query. */
   readonly call: (q: string, loads: string) => string;
 }
@@ -44,18 +46,17 @@ export function ownMasks(
     ? [', const KeyLoads& of_key, const QueryLoads& of_query', ', of_key, of_query']
     : ['', ''];
   const left = [...(loads?.masks ?? masks.filter((mask) => mask !== undefined))];
-  const isAsked = (i: number): boolean =>
-    masks[i] !== undefined && (loads ?? parts[i]) !== undefined;
+  const isOwn = (i: number): boolean => masks[i] !== undefined && (loads ?? parts[i]) !== undefined;
   const functions = passes.map(({ kind }, i) => {
     const mask = masks[i] && left.shift();
-    if (!mask || !isAsked(i)) return '';
+    if (!mask || !isOwn(i)) return '';
     return `WARPLOOM_DEVICE bool own_${kind}(const Unit& u, int q, int k${parameters}) {
   return ${scalarText(mask, names)};
 }
 `;
   });
   const asked = byKind(passes, (kind, i) => {
-    if (!isAsked(i)) return 'allowed(u, visit, q, key)';
+    if (!isOwn(i)) return 'allowed(u, visit, q, key)';
     return `${parts[i] ? '' : 'key < u.k_len && '}own_${kind}(u, q, key${given})`;
   });
   return {
@@ -64,6 +65,7 @@ ${asked}  return true;
 }
 `,
     hasLoads: loads !== undefined,
+    whole: passes.filter((_, i) => !isOwn(i)),
     call: (q, own) => `allowed_own(u, visit, ${q}, key${loads ? `, ${own}` : ''})`,
   };
 }

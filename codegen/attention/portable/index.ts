@@ -4,6 +4,7 @@
 import { passFields, poolFields, rowFields, tensorArguments, tensorFields } from '../arguments.ts';
 import type { AttentionBackend, KernelContext } from '../backend.ts';
 import { elementsText } from '../elements.ts';
+import { askedWhole } from '../masks/index.ts';
 import type { KernelPass } from '../passes.ts';
 import { scoresText } from '../scores.ts';
 import { softmaxText } from '../softmax.ts';
@@ -18,7 +19,7 @@ import { productsText } from './products.ts';
 const sections = [
   ({ passes }: KernelContext) => walkText(passes),
   copiesText,
-  elementsText,
+  (context: KernelContext) => elementsText(context, askedWhole(context, 'rows')),
   (context: KernelContext) => scoresText(context),
   productsText,
   softmaxText,

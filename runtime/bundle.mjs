@@ -72,7 +72,7 @@ function packageFolder(wanted, from) {
   }
 }
 
-/** The device tests and the benches, one file for each program; they use the compiled package, not a copy of it. */
+/** The device tests and the benches, loaded by one program; they use the compiled package, not a copy of it. */
 async function compileTests() {
   const parts = ['dsl', 'codegen', 'runtime', 'patterns', 'index.ts'];
   const toPackage = {
@@ -87,22 +87,13 @@ async function compileTests() {
   };
   await build({
     entryPoints: {
-      laws: join(root, 'test', 'device', 'run.ts'),
-      core: join(root, 'test', 'device', 'core.ts'),
-      primitives: join(root, 'test', 'device', 'compare.ts'),
-      calls: join(root, 'test', 'bench', 'calls.bench.ts'),
-      compile: join(root, 'test', 'bench', 'compile.bench.ts'),
-      attention: join(root, 'test', 'bench', 'attention.bench.ts'),
-      compare: join(root, 'test', 'bench', 'compare.bench.ts'),
-      index: join(root, 'test', 'bench', 'index.bench.ts'),
-      'end-to-end': join(root, 'test', 'bench', 'end-to-end.bench.ts'),
+      programs: join(root, 'test', 'programs', 'run.ts'),
       'planted-worker': join(root, 'test', 'bench', 'planted-worker.ts'),
-      works: join(root, 'test', 'bench', 'works.bench.ts'),
-      defaults: join(root, 'test', 'bench', 'defaults.ts'),
     },
     outdir: join(staging, 'tests'),
     outExtension: { '.js': '.mjs' },
     bundle: true,
+    splitting: true,
     platform: 'node',
     format: 'esm',
     target: 'node20',
@@ -119,36 +110,20 @@ async function compileTests() {
 function addRivals() {
   const tests = join(staging, 'tests');
   copyFileSync(join(root, 'test', 'bench', 'attention', 'rivals.py'), join(tests, 'rivals.py'));
-  const program = join(tests, 'works.mjs');
-  run(process.execPath, [program, join(tests, 'works.json')]);
-  rmSync(program);
+  run(process.execPath, [join(tests, 'programs.mjs'), 'bench:works', join(tests, 'works.json')]);
 }
 
 const launcher = `#!/bin/sh
-# warploom without an installation: './warploom --help' for its verbs, and
+# warploom without an installation: './warploom --help' for its verbs. The other programs, each with --help:
+#   ./warploom bench:                      says which benches there are
 #   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
 #   ./warploom test:core                   the CUDA core on the GPU
 #   ./warploom test:primitives             what the emulator takes for granted, on an H100 or H200; needs a C++ compiler
-#   ./warploom bench:calls cuda 1024       what a call costs the host; --profile says where
-#   ./warploom bench:compile --arch sm_90a  what it takes to compile, and to find it in the cache
-#   ./warploom bench:attention --json ours.json [--only causal] [--quick]
-#   python3 tests/rivals.py --json rivals.json [--only causal] [--quick]       needs PyTorch
-#   ./warploom bench:compare ours.json rivals.json
-#   ./warploom tune:defaults --budget 9m --out defaults.ts                 the table of defaults that the code ships
-#   ./warploom bench:index --json index.json [--only vertical]             online indices, kernel by kernel
-#   ./warploom bench:end-to-end --json whole.json [--only 128K]            whole calls on planted heads
+#   ./warploom tune:defaults --out defaults.ts         the table of defaults that the code ships
+#   python3 tests/rivals.py --json rivals.json         the rivals' half of bench:attention, needs PyTorch
 here=$(cd "$(dirname "$0")" && pwd)
 case "$1" in
-  test:device) shift; exec "$here/node" "$here/tests/laws.mjs" "$@" ;;
-  bench:calls) shift; exec "$here/node" "$here/tests/calls.mjs" "$@" ;;
-  bench:compile) shift; exec "$here/node" "$here/tests/compile.mjs" "$@" ;;
-  bench:attention) shift; exec "$here/node" "$here/tests/attention.mjs" "$@" ;;
-  tune:defaults) shift; exec "$here/node" "$here/tests/defaults.mjs" "$@" ;;
-  bench:index) shift; exec "$here/node" "$here/tests/index.mjs" "$@" ;;
-  bench:end-to-end) shift; exec "$here/node" "$here/tests/end-to-end.mjs" "$@" ;;
-  bench:compare) shift; exec "$here/node" "$here/tests/compare.mjs" "$@" ;;
-  test:core) shift; exec "$here/node" "$here/tests/core.mjs" "$@" ;;
-  test:primitives) shift; exec "$here/node" "$here/tests/primitives.mjs" "$@" ;;
+  bench:* | test:* | tune:*) exec "$here/node" "$here/tests/programs.mjs" "$@" ;;
   *) exec "$here/node" "$here/dist/cli.js" "$@" ;;
 esac
 `;

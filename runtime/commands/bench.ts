@@ -1,7 +1,7 @@
 // `warploom bench`: how long warm calls of a pattern take beside dense causal attention on the same device,
 // in rounds that alternate, so that a clock that drifts does so for both.
 
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { AnyPattern, Pattern } from '../../dsl/pattern.ts';
 import { grouped, percent } from '../../dsl/plan/explain.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
@@ -14,6 +14,7 @@ import { deviceData, deviceHelp, timeOn, uploaded } from './devices.ts';
 import { exit } from './failure.ts';
 import {
   addInputOptions,
+  countFrom,
   fallbackOption,
   type InputFlags,
   isQuicklyPlanned,
@@ -58,7 +59,7 @@ export const bench: PatternVerb<BenchFlags> = {
       .option('--device <name>', deviceHelp)
       .option('--threads <n>', 'worker threads of the CPU device', sizeFrom)
       .addOption(fallbackOption())
-      .option('--rounds <n>', 'how often each is timed', roundsFrom, 5)
+      .option('--rounds <n>', 'how often each is timed', countFrom, 5)
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, { terminal, signal, patterns }) {
@@ -130,12 +131,6 @@ export const bench: PatternVerb<BenchFlags> = {
     }
   },
 };
-
-function roundsFrom(text: string): number {
-  const rounds = sizeFrom(text);
-  if (rounds === 0) throw new InvalidArgumentError('Give a whole number from 1.');
-  return rounds;
-}
 
 interface Contender {
   readonly what: string;

@@ -97,12 +97,16 @@ export function addInputOptions(
 }
 
 /** A whole number from 0. */
-export function sizeFrom(text: string): number {
-  const size = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(size)) {
-    throw new InvalidArgumentError('Give a whole number from 0');
-  }
-  return size;
+export const sizeFrom = (text: string): number => wholeFrom(text, 0);
+
+/** A whole number from 1. */
+export const countFrom = (text: string): number => wholeFrom(text, 1);
+
+function wholeFrom(text: string, least: number): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number) || number < least)
+    throw new InvalidArgumentError(`Give a whole number from ${least}.`);
+  return number;
 }
 
 function sizesFrom(text: string): LaunchShape {

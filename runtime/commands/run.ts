@@ -1,6 +1,6 @@
 // `warploom run`: one call of a pattern, what it visited and how long it took; checked and kept if asked.
 
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import { compile } from '../attend.ts';
 import { type Device, openDevice } from '../device.ts';
@@ -13,6 +13,7 @@ import { exit, UsageError } from './failure.ts';
 import { checkPlace } from './files.ts';
 import {
   addInputOptions,
+  countFrom,
   fallbackOption,
   type InputFlags,
   loadInputs,
@@ -57,7 +58,7 @@ export const run: PatternVerb<RunFlags> = {
       )
       .addOption(fallbackOption())
       .option('--check', 'compare with the float64 oracle; exit code 1 outside the bound')
-      .option('--check-rows <n>', 'check only so many query rows of each head', rowsFrom)
+      .option('--check-rows <n>', 'check only so many query rows of each head', countFrom)
       .option('--recall', 'tell what each head keeps of dense causal attention, which runs as well')
       .option('--out <file>', 'write out and lse to a .safetensors file')
       .option('--chosen-out <file>', 'write the chosen sets to a .safetensors file')
@@ -109,12 +110,6 @@ export const run: PatternVerb<RunFlags> = {
     }
   },
 };
-
-function rowsFrom(text: string): number {
-  const rows = sizeFrom(text);
-  if (rows === 0) throw new InvalidArgumentError('Give a whole number from 1.');
-  return rows;
-}
 
 async function checkOf(
   call: Pick<Request, 'target' | 'inputs' | 'params'>,

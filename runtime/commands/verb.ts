@@ -17,6 +17,8 @@ export interface Context extends Setting {
 
 export interface Verb {
   readonly name: string;
+  /** The words that call it; left out, `warploom name`. */
+  readonly call?: string;
   readonly summary: string;
   readonly examples: readonly string[];
 }
@@ -36,27 +38,33 @@ export interface PatternVerb<Flags> extends Verb {
 }
 
 /** A command that throws instead of ending the process, and speaks through the terminal. */
-export function quietCommand(name: string, { terminal }: Context): Command {
+export function quietCommand(
+  name: string,
+  { terminal }: Context,
+  call = name === 'warploom' ? name : `warploom ${name}`,
+): Command {
   return new Command(name).exitOverride().configureOutput({
     writeOut: (text) => terminal.print(text.trimEnd()),
     writeErr: (text) => terminal.say(text.trimEnd()),
-    outputError: (text, write) => write(complaint(text, name)),
+    outputError: (text, write) => write(complaint(text, call)),
     getOutHelpWidth: () => Math.min(100, terminal.columns),
   });
 }
 
 /** Commander's words in our form: one line, and one hint. */
-function complaint(text: string, verb: string): string {
+function complaint(text: string, call: string): string {
   const [what = '', guess] = text.trim().split('\n');
   const near = /^\(Did you mean (?:one of )?(.*)\?\)$/.exec(guess ?? '')?.[1];
-  const help = verb === 'warploom' ? 'warploom --help' : `warploom ${verb} --help`;
-  const hint = near === undefined ? help : `did you mean ${near}`;
+  const hint = near === undefined ? `${call} --help` : `did you mean ${near}`;
   return `${what.replace(/^error: /, 'warploom: ').replace(/\.$/, '')}\n  = help: ${hint}`;
 }
 
-function begin({ name, summary, examples }: Verb, context: Context): Command {
-  const lines = examples.map((line) => `  $ warploom ${name} ${line}`.trimEnd());
-  return quietCommand(name, context)
+function begin(
+  { name, call = `warploom ${name}`, summary, examples }: Verb,
+  context: Context,
+): Command {
+  const lines = examples.map((line) => `  $ ${call} ${line}`.trimEnd());
+  return quietCommand(name, context, call)
     .description(summary)
     .addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }
@@ -70,7 +78,9 @@ export function plainCommand<Flags>(
   if (verb.operands) command.argument(verb.operands);
   verb.addOptions(command);
   return command.action(async (...given: unknown[]) => {
-    const operands = verb.operands ? (given[0] as string[]) : [];
+    const operands = verb.operands
+      ? [(given[0] as string | string[] | undefined) ?? []].flat()
+      : [];
     done(await verb.act(operands, command.opts() as Flags, context));
   });
 }

@@ -1,7 +1,9 @@
-// The bench of calls where no GPU is: `npx tsx test/bench/calls-simulated.ts cuda 1024`. The driver is the
+// The bench of calls where no GPU is: `npx tsx test/bench/calls-simulated.ts --length 1024`. The driver is the
 // simulated one, at its barest, so that the host times are those of our own JavaScript and native code.
 
+import { Terminal } from '../../runtime/commands/terminal.ts';
 import { useSimulatedDriver } from '../native/simulated.ts';
+import { perform } from '../programs/index.ts';
 
 useSimulatedDriver({ bare: true });
-await import('./calls.bench.ts');
+process.exit(await perform(['bench:calls', ...process.argv.slice(2)], new Terminal()));

@@ -1,35 +1,50 @@
-// What a call costs beside its kernels: `npx tsx test/bench/calls.bench.ts [cuda] [length]` prints, for every
-// built-in pattern, the time to compile, the first call, and warm calls on the host and on the device. In the
-// bundle: `./warploom bench:calls cuda 1024`. `--profile` splits the host time into calls of the native core, each
-// with how often a call makes it, and the JavaScript between them; `--only causal` takes one pattern. With
-// `WARPLOOM_GRAPHS=off` every kernel is launched by itself.
+// What a call costs the host beside its kernels. With `WARPLOOM_GRAPHS=off` every kernel is launched by itself.
 
-import { parseArgs } from 'node:util';
+import { type Command, Option } from 'commander';
 import { alibiSoftcap, compile, documents, openDevice, patterns, tensor } from '../../index.ts';
+import { exit, UsageError } from '../../runtime/commands/failure.ts';
+import { countFrom } from '../../runtime/commands/inputs.ts';
+import type { GpuDevice } from '../../runtime/cuda/device.ts';
 import { Gpu } from '../../runtime/cuda/gpu.ts';
 import type { CudaDevice } from '../../runtime/cuda/native.ts';
+import { deviceOption, type Program } from '../programs/program.ts';
 
-const { values: options, positionals } = parseArgs({
-  options: { profile: { type: 'boolean', default: false }, only: { type: 'string' } },
-  allowPositionals: true,
-});
-const [name = 'cuda', text = '1024'] = positionals;
-const [heads, headDim, length] = [16, 128, Number(text)];
-const device = await openDevice(name);
-if (device.kind === 'cpu')
-  throw new Error('this bench is for a GPU: its calls return before they are done');
-const random = (seed: number) =>
-  device.upload(tensor.random([1, heads, length, headDim], { dtype: 'bf16', seed }));
-const [q, k, v] = [await random(1), await random(2), await random(3)];
-const doc = tensor(
-  Int32Array.from({ length }, (_, i) => Math.floor(i / 1000)),
-  { shape: [1, length] },
-);
-const slopes = tensor(
-  Float32Array.from({ length: heads }, (_, i) => 2 ** -(i + 1)),
-  { shape: [heads] },
-);
+interface Flags {
+  readonly device: string;
+  readonly length: number;
+  readonly only?: readonly string[];
+  readonly profile?: boolean;
+}
 
+export const program: Program<Flags> = {
+  summary: 'what a call costs the host: to compile, the first one, warm ones',
+  examples: ['--length 1024', '--only causal --profile'],
+  addOptions(command: Command) {
+    command
+      .addOption(deviceOption())
+      .option('--length <n>', 'of queries and keys', countFrom, 1024)
+      .addOption(
+        new Option('--only <patterns...>', 'not all of them').choices([...patterns.keys()]),
+      )
+      .option('--profile', 'the parts of a call: the native core by function, and JavaScript');
+  },
+  async act(_, { device: name, length, only = [...patterns.keys()], profile }) {
+    const device = await openDevice(name);
+    if (device.kind === 'cpu')
+      throw new UsageError('calls of the CPU return when they are done', '--device cuda');
+    const watch =
+      profile && device.machine instanceof Gpu ? new Watch(device.machine.device) : undefined;
+    console.log(
+      `${device.description}; ${heads} heads x ${length} x ${headDim}, bf16, medians of ${rounds} times ${calls} calls`,
+    );
+    const inputs = await inputsOn(device, length);
+    for (const one of only) await timeCalls(one, device, inputs, watch);
+    await device.dispose();
+    return exit.fine;
+  },
+};
+
+const [heads, headDim] = [16, 128];
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1]!;
 const since = (start: number): number => performance.now() - start;
@@ -81,20 +96,26 @@ class Watch {
   }
 }
 
-const watch =
-  options.profile && device.machine instanceof Gpu ? new Watch(device.machine.device) : undefined;
-console.log(
-  `${device.description}; ${heads} heads x ${length} x ${headDim}, bf16, medians of ${rounds} times ${calls} calls`,
-);
-for (const pattern of patterns.values()) {
-  if (options.only !== undefined && pattern.name !== options.only) continue;
-  const captured =
-    pattern.name === documents.name
-      ? { doc }
-      : pattern.name === alibiSoftcap.name
-        ? { slopes }
-        : {};
-  const inputs = { q, k, v, ...captured } as never;
+async function inputsOn(device: GpuDevice, length: number) {
+  const random = (seed: number) =>
+    device.upload(tensor.random([1, heads, length, headDim], { dtype: 'bf16', seed }));
+  const documentOf = Int32Array.from({ length }, (_, i) => Math.floor(i / 1000));
+  const slopes = Float32Array.from({ length: heads }, (_, i) => 2 ** -(i + 1));
+  const captured: Record<string, object> = {
+    [documents.name]: { doc: tensor(documentOf, { shape: [1, length] }) },
+    [alibiSoftcap.name]: { slopes: tensor(slopes, { shape: [heads] }) },
+  };
+  return { tensors: { q: await random(1), k: await random(2), v: await random(3) }, captured };
+}
+
+async function timeCalls(
+  name: string,
+  device: GpuDevice,
+  { tensors, captured }: Awaited<ReturnType<typeof inputsOn>>,
+  watch: Watch | undefined,
+): Promise<void> {
+  const pattern = patterns.get(name)!;
+  const inputs = { ...tensors, ...captured[name] } as never;
   const start = performance.now();
   const attend = await compile(pattern, { heads, headDim, dtype: 'bf16', device });
   const compiled = since(start);
@@ -120,11 +141,10 @@ for (const pattern of patterns.values()) {
     all.push(since(begun) / calls);
   }
   console.log(
-    `${pattern.name.padEnd(16)} compile ${compiled.toFixed(0)} ms, first call ${called.toFixed(0)} ms,`,
+    `${name.padEnd(16)} compile ${compiled.toFixed(0)} ms, first call ${called.toFixed(0)} ms,`,
     `host ${median(host).toFixed(1)} us a call, with the device ${median(all).toFixed(3)} ms`,
   );
   const mean = host.reduce((sum, one) => sum + one, 0) / rounds;
   if (watch)
     console.log(`${''.padEnd(16)} mean ${mean.toFixed(1)} us: ${watch.read(rounds * calls, mean)}`);
 }
-await device.dispose();

@@ -1,18 +1,36 @@
-// Reports of the benches of attention and of whole calls side by side: `npm run bench -- compare ours.json rivals.json`, any number of
-// them. In the bundle: `./warploom bench:compare`.
+// Reports of the benches of attention and of whole calls, and of the rivals, beside each other.
 
-import { readFileSync } from 'node:fs';
+import { UsageError } from '../../runtime/commands/failure.ts';
+import { readText } from '../../runtime/files/bytes.ts';
+import type { Program } from '../programs/program.ts';
 import { compareText } from './attention/compare.ts';
-import { reportSchema } from './attention/report.ts';
+import { type Report, reportSchema } from './attention/report.ts';
 import { againstLines } from './end-to-end/against.ts';
 import { wholeWorks } from './end-to-end/works.ts';
 
-const [first, ...others] = process.argv.slice(2).map((file) => {
-  const parsed = reportSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
-  if (!parsed.success) throw new Error(`${file} is no report: ${parsed.error.message}`);
-  return parsed.data;
-});
-if (!first) throw new Error('name the reports: ours.json rivals.json');
-console.log(
-  [compareText([first, ...others]), ...againstLines([first, ...others], wholeWorks)].join('\n'),
-);
+export const program: Program = {
+  summary: 'reports side by side, with ratios and the bars that we hold ourselves to',
+  operands: '<reports...>',
+  examples: ['ours.json rivals.json', 'whole.json rivals.json'],
+  addOptions() {},
+  async act(files) {
+    const [first, ...others] = await Promise.all(files.map(readReport));
+    const reports = [first!, ...others] as const;
+    console.log([compareText(reports), ...againstLines(reports, wholeWorks)].join('\n'));
+    return 0;
+  },
+};
+
+async function readReport(file: string): Promise<Report> {
+  const parsed = reportSchema.safeParse(dataOf(await readText(file)));
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`'${file}' is no report`, 'name files that --json of a bench has written');
+}
+
+function dataOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

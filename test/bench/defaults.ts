@@ -1,16 +1,27 @@
-// `npm run tune:defaults [-- --budget 9m --dims 128,64 --forms ranges,blocks --lengths 16384,131072 --out file]`: runs
-// the tuner over head dimensions, forms of plans and lengths on a Hopper GPU, and writes the table of defaults
-// that the code ships. Rows that were not measured stay as they are; Ctrl-C keeps what was.
+// Runs the tuner over head dimensions, forms of plans and lengths, and writes the table of defaults that the code
+// ships.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { rows } from '../../codegen/attention/hopper/defaults.ts';
 import { planForms } from '../../codegen/attention/hopper/plan-forms.ts';
 import { blockSparse, causal, flashPrefill, verticalSlash } from '../../patterns/index.ts';
+import { diagnosticsOf, exit } from '../../runtime/commands/failure.ts';
+import { countFrom } from '../../runtime/commands/inputs.ts';
 import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
 import { defaultsText, type FormWork, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
+import { deviceOption, type Program, placeFrom } from '../programs/program.ts';
+
+interface Flags {
+  readonly budget: number;
+  readonly device: string;
+  readonly dims: readonly number[];
+  readonly forms: readonly string[];
+  readonly lengths: readonly number[];
+  readonly out: string;
+}
 
 // What is chosen for tiles of a single head serves any number of KV heads. Distances drawn at random lie far apart: so many
 // that they leave keys out.
@@ -21,59 +32,85 @@ const works: readonly FormWork[] = [
   { form: 'shared', pattern: flashPrefill, group: 4 },
 ];
 
-const { values } = parseArgs({
-  options: {
-    budget: { type: 'string', default: '9m' },
-    device: { type: 'string' },
-    dims: { type: 'string', default: '128,64,96,256,192' },
-    forms: { type: 'string', default: planForms.join() },
-    lengths: { type: 'string', default: '16384,131072,4096' },
-    out: { type: 'string' },
-  },
-});
-const numbers = (text: string): number[] => text.split(',').map(Number);
 const inSource = join(import.meta.dirname, '..', '..', 'codegen/attention/hopper/defaults.ts');
-const out = values.out ?? (existsSync(inSource) ? inSource : 'defaults.ts');
-const forms = values.forms.split(',');
-const unknown = forms.find((form) => !(planForms as readonly string[]).includes(form));
-const bad = [...numbers(values.dims), ...numbers(values.lengths)].find((n) => !(n > 0));
-if (unknown !== undefined || bad !== undefined) {
-  console.error(
-    `'${unknown ?? bad}': forms are ${planForms.join(', ')}; dims and lengths are numbers`,
-  );
-  process.exit(2);
-}
+const usual = { dims: [128, 64, 96, 256, 192], lengths: [16384, 131072, 4096] };
 
-const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
-const start = Date.now();
-let count = 0;
-const measured = await tuneDefaults({
-  works: works.filter(({ form }) => forms.includes(form)),
-  dims: numbers(values.dims),
-  lengths: numbers(values.lengths),
-  device: values.device,
-  budgetMs: budgetFrom(values.budget),
-  signal: interrupted.signal,
-  onFailure(name, error) {
-    console.error(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+export const program: Program<Flags> = {
+  summary:
+    'the table of defaults for a Hopper GPU; rows that were not measured stay, Ctrl-C keeps what was',
+  examples: ['--budget 9m', '--dims 128 --forms ranges,blocks --out defaults.ts'],
+  addOptions(command: Command) {
+    const list = (name: string, what: string, usual: readonly number[]) =>
+      new Option(name, what).argParser(countsFrom).default(usual, usual.join());
+    command
+      .addOption(
+        new Option('--budget <time>', 'how long to search: 30s, 9m')
+          .argParser(budgetFrom)
+          .default(budgetFrom('9m'), '9m'),
+      )
+      .addOption(deviceOption())
+      .addOption(list('--dims <numbers>', 'of heads', usual.dims))
+      .addOption(list('--lengths <numbers>', 'of queries and keys', usual.lengths))
+      .addOption(
+        new Option('--forms <names>', 'of plans')
+          .argParser(formsFrom)
+          .default(planForms, planForms.join()),
+      )
+      .addOption(
+        new Option('--out <file>', 'where the table is written')
+          .argParser(placeFrom)
+          .default(
+            existsSync(inSource) ? inSource : 'defaults.ts',
+            existsSync(inSource) ? 'the table in codegen' : 'defaults.ts',
+          ),
+      );
   },
-  onResult(name, { best, untuned, candidates }, row) {
-    count += 1;
-    const timed = candidates.filter(({ rounds }) => rounds > 0).length;
-    const time = best.ms === undefined ? '' : `, ${best.ms.toFixed(3)} ms`;
-    const gain =
-      best.ratio === undefined ? '' : `, ${(100 * best.ratio).toFixed(1)} % of ${untuned.name}`;
-    const kept = row ? '' : ' (no row: not compared, of the other back-end, or of no real chip)';
-    const seconds = ((Date.now() - start) / 1000).toFixed(0);
-    console.log(
-      `${seconds.padStart(4)} s  ${name}: ${best.name}${time}${gain}, ${timed} timed${kept}`,
-    );
+  async act(_, flags) {
+    const interrupted = new AbortController();
+    process.once('SIGINT', () => interrupted.abort());
+    const start = Date.now();
+    let count = 0;
+    const measured = await tuneDefaults({
+      works: works.filter(({ form }) => flags.forms.includes(form)),
+      dims: flags.dims,
+      lengths: flags.lengths,
+      device: flags.device,
+      budgetMs: flags.budget,
+      signal: interrupted.signal,
+      onFailure(name, error) {
+        // Without the device every other search fails as well.
+        if (diagnosticsOf(error)?.some(({ code }) => code === 'R002')) throw error;
+        console.error(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      },
+      onResult(name, { best, untuned, candidates }, row) {
+        count += 1;
+        const timed = candidates.filter(({ rounds }) => rounds > 0).length;
+        const time = best.ms === undefined ? '' : `, ${best.ms.toFixed(3)} ms`;
+        const gain =
+          best.ratio === undefined ? '' : `, ${(100 * best.ratio).toFixed(1)} % of ${untuned.name}`;
+        const kept = row
+          ? ''
+          : ' (no row: not compared, of the other back-end, or of no real chip)';
+        const seconds = ((Date.now() - start) / 1000).toFixed(0);
+        console.log(
+          `${seconds.padStart(4)} s  ${name}: ${best.name}${time}${gain}, ${timed} timed${kept}`,
+        );
+      },
+    });
+    if (measured.length === 0) {
+      console.error(`none of ${count} searches found a row: is the device a Hopper GPU?`);
+      return exit.wrong;
+    }
+    await writeAtomically(flags.out, defaultsText(merged(rows, measured)));
+    console.log(`wrote ${measured.length} rows to ${flags.out}`);
+    return exit.fine;
   },
-});
-if (measured.length === 0) {
-  console.error(`none of ${count} searches found a row: is the device a Hopper GPU?`);
-  process.exit(1);
+};
+
+const countsFrom = (text: string): number[] => text.split(',').map(countFrom);
+
+function formsFrom(text: string): string[] {
+  const forms = text.split(',');
+  if (forms.every((form) => (planForms as readonly string[]).includes(form))) return forms;
+  throw new InvalidArgumentError(`Forms are ${planForms.join(', ')}.`);
 }
-await writeAtomically(out, defaultsText(merged(rows, measured)));
-console.log(`wrote ${measured.length} rows to ${out}`);

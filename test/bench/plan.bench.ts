@@ -1,8 +1,9 @@
-// How long planning and walking one head of 1M x 1M tokens takes: npx tsx test/bench/plan.bench.ts
+// How long planning takes, and walking over what is planned.
 
 import { planUnit, workspaceOf } from '../../dsl/plan/unit.ts';
 import { visitsOf } from '../../dsl/plan/walk.ts';
 import { millionMasks, millionRequest } from '../million.ts';
+import type { Program } from '../programs/program.ts';
 
 const time = (run: () => void): number => {
   const start = performance.now();
@@ -10,7 +11,17 @@ const time = (run: () => void): number => {
   return performance.now() - start;
 };
 
-for (const name of millionMasks) {
+export const program: Program = {
+  summary: 'planning and walking one head of 1M x 1M tokens, on the CPU',
+  examples: [''],
+  addOptions() {},
+  async act() {
+    for (const name of millionMasks) planAndWalk(name);
+    return 0;
+  },
+};
+
+function planAndWalk(name: (typeof millionMasks)[number]): void {
   const plans: number[] = [];
   let plan = planUnit(millionRequest(name));
   for (let i = 0; i < 5; i += 1) {

@@ -1,4 +1,4 @@
-// How fast the tile products are: `npx tsx test/bench/products.bench.ts`. One thread.
+// How fast the tile products of the CPU device are.
 
 import { cpus } from 'node:os';
 import {
@@ -7,6 +7,7 @@ import {
   typescriptProducts,
 } from '../../runtime/cpu/products.ts';
 import { addonStatus } from '../../runtime/native.ts';
+import type { Program } from '../programs/program.ts';
 
 const shapes = [
   [16, 16, 8],
@@ -56,10 +57,20 @@ function measure(products: TileProducts): void {
   console.log(`${products.name.padEnd(12)}${cells.join('  | ')}`);
 }
 
-const headings = [...shapes.map((shape) => shape.join('x').padEnd(13)), '0 rows  ', '1x1x1'];
-console.log(
-  `${cpus()[0]?.model}, Node ${process.version}, addon: ${JSON.stringify(addonStatus())}`,
-);
-console.log('GFLOP/s of scores and of accumulate, then ns of a call that has nothing to compute');
-console.log(`${''.padEnd(12)}${headings.join('  | ')}`);
-for (const products of [...everyNativeProducts(), typescriptProducts]) measure(products);
+export const program: Program = {
+  summary: 'tile products of the CPU device in GFLOP/s, on one thread',
+  examples: [''],
+  addOptions() {},
+  async act() {
+    const headings = [...shapes.map((shape) => shape.join('x').padEnd(13)), '0 rows  ', '1x1x1'];
+    console.log(
+      `${cpus()[0]?.model}, Node ${process.version}, addon: ${JSON.stringify(addonStatus())}`,
+    );
+    console.log(
+      'GFLOP/s of scores and of accumulate, then ns of a call that has nothing to compute',
+    );
+    console.log(`${''.padEnd(12)}${headings.join('  | ')}`);
+    for (const products of [...everyNativeProducts(), typescriptProducts]) measure(products);
+    return 0;
+  },
+};

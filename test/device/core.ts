@@ -1,6 +1,5 @@
-// The CUDA core and the compiler on a real GPU: what the simulated driver cannot prove, and what it costs.
-// `npx tsx test/device/core.ts`: prints one line a claim, and ends with 1 where one is wrong. It ends the
-// device for its process, by a kernel that faults.
+// The claims of core-program.ts, which are tried when this is imported. It ends the device for its process, by a
+// kernel that faults.
 
 import assert from 'node:assert/strict';
 import { compileKernel } from '../../runtime/cuda/compiler.ts';
@@ -89,10 +88,10 @@ const median = (samples: number[]) => samples.sort((a, b) => a - b)[samples.leng
 const codeOf = (code: string) => ({ code });
 
 claim('a child ends cleanly with work in flight', async () => {
-  if (process.argv[2] === 'child') return;
+  if (process.argv.includes('--child')) return;
   const { spawnSync } = await import('node:child_process');
   const start = performance.now();
-  const args = [...process.execArgv, process.argv[1]!, 'child'];
+  const args = [...process.execArgv, process.argv[1]!, 'test:core', '--child'];
   const { status, signal, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.deepEqual({ status, signal }, { status: 7, signal: null }, stderr);
   return `${(performance.now() - start).toFixed(0)} ms`;
@@ -397,7 +396,7 @@ function leave(device: CudaDevice): never {
   process.exit(7);
 }
 
-if (process.argv[2] === 'child') leave(device);
+if (process.argv.includes('--child')) leave(device);
 let wrong = 0;
 for (const [name, act] of claims) {
   try {

@@ -1,42 +1,56 @@
-// The laws on a device: `npm run test:device -- [--device cuda] [--minutes 8] [--cases 20000] [--seed 1]`.
-// Every process opens the device for itself; compiled kernels are shared by the cache. A failure prints the
-// command that repeats it; a process that dies or hangs is a failure of the law that it tried.
+// The laws on a device. Every process opens the device for itself; compiled kernels are shared by the cache. A
+// failure prints the command that repeats it; a process that dies or hangs is a failure of the law that it tried.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { type Command, Option } from 'commander';
 import { PatternError } from '../../dsl/diagnostic.ts';
+import { exit } from '../../runtime/commands/failure.ts';
+import { countFrom, sizeFrom } from '../../runtime/commands/inputs.ts';
 import { openDevice } from '../../runtime/device.ts';
+import { callOf, deviceOption, type Program, positiveFrom } from '../programs/program.ts';
 import { type DeviceLaw, laws } from './laws.ts';
 
-const { values } = parseArgs({
-  options: {
-    device: { type: 'string', default: 'cuda' },
-    seed: { type: 'string', default: '1' },
-    cases: { type: 'string', default: '20000' },
-    minutes: { type: 'string', default: '8' },
-    processes: { type: 'string', default: String(availableParallelism()) },
-    law: { type: 'string' },
-    from: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
-if (values.help) {
-  console.log(`The laws of results on a device, in random calls.
-  --device cuda      cuda:1, cpu, emulated:sm_80
-  --seed 1           another seed, other calls
-  --cases 20000      ends after so many
-  --minutes 8        or after so long
-  --processes ${values.processes}       that try laws at the same time
-  --law '<name>'     one law with this seed, here: what a failure prints`);
-  process.exit(0);
+interface Flags {
+  readonly device: string;
+  readonly seed: number;
+  readonly cases: number;
+  readonly minutes: number;
+  readonly processes: number;
+  readonly law?: string;
+  readonly from?: number;
 }
-const [seed, cases, minutes, processes] = [
-  values.seed,
-  values.cases,
-  values.minutes,
-  values.processes,
-].map(Number) as [number, number, number, number];
+
+export const program: Program<Flags> = {
+  summary: 'the laws of test/laws on a device, in random calls that are compared with the oracle',
+  examples: ['--minutes 8', '--device emulated:sm_80 --cases 500', "--law '9 ones' --seed 7"],
+  addOptions(command: Command) {
+    const names = laws.map(({ name }) => name);
+    command
+      .addOption(deviceOption())
+      .option('--seed <n>', 'another seed, other calls', sizeFrom, 1)
+      .option('--cases <n>', 'ends after so many', countFrom, 20_000)
+      .option('--minutes <n>', 'or after so long', positiveFrom, 8)
+      .option(
+        '--processes <n>',
+        'that try laws at the same time',
+        countFrom,
+        availableParallelism(),
+      )
+      .addOption(
+        new Option('--law <name>', 'one law with this seed, here: what a failure prints').choices(
+          names,
+        ),
+      )
+      // What the other processes do.
+      .addOption(new Option('--from <turn>').argParser(sizeFrom).hideHelp());
+  },
+  async act(_, flags) {
+    if (flags.law !== undefined) return repeat(flags.law, flags);
+    if (flags.from !== undefined) return work(flags.from, flags);
+    return lead(flags);
+  },
+};
 
 /** A process that is silent for longer hangs: a turn takes seconds, its compilations included. */
 const hangsAfterMs = 120_000;
@@ -51,7 +65,7 @@ const turns = Array.from({ length: most }, (_, round) =>
 ).flat();
 
 const lawOf = (turn: number): DeviceLaw => turns[turn % turns.length]!;
-const seedOf = (turn: number): number => seed * 1_000_003 + turn;
+const seedOf = (seed: number, turn: number): number => seed * 1_000_003 + turn;
 
 /** Half of the turns make a graph of whatever they launch, where calls would have to repeat for that. */
 const asGraphs = process.env.WARPLOOM_GRAPHS;
@@ -72,14 +86,14 @@ const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
 /** One process: every so many turns from `from` on, until it is ended, or until the device is lost. */
-async function work(from: number): Promise<void> {
-  const device = await openDevice(values.device);
+async function work(from: number, { device: name, seed, processes }: Flags): Promise<never> {
+  const device = await openDevice(name);
   const send = (progress: Progress) =>
     new Promise<void>((sent) => process.send?.(progress, undefined, undefined, () => sent()));
   for (let turn = from; ; turn += processes) {
-    chooseGraphs(seedOf(turn));
+    chooseGraphs(seedOf(seed, turn));
     try {
-      await send({ turn, cases: await lawOf(turn).trial(device, seedOf(turn)) });
+      await send({ turn, cases: await lawOf(turn).trial(device, seedOf(seed, turn)) });
     } catch (error) {
       await send({ turn, cases: 0, failure: messageOf(error) });
       // After a fault the device refuses everything: another process goes on.
@@ -95,13 +109,8 @@ function isFault(error: unknown): boolean {
 }
 
 /** Starts the processes and counts; the exit code says whether all went well. */
-async function lead(): Promise<number> {
-  try {
-    await (await openDevice(values.device)).dispose();
-  } catch (error) {
-    console.error(messageOf(error));
-    return 1;
-  }
+async function lead({ device, seed, cases, minutes, processes }: Flags): Promise<number> {
+  await (await openDevice(device)).dispose();
   const begun = performance.now();
   const counts = new Map(laws.map(({ name }) => [name, 0]));
   let failures = 0;
@@ -111,12 +120,9 @@ async function lead(): Promise<number> {
   const fail = (turn: number, what: string) => {
     failures += 1;
     if (failures > mostShown) return;
-    const command = import.meta.filename.endsWith('.ts')
-      ? 'npm run test:device --'
-      : 'warploom test:device';
     const { name } = lawOf(turn);
     console.log(`law ${name} fails: ${what.slice(0, 2000)}
-again: ${command} --device ${values.device} --law '${name}' --seed ${seedOf(turn)}`);
+again: ${callOf('test:device')} --device ${device} --law '${name}' --seed ${seedOf(seed, turn)}`);
   };
 
   let end = () => {};
@@ -159,33 +165,23 @@ again: ${command} --device ${values.device} --law '${name}' --seed ${seedOf(turn
   for (const child of living.keys()) child.kill('SIGKILL');
   const perLaw = [...counts].map(([law, count]) => `  law ${law}: ${count}`).join('\n');
   console.log(
-    `${total()} cases on ${values.device} in ${seconds()} s, seed ${seed}, ${failures} failures\n${perLaw}`,
+    `${total()} cases on ${device} in ${seconds()} s, seed ${seed}, ${failures} failures\n${perLaw}`,
   );
-  return failures > 0 || total() === 0 ? 1 : 0;
+  return failures > 0 || total() === 0 ? exit.wrong : exit.fine;
 }
 
 /** One law with one seed, here. */
-async function repeat(name: string): Promise<number> {
-  const law = laws.find((one) => one.name === name);
-  if (!law) {
-    console.error(
-      `there is no law '${name}'; the laws are: ${laws.map((one) => one.name).join(', ')}`,
-    );
-    return 2;
-  }
+async function repeat(name: string, { device: where, seed }: Flags): Promise<number> {
+  const law = laws.find((one) => one.name === name)!;
   chooseGraphs(seed);
-  const device = await openDevice(values.device);
+  const device = await openDevice(where);
   try {
     console.log(`${await law.trial(device, seed)} cases of law ${name}, all right`);
-    return 0;
+    return exit.fine;
   } catch (error) {
     console.error(error);
-    return 1;
+    return exit.wrong;
   } finally {
     await device.dispose();
   }
 }
-
-if (values.law !== undefined) process.exitCode = await repeat(values.law);
-else if (values.from !== undefined) await work(Number(values.from));
-else process.exit(await lead());

@@ -72,7 +72,7 @@ describe('the bundle, unpacked elsewhere', () => {
   });
 
   it('has the bench of calls, which needs a GPU', () => {
-    const nothing = ['bench:calls', 'cuda:99'];
+    const nothing = ['bench:calls', '--device', 'cuda:99'];
     expect(() => warploom(nothing)).toThrow('there is no CUDA device 99');
   });
 });

@@ -1,7 +1,7 @@
 """The rivals' half of the bench of attention: cuDNN, FlashAttention-2 and FlexAttention through PyTorch.
 
-    npm run bench -- works works.json                         # in a bundle it lies beside this file
-    python3 rivals.py --json rivals.json [--works works.json] [--only causal] [--rival cuDNN] [--quick]
+    npm run bench -- works works.json          # in a bundle it lies beside this file
+    python3 rivals.py --works works.json --json rivals.json --only causal
     npm run bench -- compare ours.json rivals.json
 
 It times what attention.bench.ts times in the same way, and writes the same JSON (report.ts). A rival that
@@ -13,12 +13,59 @@ import datetime
 import json
 import math
 import os
+import sys
 import time
 
-import torch
-import torch.nn.functional as functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+RIVALS = ["cuDNN", "FlashAttention-2", "FlexAttention"]
+
+
+def leave(what, code=2):
+    """One line; 2 is misuse, as of the command."""
+    print(f"rivals.py: {what}", file=sys.stderr)
+    sys.exit(code)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        leave(f"{message}; --help lists the options")
+
+
+def count(text):
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
+    return int(text)
+
+
+def positive(text):
+    if not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return float(text)
+
+
+def arguments():
+    works = os.path.join(os.path.dirname(os.path.abspath(__file__)), "works.json")
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add, usual = parser.add_argument, "(default: %(default)s)"
+    add("--works", default=works, help=f"what the bench 'works' has written {usual}")
+    add("--json", help="where the results are written, work after work")
+    add("--only", action="append", default=[], help="works with this text in their name; repeatable")
+    add("--rival", action="append", default=[], help="these alone; repeatable", choices=RIVALS)
+    add("--quick", action="store_true", help="the short works")
+    add("--rounds", type=count, default=7, help=f"how often each is timed; medians count {usual}")
+    add("--round-ms", type=positive, default=60, help=f"milliseconds of calls that make a round {usual}")
+    add("--device", default="cuda", help=f"of PyTorch: cuda, cuda:1, cpu {usual}")
+    return parser.parse_args()
+
+
+# Before PyTorch, which --help does not need.
+ARGS = arguments() if __name__ == "__main__" else None
+try:
+    import torch
+    import torch.nn.functional as functional
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+except ImportError as error:
+    leave(f"{error}: it needs PyTorch, pip install torch", 1)
 
 SHORT = 16 * 1024
 LONG_MS, FEW_ROUNDS = 1000, 3  # calls longer than this are timed in fewer rounds
@@ -27,7 +74,6 @@ GRAIN = 64  # of vertical-slash
 ROWS_CHECKED = 12
 OPERATIONS = {(8, 0): 2048, (9, 0): 4096}  # of the tensor cores of one multiprocessor in a cycle
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-RIVALS = ["cuDNN", "FlashAttention-2", "FlexAttention"]
 MOST_ERROR = {"bf16": 1e-2, "fp16": 2e-3}
 
 
@@ -387,30 +433,35 @@ def line(result):
     return f"{head} {ms:9.3f} ms {rate:6.1f} TFLOP/s{clock}{mask} {result['failure'] or ''}"
 
 
-def main():
-    here = os.path.dirname(os.path.abspath(__file__))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--works", default=os.path.join(here, "works.json"))
-    parser.add_argument("--json")
-    parser.add_argument("--only", action="append", default=[], help="works with this text in their name; repeatable")
-    parser.add_argument("--rival", action="append", default=[], help="these alone; repeatable", choices=RIVALS)
-    parser.add_argument("--quick", action="store_true", help="the short works")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--round-ms", type=float, default=60)
-    parser.add_argument("--device", default="cuda")
-    args = parser.parse_args()
-    device = torch.device(args.device)
+def works_asked(args):
+    try:
+        with open(args.works) as file:
+            works = json.load(file)
+    except (OSError, ValueError) as error:
+        leave(f"{args.works} holds no works ({error}); npm run bench -- works FILE writes them", 1)
+    for text in args.only:
+        if not any(text in work["name"] for work in works):
+            leave(f"no work has '{text}' in its name; there are: {'; '.join(work['name'] for work in works)}")
+    named = [work for work in works if not args.only or any(text in work["name"] for text in args.only)]
+    return [work for work in named if not args.quick or work["length"] <= SHORT]
+
+
+def device_asked(name):
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+        return device
+    except (RuntimeError, AssertionError) as error:
+        leave(f"no device '{name}': {reason(error)}", 1)
+
+
+def main(args):
+    works, device = works_asked(args), device_asked(args.device)
     torch.manual_seed(0)
     clock = clock_or_none(device)
     results = []
-    with open(args.works) as file:
-        works = json.load(file)
     # Shortest first, as in our half.
     for work in sorted(works, key=lambda work: work["length"]):
-        if args.only and not any(text in work["name"] for text in args.only):
-            continue
-        if args.quick and work["length"] > SHORT:
-            continue
         for result in run_work(work, args, device, clock):
             results.append(result)
             print(line(result), flush=True)
@@ -422,4 +473,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

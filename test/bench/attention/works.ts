@@ -2,6 +2,7 @@
 // subjects.ts's.
 
 import type { FloatType } from '../../../index.ts';
+import { worksNamed } from '../../programs/program.ts';
 import type { SubjectName } from './subjects.ts';
 
 /** One thing to time: batch 1, as many keys as queries, values as wide as keys. */
@@ -91,14 +92,16 @@ export const works: readonly Work[] = [
   work('causal', 2 ** 20, {}, { heads: 8, kvHeads: 2, beside: { work: 'causal 128K', bar: 0.97 } }),
 ];
 
-/** Works whose name has one of the texts in it; the short ones alone where they are asked for. */
+/**
+ * Works that have one of the texts in their names; the short ones alone where they are asked for.
+ * Throws UsageError for a text that is in none.
+ */
 export function selectWorks(
   all: readonly Work[],
-  { only = [], quick = false }: { only?: readonly string[]; quick?: boolean },
+  { only, quick = false }: { only?: readonly string[]; quick?: boolean },
 ): Work[] {
-  return all.filter(
-    ({ name, length }) =>
-      (only.length === 0 || only.some((text) => name.includes(text))) &&
-      (!quick || length <= short),
+  return worksNamed(
+    all.filter(({ length }) => !quick || length <= short),
+    only,
   );
 }

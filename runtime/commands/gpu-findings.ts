@@ -13,6 +13,7 @@ import { archOf } from '../cuda/gpu.ts';
 import { type CudaDevices, cudaDevices } from '../cuda/native.ts';
 import { findNvrtc } from '../cuda/nvrtc.ts';
 import { codeOf } from '../files/atomic.ts';
+import { addonStatus } from '../native.ts';
 import { tensor } from '../tensor.ts';
 import { diagnosticsOf } from './failure.ts';
 import type { Finding } from './finding.ts';
@@ -52,7 +53,9 @@ async function compilerOf(): Promise<Finding> {
     const found = `${version}, ${path}\nfor ${architectures.join(', ')}`;
     return { what: 'nvrtc', state: 'ok', found };
   } catch (error) {
-    return { what: 'nvrtc', state: 'missing', ...reasonOf(error) };
+    const isAddonHere = addonStatus().loaded;
+    const reason = { ...reasonOf(error), ...(!isAddonHere && { fix: 'see addon' }) };
+    return { what: 'nvrtc', state: 'missing', ...reason };
   }
 }
 

@@ -66,7 +66,7 @@ export function allocate(dtype: DType, count: number): Elements {
       'T012',
       `${count} elements of ${dtype} are more than memory can hold`,
       {
-        help: 'open the file with openSafetensors or openNpy and read it in chunks',
+        help: 'ask for fewer; openSafetensors and openNpy read a file in chunks',
       },
     );
     throw new ShapeError([found], { cause });

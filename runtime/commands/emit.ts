@@ -18,7 +18,7 @@ import { type Tensor, tensor } from '../tensor.ts';
 import { exit, UsageError } from './failure.ts';
 import { checkPlace } from './files.ts';
 import { sizeFrom } from './inputs.ts';
-import { figuresOf, figuresText, usualArch } from './kernels.ts';
+import { archFrom, figuresOf, figuresText, usualArch } from './kernels.ts';
 import type { Values } from './parameters.ts';
 import type { Target } from './target.ts';
 import type { PatternVerb } from './verb.ts';
@@ -48,6 +48,7 @@ export const emit: PatternVerb<EmitFlags> = {
       .option(
         '--arch <name>',
         'sm_80, sm_90, sm_90a (Hopper kernels) and so on (default: of the GPU, else sm_90)',
+        archFrom,
       )
       .addOption(
         new Option('--format <kind>', 'what to print')

@@ -8,7 +8,7 @@ import { splitHulls } from '../hulls.ts';
 import { type CheckedCall, checkCall } from '../plans.ts';
 import { exit } from './failure.ts';
 import { addInputOptions, type InputFlags, sizesOrInputs } from './inputs.ts';
-import { cudaText, explainCuda, runningAs, usualArch } from './kernels.ts';
+import { archFrom, cudaText, explainCuda, runningAs, usualArch } from './kernels.ts';
 import { nothingChosen } from './report.ts';
 import type { PatternVerb } from './verb.ts';
 
@@ -55,6 +55,7 @@ export const explain: PatternVerb<ExplainFlags> = {
       .option(
         '--arch <name>',
         'of the kernels: sm_80, sm_90, sm_90a (default: of the GPU, else sm_90)',
+        archFrom,
       )
       .option('--json', 'print one object for a program');
   },

@@ -1,5 +1,6 @@
 // Kernels as the verbs show them: what the compiler says of each, and how often a call launches it.
 
+import { InvalidArgumentError } from 'commander';
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { leftAside } from '../../codegen/attention/stated.ts';
 import { scoresBuffer } from '../../codegen/estimate/places.ts';
@@ -62,6 +63,14 @@ export type CudaExplanation = { readonly arch: string } & (
 export function usualArch(): string {
   const [gpu] = cudaDevices().devices;
   return gpu ? archOf(gpu) : 'sm_90';
+}
+
+/** An architecture that kernels can be made for, if the compiler knows it. */
+export function archFrom(text: string): string {
+  const [, number] = /^sm_(\d+)[af]?$/.exec(text) ?? [];
+  if (!(Number(number) >= 80))
+    throw new InvalidArgumentError('Give one from sm_80 on: sm_80, sm_90, sm_90a.');
+  return text;
 }
 
 /** The GPU of this machine that is of an architecture: what was tuned there holds. */

@@ -142,7 +142,7 @@ export async function openCudaDevice(ordinal = 0): Promise<CudaDevice> {
     const reason = error ?? `the driver shows ${devices.length}`;
     throw new DeviceError([
       diagnostic('R002', `there is no CUDA device ${ordinal}: ${reason}`, {
-        help: "see 'warploom doctor', or use the CPU: openDevice('cpu')",
+        help: "see 'warploom doctor', or use the CPU: --device cpu, openDevice('cpu')",
       }),
     ]);
   }

@@ -118,10 +118,17 @@ describe('emit', () => {
     expect(await refused('--tile', '100x64')).toMatch(/^1 .*S001/s);
     expect(await refused('--head-dim', '12')).toMatch(/^1 .*R013/s);
     expect(await refused('--arch', 'sm_12345')).toMatch(/^1 .*R010/s);
+    expect(await refused('--arch', 'sm_75')).toMatch(/^2 .*Give one from sm_80 on/s);
   });
 });
 
 describe('explain', () => {
+  test('an architecture that no kernel is for', async () => {
+    const { code, out, err } = await say('explain', 'causal', '--arch', 'hopper');
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toMatch(/Give one from sm_80 on/);
+  });
+
   const words = ['explain', 'block-sparse', '--random', '1,2,2,512,64', '--arch', 'sm_80'];
 
   test('launches, resources and workspace', async () => {

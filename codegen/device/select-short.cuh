@@ -1,220 +1,239 @@
-// The largest of a short row by one warp, in two readings of it: the largest of every four weights say from where on
-// the chosen ones lie, and these are listed. The threshold itself is looked for among the few that are: first where
-// the counts say that it lies, then by halves as well. Few registers, for many warps at once.
+// The largest of a short row by one warp, in one reading of it: the upper halves of its weights stay in registers, two
+// a register, and are counted two at a time, until few weights are left around the threshold. Only these are read once
+// more and compared as they are.
 
 #define SHORT_COLUMNS 2048
-#define SHORT_QUADS (SHORT_COLUMNS / 128)  // of a lane
+#define SHORT_QUADS (SHORT_COLUMNS / 128)  // of a lane: the columns 128 i + 4 lane .. + 3
 #define SHORT_ROWS 4                       // of a block, a warp each
-#define SHORT_LISTED 20                    // of a lane, more than which are rare
+#define SHORT_AHEAD 4                      // quads whose reads are under way at once
+#define SHORT_FEW 16                       // that are not worth another count; up to 32 can be compared
 
-/** Of a warp. What a lane lists nobody else reads. */
+/** The halves of columns that take no part: less than those of all numbers. */
+#define NO_HALVES 0xfc00fc00u
+
+/** Of a warp: the columns that are compared. */
 struct ShortShared {
-  float weights[32 * SHORT_LISTED];
-  u16 columns[32 * SHORT_LISTED];
-  u32 words[SHORT_COLUMNS / 32], ties[SHORT_COLUMNS / 32];
+  u16 columns[32];
 };
 
-/** So many values are `from` or more. */
-struct Cut {
-  float from;
-  int count;
-};
+/** Sixteen bits whose order as integers is the order of the upper halves of floats. */
+WARPLOOM_DEVICE u32 ordered_half(float x) { return ordered_bits(x) >> 16; }
+WARPLOOM_DEVICE u32 half_of_ordered(u32 ordered) { return ordered & 0x8000u ? ordered & 0x7fffu : ~ordered & 0xffffu; }
+WARPLOOM_DEVICE float float_of_ordered_half(u32 ordered) { return __int_as_float((int)(half_of_ordered(ordered) << 16)); }
+WARPLOOM_DEVICE u32 pair_of_ordered(u32 ordered) { return half_of_ordered(ordered) * 0x10001u; }
 
-/** Values that are in registers are gone through in one go. */
-template <int COUNT> constexpr int short_steps = COUNT <= 32 ? COUNT : 4;
-
-/**
- * Of the values of a warp, COUNT a lane, a cut with need .. need + slack of them, more where they are equal, all where
- * there are no more. Negative infinity is no value; `need` is positive.
- */
-template <int COUNT, typename ValueOf> WARPLOOM_DEVICE Cut cut_of(ValueOf value_of, int need, int slack) {
-  float least = POSITIVE_INFINITY, most = NEGATIVE_INFINITY;
-  int all = 0;
-#pragma unroll short_steps<COUNT>
-  for (int i = 0; i < COUNT; ++i) {
-    const float value = value_of(i);
-    most = fmaxf(most, value);
-    if (value > NEGATIVE_INFINITY) {
-      least = fminf(least, value);
-      ++all;
-    }
+/** Calls `use(i)` for the quads of a row that sees columns below `to`, and for a few more. */
+template <typename Use> WARPLOOM_DEVICE void for_quads(int to, Use use) {
+#pragma unroll
+  for (int first = 0; first < SHORT_QUADS; first += 4) {
+    if (128 * first >= to) break;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) use(first + i);
   }
-  // Keys from `low` on are `at_low`, at least `need`; those from `high` on `at_high`, fewer.
-  u32 low = __reduce_min_sync(FULL_WARP, ordered_bits(least)), high = __reduce_max_sync(FULL_WARP, ordered_bits(most)) + 1u;
-  int at_low = __reduce_add_sync(FULL_WARP, all), at_high = 0;
-  for (int step = 0; at_low > need + slack && high - low > 1u; ++step) {
-    u32 middle = low + (high - low) / 2u;
-    if (step < 4 || step % 2 == 0) {
-      const float from = float_of_ordered(low), to = float_of_ordered(high);
-      const float share = __fdividef((float)(at_low - need) - 0.5f * slack, (float)(at_low - at_high));
-      const u32 guess = ordered_bits(from + (to - from) * share);
-      if (guess > low && guess < high) middle = guess;
-    }
-    const float threshold = float_of_ordered(middle);
-    float reached = 0.0f;
-#pragma unroll short_steps<COUNT>
-    for (int i = 0; i < COUNT; ++i) reached += value_of(i) >= threshold ? 1.0f : 0.0f;
-    const int own = __reduce_add_sync(FULL_WARP, (int)reached);
-    if (own >= need) {
-      low = middle;
-      at_low = own;
-    } else {
-      high = middle;
-      at_high = own;
-    }
-  }
-  return {float_of_ordered(low), at_low};
-}
-
-/** Sets the bits of the first `count` members of `ties` in `words`. */
-WARPLOOM_DEVICE void mark_first(u32* words, const u32* ties, int count) {
-  const int lane = threadIdx.x & 31;
-#pragma unroll 1
-  for (int word = lane; word < SHORT_COLUMNS / 32; word += 32) {
-    const u32 tied = ties[word];
-    int upto = __popc(tied);
-    for (int step = 1; step < 32; step *= 2) {
-      const int other = __shfl_up_sync(FULL_WARP, upto, step);
-      if (lane >= step) upto += other;
-    }
-    u32 later = tied;
-    for (int left = count - (upto - __popc(tied)); left > 0 && later != 0; --left) later &= later - 1u;
-    words[word] |= tied ^ later;
-    count -= __shfl_sync(FULL_WARP, upto, 31);
-  }
-}
-
-/** Sets the bits of the `need` largest values of a warp, COUNT a lane, of equal ones those of the lower columns. */
-template <int COUNT, typename ValueOf, typename ColumnOf>
-WARPLOOM_DEVICE void mark_largest(ShortShared& shared, ValueOf value_of, ColumnOf column_of, int need) {
-  const Cut cut = cut_of<COUNT>(value_of, need, 0);
-  const bool has_ties = cut.count > need;
-  if (has_ties)
-    for (int word = threadIdx.x & 31; word < SHORT_COLUMNS / 32; word += 32) shared.ties[word] = 0;
-  __syncwarp();
-  int above = 0;
-#pragma unroll short_steps<COUNT>
-  for (int i = 0; i < COUNT; ++i) {
-    const float value = value_of(i);
-    if (!(value >= cut.from)) continue;
-    const bool is_tied = has_ties && value == cut.from;
-    u32* const bits = is_tied ? shared.ties : shared.words;
-    atomicOr(&bits[column_of(i) >> 5], 1u << (column_of(i) & 31));
-    above += !is_tied;
-  }
-  __syncwarp();
-  if (has_ties) mark_first(shared.words, shared.ties, need - __reduce_add_sync(FULL_WARP, above));
 }
 
 /**
- * Calls `use(i, weights)` for the columns 128 i + 4 lane .. + 3, so many of them at once that reading one does not hold
- * up the next; negative infinity for those that take no part. What is not a number is less than all that are.
+ * The upper halves of weight - base of all columns of a lane. Returns whether all are numbers below 2^121: only then
+ * are they in order.
  */
-template <typename Row, typename Needs, typename Use>
-WARPLOOM_DEVICE void for_quads(const Row& row, Needs needs, Use use) {
-  constexpr int ahead = 4;
-  const int lane = threadIdx.x & 31, from = 128 * lane;
+template <typename Row>
+WARPLOOM_DEVICE bool read_halves(u32 (&pairs)[2 * SHORT_QUADS], const Row& row, float base) {
+  // Exchanged with itself, so that nothing that follows from it is known from the reading before and held in registers.
+  const int lane = __shfl_sync(FULL_WARP, threadIdx.x & 31, threadIdx.x & 31), from = 128 * lane;
   const Forced& forced = row.forced;
   // Of the quads of the warp, those that are seen altogether and not forced anywhere.
   const u32 whole = __ballot_sync(FULL_WARP, from >= forced.first && from + 128 <= row.to &&
                                                  (from + 128 <= forced.from || from >= forced.to));
+  u32 zeros = 0;
 #pragma unroll
-  for (int first = 0; first < SHORT_QUADS; first += ahead) {
+  for (int first = 0; first < SHORT_QUADS; first += SHORT_AHEAD) {
     if (128 * first >= row.to) break;
-    float4 fours[ahead];
+    float4 fours[SHORT_AHEAD];
 #pragma unroll
-    for (int i = 0; i < ahead; ++i) {
+    for (int i = 0; i < SHORT_AHEAD; ++i) {
       const int column = 128 * (first + i) + 4 * lane;
       fours[i] = {0.0f, 0.0f, 0.0f, 0.0f};
-      if ((whole >> (first + i) & 1u) && needs(first + i)) fours[i] = *(const float4*)(row.values + column);
+      if (column + 4 <= row.to) fours[i] = *(const float4*)(row.values + column);
     }
 #pragma unroll
-    for (int i = 0; i < ahead; ++i) {
-      const int column = 128 * (first + i) + 4 * lane;
-      float weights[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
-      u32 free = 15u;
+    for (int i = 0; i < SHORT_AHEAD; ++i) {
+      float four[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
+      u32 keep[2] = {~0u, ~0u};
       if (!(whole >> (first + i) & 1u)) {
-        free = ~forced_bits(forced, column) & low_bits(row.to - column) & 15u;
+        const int column = 128 * (first + i) + 4 * lane, left = row.to - column;
+        const u32 free = ~forced_bits(forced, column) & low_bits(left);
 #pragma unroll
-        for (int c = 0; c < 4; ++c)
-          if (free >> c & 1u) weights[c] = row.values[column + c];
+        for (int c = 0; c < 3; ++c)
+          if (left < 4 && c < left) four[c] = row.values[column + c];
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          keep[half] = (free >> 2 * half & 1u) * 0xffffu + (free >> 2 * half & 2u) * 0x7fff8000u;
       }
 #pragma unroll
-      for (int c = 0; c < 4; ++c)
-        weights[c] = free >> c & 1u ? fmaxf(row.weight(weights[c]), -LARGEST_FLOAT) : NEGATIVE_INFINITY;
-      use(first + i, weights);
+      for (int half = 0; half < 2; ++half) {
+        const float low = row.weight(four[2 * half]) - base, high = row.weight(four[2 * half + 1]) - base;
+        const u32 own = __byte_perm((u32)__float_as_int(low), (u32)__float_as_int(high), 0x7632) & keep[half];
+        zeros = zeros_while_finite(zeros, own);
+        pairs[2 * (first + i) + half] = own | (NO_HALVES & ~keep[half]);
+      }
     }
   }
-}
-/** The largest of every four weights of a lane, or, of a row that is so short, the weights themselves. */
-template <typename Row> WARPLOOM_DEVICE void read_tops(float (&tops)[SHORT_QUADS], const Row& row) {
-#pragma unroll
-  for (int i = 0; i < SHORT_QUADS; ++i) tops[i] = NEGATIVE_INFINITY;
-  const auto all = [](int) { return true; };
-  if (row.to > SHORT_COLUMNS / 4) {
-    for_quads(row, all, [&](int i, const float (&weights)[4]) {
-      tops[i] = fmaxf(fmaxf(weights[0], weights[1]), fmaxf(weights[2], weights[3]));
-    });
-  } else {
-    for_quads(row, all, [&](int i, const float (&weights)[4]) {
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        if (i < SHORT_QUADS / 4) tops[4 * i + c] = weights[c];
-    });
-  }
+  return __all_sync(FULL_WARP, (zeros & 0x7fff7fffu) == 0);
 }
 
-/** Lists the weights of this lane from `bound` on. Returns their number, SHORT_LISTED + 1 where that is too large. */
-template <typename Row>
-WARPLOOM_DEVICE int list_short(ShortShared& shared, const Row& row, const float (&tops)[SHORT_QUADS], float bound) {
-  const int lane = threadIdx.x & 31;
-  int next = lane;
-  bool fits = true;
-  const auto has_any = [&](int i) { return row.to <= SHORT_COLUMNS / 4 || tops[i] >= bound; };
-  for_quads(row, has_any, [&](int i, const float (&weights)[4]) {
-    fits = fits && next < 32 * (SHORT_LISTED - 3);
-    if (!fits || !has_any(i)) return;
-#pragma unroll
-    for (int c = 0; c < 4; ++c)
-      if (weights[c] >= bound) {
-        shared.weights[next] = weights[c];
-        shared.columns[next] = (u16)(128 * i + 4 * lane + c);
-        next += 32;
-      }
+/** Of ordered halves, `at_low` are `low` or more, at least as many as are needed; `at_high` are `high` or more, fewer. */
+struct Bracket {
+  u32 low, high;
+  int at_low, at_high;
+};
+
+/** What is around the threshold of the `need` largest of `all`: exactly these from `low` on, or few, or equal halves. */
+WARPLOOM_DEVICE Bracket bracket_of(const u32 (&pairs)[2 * SHORT_QUADS], int to, int need, int all) {
+  u32 tops = NO_HALVES;
+  for_quads(to, [&](int i) { tops = larger_of_pairs(tops, larger_of_pairs(pairs[2 * i], pairs[2 * i + 1])); });
+  const u32 own = ordered_half(__int_as_float((int)(larger_of_pairs(tops, tops << 16) & 0xffff0000u)));
+  const u32 lowest = (~NO_HALVES & 0xffffu) + 1u, most = __reduce_max_sync(FULL_WARP, own);
+  Bracket cut = {lowest, most + 1u, all, 0};
+  // Where all lanes have one that large, a hundred or so are.
+  u32 guess = __reduce_min_sync(FULL_WARP, own);
+  for (int step = 0; cut.at_low > need && cut.at_low - cut.at_high > SHORT_FEW && cut.high - cut.low > 1u; ++step) {
+    const bool is_taken = guess > cut.low && guess < cut.high && (step < 4 || step % 2 == 0);
+    const u32 middle = is_taken ? guess : cut.low + (cut.high - cut.low) / 2u, bound = pair_of_ordered(middle);
+    u32 ones[2] = {0, 0};
+    for_quads(to, [&](int i) {
+      ones[0] = add_pairs(ones[0], ones_where_at_least(pairs[2 * i], bound));
+      ones[1] = add_pairs(ones[1], ones_where_at_least(pairs[2 * i + 1], bound));
+    });
+    const int reached = __reduce_add_sync(FULL_WARP, sum_of_halves(add_pairs(ones[0], ones[1])));
+    if (reached >= need) {
+      cut.low = middle;
+      cut.at_low = reached;
+    } else {
+      cut.high = middle;
+      cut.at_high = reached;
+    }
+    // On a line through both counts; while nothing is known from below, on the line from the largest down.
+    const float to_high = float_of_ordered_half(cut.high);
+    const float apart =
+        cut.low == lowest
+            ? __fdividef(float_of_ordered_half(most) - to_high, (float)max(cut.at_high, 1))
+            : __fdividef(to_high - float_of_ordered_half(cut.low), (float)(cut.at_low - cut.at_high));
+    guess = ordered_half(to_high - apart * (float)(need - cut.at_high + SHORT_FEW / 4));
+  }
+  return cut;
+}
+
+/** The columns of a lane from an ordered half on, four bits a quad. */
+WARPLOOM_DEVICE u64 columns_from(const u32 (&pairs)[2 * SHORT_QUADS], int to, u32 ordered) {
+  const u32 bound = pair_of_ordered(ordered);
+  // Four quads each: the bits of odd columns are 16 further up.
+  u32 apart[SHORT_QUADS / 4] = {};
+  for_quads(to, [&](int i) {
+    apart[i / 4] |= mask_where_at_least(pairs[2 * i], bound) & (0x00020001u << 4 * (i % 4));
+    apart[i / 4] |= mask_where_at_least(pairs[2 * i + 1], bound) & (0x00080004u << 4 * (i % 4));
   });
-  return fits ? next / 32 : SHORT_LISTED + 1;
+  u64 columns = 0;
+#pragma unroll
+  for (int i = 0; i < SHORT_QUADS / 4; ++i) columns |= (u64)((apart[i] | apart[i] >> 16) & 0xffffu) << 16 * i;
+  return columns;
 }
 
-/** Sets the bits of the `need` largest that are not forced, of at least as many. */
-template <typename Row> WARPLOOM_DEVICE void mark_short(ShortShared& shared, const Row& row, int need) {
+/** Writes the bits of a row: those that are forced, and the `columns` of each lane. */
+template <typename Row> WARPLOOM_DEVICE void write_columns(const Row& row, u64 columns) {
   const int lane = threadIdx.x & 31;
-  float tops[SHORT_QUADS];
-  read_tops(tops, row);
-  const Cut cut = cut_of<SHORT_QUADS>([&](int i) { return tops[i]; }, need, 4 + need / 8);
-  const int listed = list_short(shared, row, tops, cut.count < need ? -LARGEST_FLOAT : cut.from);
-  if (__any_sync(FULL_WARP, listed > SHORT_LISTED)) {
-    const auto column_of = [&](int i) { return 32 * i + lane; };
-    const auto weight_of = [&](int i) {
-      const int column = column_of(i);
-      const bool is_free = column < row.to && !is_forced(row.forced, column);
-      return is_free ? fmaxf(row.weight(row.values[column]), -LARGEST_FLOAT) : NEGATIVE_INFINITY;
-    };
-    mark_largest<SHORT_COLUMNS / 32>(shared, weight_of, column_of, need);
-    return;
-  }
-  float own[SHORT_LISTED];
 #pragma unroll
-  for (int i = 0; i < SHORT_LISTED; ++i) own[i] = i < listed ? shared.weights[32 * i + lane] : NEGATIVE_INFINITY;
-  mark_largest<SHORT_LISTED>(
-      shared, [&](int i) { return own[i]; }, [&](int i) { return (int)shared.columns[32 * i + lane]; }, need);
+  for (int part = 0; part < SHORT_QUADS / 8; ++part) {
+    // Eight lanes have four bits of each of eight words, and then each lane has a word.
+    u32 bits = (u32)(columns >> 32 * part), mask = 0x0000ffffu;
+#pragma unroll
+    for (int step = 4; step > 0; step /= 2) {
+      const u32 other = __shfl_xor_sync(FULL_WARP, bits, step);
+      bits = lane & step ? (bits & ~mask) | (other >> 4 * step & mask) : (bits & mask) | (other & mask) << 4 * step;
+      mask ^= mask << 2 * step;
+    }
+    const int word = 32 * part + 4 * (lane & 7) + lane / 8;
+    if (word < row.words) row.bits[word] = bits | forced_bits(row.forced, 32 * word);
+  }
+  __syncwarp();
+}
+
+/** Sets the bits of the `need` largest of the `columns` of all lanes, 32 at most, of equal ones the lower columns. */
+template <typename Row> WARPLOOM_DEVICE void add_largest(ShortShared& shared, const Row& row, u64 columns, int need) {
+  const int lane = threadIdx.x & 31;
+  int count = 0;
+  for (u32 lanes; (lanes = __ballot_sync(FULL_WARP, columns != 0)) != 0; columns &= columns - 1) {
+    const int bit = __ffsll((i64)columns) - 1;
+    if (columns != 0) shared.columns[count + __popc(lanes & low_bits(lane))] = (u16)(128 * (bit / 4) + 4 * lane + bit % 4);
+    count += __popc(lanes);
+  }
+  __syncwarp();
+  const int column = lane < count ? shared.columns[lane] : NO_MEMBER;
+  const float weight = lane < count ? row.weight(row.values[column]) : NEGATIVE_INFINITY;
+  int before = 0;
+  for (int i = 0; i < count; ++i) {
+    const float other = __shfl_sync(FULL_WARP, weight, i);
+    const bool is_lower = __shfl_sync(FULL_WARP, column, i) < column;
+    before += other > weight || (other == weight && is_lower);
+  }
+  if (lane < count && before < need) atomicOr(&row.bits[column >> 5], 1u << (column & 31));
+}
+
+/** The same of any numbers, however many are equal: a reading for each bit of the threshold. NaN is less than numbers. */
+template <typename Row> WARPLOOM_DEVICE void choose_by_halving(const Row& row, int need) {
+  const int lane = threadIdx.x & 31;
+  const auto key_of = [&](int column) {
+    const bool is_free = column < row.to && !is_forced(row.forced, column);
+    return is_free ? ordered_bits(fmaxf(row.weight(row.values[column]), -LARGEST_FLOAT)) : 0u;
+  };
+  u32 least = ~0u, most = 0u;
+  for (int column = lane; column < row.to; column += 32) {
+    const u32 key = key_of(column);
+    most = max(most, key);
+    if (key != 0) least = min(least, key);
+  }
+  u32 low = __reduce_min_sync(FULL_WARP, least), high = __reduce_max_sync(FULL_WARP, most) + 1u;
+  int at_high = 0;
+  while (high - low > 1u) {
+    const u32 middle = low + (high - low) / 2u;
+    int own = 0;
+    for (int column = lane; column < row.to; column += 32) own += key_of(column) >= middle;
+    const int reached = __reduce_add_sync(FULL_WARP, own);
+    if (reached >= need) {
+      low = middle;
+    } else {
+      high = middle;
+      at_high = reached;
+    }
+  }
+  int ties = need - at_high;
+  for (int word = 0; word < row.words; ++word) {
+    const u32 key = key_of(32 * word + lane), equal = __ballot_sync(FULL_WARP, key == low);
+    const bool is_early = key == low && __popc(equal & low_bits(lane)) < ties;
+    const u32 bits = __ballot_sync(FULL_WARP, key >= high || is_early);
+    ties -= __popc(equal);
+    if (lane == 0) row.bits[word] = bits | forced_bits(row.forced, 32 * word);
+  }
 }
 
 /** The `count` largest, the forced members included, of a row of at most SHORT_COLUMNS. A whole warp calls. */
 template <typename Row> WARPLOOM_DEVICE void choose_largest_of_short(ShortShared& shared, const Row& row, int count) {
-  const int lane = threadIdx.x & 31, need = min(count - forced_count(row.forced), count_free(row));
-  for (int word = lane; word < SHORT_COLUMNS / 32; word += 32) shared.words[word] = 0;
-  __syncwarp();
-  if (need > 0) mark_short(shared, row, need);
-  __syncwarp();
-  for (int word = lane; word < row.words; word += 32) row.bits[word] = shared.words[word] | forced_bits(row.forced, 32 * word);
+  const int free = count_free(row), need = min(count - forced_count(row.forced), free);
+  if (need <= 0) return write_columns(row, 0);
+  float base = 0.0f;
+#pragma unroll 1
+  do {
+    u32 pairs[2 * SHORT_QUADS];
+    if (!read_halves(pairs, row, base)) break;
+    const Bracket cut = bracket_of(pairs, row.to, need, free);
+    const bool is_exact = cut.at_low == need;
+    if (is_exact || cut.at_low - cut.at_high <= 32) {
+      const u64 columns = columns_from(pairs, row.to, is_exact ? cut.low : cut.high);
+      write_columns(row, columns);
+      if (!is_exact) add_largest(shared, row, columns_from(pairs, row.to, cut.low) & ~columns, need - cut.at_high);
+      return;
+    }
+    // Many with the same upper half, far from zero: they differ in what is left of them when it is taken away, once.
+    base = base == 0.0f ? float_of_ordered_half(cut.low) : 0.0f;
+  } while (base != 0.0f);
+  choose_by_halving(row, need);
 }

@@ -105,7 +105,7 @@ const splitFields: readonly Field[] = [
   address('listed', 'u64*', '[units of all parts, SPLIT_LISTED]'),
 ];
 
-/** How the largest of a row are found: of a long one in two readings, of a short one in registers. */
+/** How the largest of a row are found: of a long one in two readings, of a short one in registers of one warp. */
 interface LargestText {
   readonly suffix: string;
   readonly call: string;
@@ -141,10 +141,11 @@ function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestT
     return {
       suffix: '_short',
       call: `choose_largest_of_short(rows_of_block[threadIdx.x / 32], seen, ${count})`,
-      primitives: ['estimate-error', 'select-short'],
+      primitives: ['estimate-error', 'half-pairs', 'select-short'],
       index: [
         '__shared__ ShortShared rows_of_block[SHORT_ROWS];',
-        'const int index = blockIdx.x * SHORT_ROWS + threadIdx.x / 32;',
+        // Of one lane: what follows is the same for all, and has registers of its own.
+        'const int index = blockIdx.x * SHORT_ROWS + __shfl_sync(FULL_WARP, threadIdx.x / 32, 0);',
         'if (index >= p.rows) return;',
       ],
     };

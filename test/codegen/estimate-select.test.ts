@@ -29,6 +29,8 @@ const hostile: Record<string, (column: number, noise: number) => number> = {
   'many sizes': (_, noise) => Math.exp(-100 * noise),
   denormals: (column, noise) => (column % 10 === 0 ? Math.floor(50 * noise) * 1e-43 : 0),
   'both signs': (_, noise) => noise - 0.5,
+  'far from zero': (_, noise) => noise - 1000,
+  huge: (_, noise) => 6e38 * (noise - 0.5),
   infinities: (column, noise) => (column % 7 === 0 ? Number.POSITIVE_INFINITY : noise),
 };
 

@@ -174,6 +174,59 @@ const numbers: PrimitiveCase = {
   },
 };
 
+/** Pairs of fp16, of every exponent and sign: finite, -0 left out, and some that are not for what looks for these. */
+const finite = Uint16Array.from({ length: 512 }, () => {
+  const bits = next(65536);
+  return (bits & 0x7c00) === 0x7c00 || bits === 0x8000 ? bits & 0x3ff : bits;
+});
+const bounds = Uint16Array.from(finite, (bits) => (next(3) === 0 ? bits : finite[next(512)]!));
+const wholes = Uint16Array.from({ length: 512 }, () => fp16FromNumber(next(500)));
+const any = Uint16Array.from(finite, (bits) => (next(8) === 0 ? 0x7c00 | bits : bits));
+const numberOf = (bits: number): number => numberFromFp16(bits);
+const halves = (of: (x: number, y: number) => number): Uint8Array =>
+  bytesOf(finite.map((bits, i) => of(numberOf(bits), numberOf(bounds[i]!))));
+const pairs: PrimitiveCase = {
+  name: 'pairs of fp16',
+  list: launch(
+    kernelOf('pairs_of', {
+      fields: [
+        ...['pairs', 'bounds', 'wholes', 'any'].map((name) => pointer(name, 'const u32')),
+        ...['ones', 'masks', 'sums', 'larger', 'both', 'zeros'].map((name) => pointer(name, 'u32')),
+      ],
+      body: `  const int at = threadIdx.x;
+  const u32 pair = p.pairs[at], bound = p.bounds[at];
+  p.ones[at] = ones_where_at_least(pair, bound);
+  p.masks[at] = mask_where_at_least(pair, bound);
+  p.sums[at] = add_pairs(pair, bound);
+  p.larger[at] = larger_of_pairs(pair, bound);
+  p.both[at] = sum_of_halves(p.wholes[at]);
+  const u32 zeros = zeros_while_finite(0u, p.any[at]);
+  p.zeros[at] = zeros_while_finite(zeros, pair) & 0x7e007e00u;  // other bits of a NaN are free`,
+      threads: 256,
+      primitives: ['half-pairs'],
+    }),
+  ),
+  inputs: {
+    pairs: bytesOf(finite),
+    bounds: bytesOf(bounds),
+    wholes: bytesOf(wholes),
+    any: bytesOf(any),
+  },
+  outputs: {
+    ones: halves((x, y) => fp16FromNumber(x >= y ? 1 : 0)),
+    masks: halves((x, y) => (x >= y ? 0xffff : 0)),
+    sums: halves((x, y) => fp16FromNumber(x + y)),
+    larger: halves((x, y) => fp16FromNumber(Math.max(x, y))),
+    both: bytesOf(
+      Uint32Array.from(
+        { length: 256 },
+        (_, i) => numberOf(wholes[2 * i]!) + numberOf(wholes[2 * i + 1]!),
+      ),
+    ),
+    zeros: bytesOf(any.map((bits) => (Number.isFinite(numberOf(bits)) ? 0 : 0x7e00))),
+  },
+};
+
 /** Copies of 16 bytes, every third of nothing. */
 const copied = Uint32Array.from({ length: 256 }, () => next(2 ** 31));
 const copies: PrimitiveCase = {
@@ -202,5 +255,6 @@ export const warpCases: readonly PrimitiveCase[] = [
   product('bf16'),
   product('fp16'),
   numbers,
+  pairs,
   copies,
 ];

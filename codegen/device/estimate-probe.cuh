@@ -158,15 +158,18 @@ WARPLOOM_DEVICE void probe_sums(Feed& feed, const ProbeQueries& probe, int key, 
     float own[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) own[half] = diagonals[half].leave();
+    // Of the first steps, diagonals that began before the part, if that is not the first.
+    const bool is_lead = i < DIAGONAL_LAG;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int at = distance - half * part - 8 * i;
-      if (i >= DIAGONAL_LAG || first + half * part == 0) {
-        if ((u32)at < distance_end) put_sum(to.distances + (to.distance_from + at), own[half], to.adds);
-      } else if (i >= DIAGONAL_LAG - 8 && distance_end != 0) {
-        to.leads[to.lead_from + (own_part + half) * PROBE + 8 * (i - DIAGONAL_LAG + 8) + g] = own[half];
-      }
+      if ((u32)at < distance_end && (!is_lead || first + half * part == 0))
+        put_sum(to.distances + (to.distance_from + at), own[half], to.adds);
     }
+    if (!is_lead || i < DIAGONAL_LAG - 8 || distance_end == 0) return;
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      if (first + half * part != 0) to.leads[to.lead_from + (own_part + half) * PROBE + 8 * (i - DIAGONAL_LAG + 8) + g] = own[half];
   };
   float own_lse[8][2];
   if (Feed::keeps_sums) {

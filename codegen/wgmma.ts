@@ -21,10 +21,17 @@ export interface ProductStep {
    */
   readonly result: 'overwritten' | 'added' | 'either';
   /**
-   * With A in registers an array by steps, the steps after the first: how much further on the descriptor of each of its B is, in units of
-   * 16 bytes. All are one statement: a compiler's time goes by statements, each of which writes every accumulator.
+   * The steps after the first, which add; with A in registers it is an array by steps. All are one statement: a compiler's
+   * time goes by statements, each of which writes every accumulator.
    */
-  readonly further?: readonly number[];
+  readonly further?: readonly FurtherStep[];
+}
+
+/** How much further on the descriptors of a step are than those of the first, in units of 16 bytes. */
+export interface FurtherStep {
+  /** Of A in shared memory. */
+  readonly a?: number;
+  readonly b: number;
 }
 
 const types = { bf16: 'bf16', fp16: 'f16' } as const;
@@ -62,22 +69,29 @@ export function productText(step: ProductStep): string {
   const isEither = result === 'either';
   const adds = isEither ? placeOf(operands.length) : setters[result];
   const type = types[dtype];
+  const furtherText = ({ a = 0, b: more }: FurtherStep, isSecond: boolean): string =>
+    [
+      ...(isSecond && result !== 'added' ? ['setp.ne.b32 p, 1, 0;\\n'] : []),
+      ...(from === 'shared' ? [`add.s64 a, ${placeOf(0)}, ${a};\\n`] : []),
+      `add.s64 b, ${b}, ${more};\\n`,
+    ].join('');
   const instructionText = (i: number): string[] => {
     const registersOfStep = Array.from({ length: 4 }, (_, j) => placeOf(4 * i + j)).join(', ');
-    const a = from === 'registers' ? `{${registersOfStep}}` : placeOf(0);
-    const sets = i > 0 ? `add.s64 b, ${b}, ${further[i - 1]};\\n` : '';
+    const isFirst = i === 0;
+    const a = from === 'registers' ? `{${registersOfStep}}` : isFirst ? placeOf(0) : 'a';
+    const sets = isFirst ? '' : furtherText(further[i - 1]!, i === 1);
     const places = wrapped(
       sums.map((_, j) => `%${j}`),
       width,
     );
-    const end = `}, ${a}, ${i === 0 ? b : 'b'}, p, 1, 1, ${majors};\\n${i === steps - 1 ? '}\\n' : ''}`;
+    const end = `}, ${a}, ${isFirst ? b : 'b'}, p, 1, 1, ${majors};\\n${i === steps - 1 ? '}\\n' : ''}`;
     const lines = steps > 1 ? [...places.slice(0, -1), places.at(-1) + end] : [...places, end];
     return [
       `${sets}wgmma.mma_async.sync.aligned.m64n${columns}k16.f32.${type}.${type} {`,
       ...lines,
     ].map((line) => `      "${line}"`);
   };
-  const locals = steps > 1 ? '.reg .b64 b;\\n' : '';
+  const locals = steps > 1 ? `.reg .b64 ${from === 'shared' ? 'a, ' : ''}b;\\n` : '';
   return [
     `WARPLOOM_DEVICE void ${name}(float (&d)[1][${blocks}][4], ${parameter(bySteps)}, u64 b${isEither ? ', int add' : ''}) {`,
     '  asm volatile(',

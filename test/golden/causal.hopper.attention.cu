@@ -6,7 +6,7 @@ constexpr int early_quarters = 1;  // of a step's scores: those that become weig
 constexpr int groups = 2;  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = 16, value_blocks = 16;  // of 8 columns
-constexpr int head_steps = 8, key_steps = 8;  // of 16, along the sums
+constexpr int key_steps = 8;  // of 16, along the sum of P V
 // Bytes in shared memory, where tiles lie in slabs of 64 columns, 128 bytes a row, swizzled.
 constexpr int q_bytes = 16384, q_group_bytes = 16384, out_group_bytes = 16384;  // of a warpgroup
 constexpr int k_bytes = 32768, v_bytes = 32768;
@@ -398,49 +398,42 @@ typedef float RowValues[row_blocks][2];
 
 // ---- products: steps of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----
 
-// d = a b^T, or d += a b^T: both in shared memory, rows of 16 elements along the sum.
-
-WARPLOOM_DEVICE void begin_scores(float (&d)[1][16][4], u64 a, u64 b) {
+// d = a b^T: both in shared memory, in rows along the sum.
+WARPLOOM_DEVICE void multiply_scores(float (&d)[1][16][4], u64 a, u64 b) {
   asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, 0, 0;\n"
+      "{\n.reg .pred p;\n.reg .b64 a, b;\nsetp.ne.b32 p, 0, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-      "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
-      : "=f"(d[0][0][0]), "=f"(d[0][0][1]), "=f"(d[0][0][2]), "=f"(d[0][0][3]), "=f"(d[0][1][0]), "=f"(d[0][1][1]), "=f"(d[0][1][2]), "=f"(d[0][1][3]), 
-        "=f"(d[0][2][0]), "=f"(d[0][2][1]), "=f"(d[0][2][2]), "=f"(d[0][2][3]), "=f"(d[0][3][0]), "=f"(d[0][3][1]), "=f"(d[0][3][2]), "=f"(d[0][3][3]), 
-        "=f"(d[0][4][0]), "=f"(d[0][4][1]), "=f"(d[0][4][2]), "=f"(d[0][4][3]), "=f"(d[0][5][0]), "=f"(d[0][5][1]), "=f"(d[0][5][2]), "=f"(d[0][5][3]), 
-        "=f"(d[0][6][0]), "=f"(d[0][6][1]), "=f"(d[0][6][2]), "=f"(d[0][6][3]), "=f"(d[0][7][0]), "=f"(d[0][7][1]), "=f"(d[0][7][2]), "=f"(d[0][7][3]), 
-        "=f"(d[0][8][0]), "=f"(d[0][8][1]), "=f"(d[0][8][2]), "=f"(d[0][8][3]), "=f"(d[0][9][0]), "=f"(d[0][9][1]), "=f"(d[0][9][2]), "=f"(d[0][9][3]), 
-        "=f"(d[0][10][0]), "=f"(d[0][10][1]), "=f"(d[0][10][2]), "=f"(d[0][10][3]), "=f"(d[0][11][0]), "=f"(d[0][11][1]), "=f"(d[0][11][2]), "=f"(d[0][11][3]), 
-        "=f"(d[0][12][0]), "=f"(d[0][12][1]), "=f"(d[0][12][2]), "=f"(d[0][12][3]), "=f"(d[0][13][0]), "=f"(d[0][13][1]), "=f"(d[0][13][2]), "=f"(d[0][13][3]), 
-        "=f"(d[0][14][0]), "=f"(d[0][14][1]), "=f"(d[0][14][2]), "=f"(d[0][14][3]), "=f"(d[0][15][0]), "=f"(d[0][15][1]), "=f"(d[0][15][2]), "=f"(d[0][15][3])
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, p, 1, 1, 0, 0;\n"
+      "setp.ne.b32 p, 1, 0;\nadd.s64 a, %64, 2;\nadd.s64 b, %65, 2;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %64, 4;\nadd.s64 b, %65, 4;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %64, 6;\nadd.s64 b, %65, 6;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %64, 512;\nadd.s64 b, %65, 1024;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %64, 514;\nadd.s64 b, %65, 1026;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %64, 516;\nadd.s64 b, %65, 1028;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %64, 518;\nadd.s64 b, %65, 1030;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n}\n"
+      : "=f"(d[0][0][0]), "=f"(d[0][0][1]), "=f"(d[0][0][2]), "=f"(d[0][0][3]), "=f"(d[0][1][0]), "=f"(d[0][1][1]), "=f"(d[0][1][2]), "=f"(d[0][1][3]), "=f"(d[0][2][0]), "=f"(d[0][2][1]), "=f"(d[0][2][2]), "=f"(d[0][2][3]), "=f"(d[0][3][0]), "=f"(d[0][3][1]), "=f"(d[0][3][2]), "=f"(d[0][3][3]), 
+        "=f"(d[0][4][0]), "=f"(d[0][4][1]), "=f"(d[0][4][2]), "=f"(d[0][4][3]), "=f"(d[0][5][0]), "=f"(d[0][5][1]), "=f"(d[0][5][2]), "=f"(d[0][5][3]), "=f"(d[0][6][0]), "=f"(d[0][6][1]), "=f"(d[0][6][2]), "=f"(d[0][6][3]), "=f"(d[0][7][0]), "=f"(d[0][7][1]), "=f"(d[0][7][2]), "=f"(d[0][7][3]), 
+        "=f"(d[0][8][0]), "=f"(d[0][8][1]), "=f"(d[0][8][2]), "=f"(d[0][8][3]), "=f"(d[0][9][0]), "=f"(d[0][9][1]), "=f"(d[0][9][2]), "=f"(d[0][9][3]), "=f"(d[0][10][0]), "=f"(d[0][10][1]), "=f"(d[0][10][2]), "=f"(d[0][10][3]), "=f"(d[0][11][0]), "=f"(d[0][11][1]), "=f"(d[0][11][2]), "=f"(d[0][11][3]), 
+        "=f"(d[0][12][0]), "=f"(d[0][12][1]), "=f"(d[0][12][2]), "=f"(d[0][12][3]), "=f"(d[0][13][0]), "=f"(d[0][13][1]), "=f"(d[0][13][2]), "=f"(d[0][13][3]), "=f"(d[0][14][0]), "=f"(d[0][14][1]), "=f"(d[0][14][2]), "=f"(d[0][14][3]), "=f"(d[0][15][0]), "=f"(d[0][15][1]), "=f"(d[0][15][2]), "=f"(d[0][15][3])
       : "l"(a), "l"(b));
 }
 
-WARPLOOM_DEVICE void add_scores(float (&d)[1][16][4], u64 a, u64 b) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, 1, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-      "}, %64, %65, p, 1, 1, 0, 0;\n}\n"
-      : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), 
-        "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
-        "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), 
-        "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
-        "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), 
-        "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
-        "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), 
-        "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
-      : "l"(a), "l"(b));
-}
-
-// d += a b, all steps: a in registers, b in shared memory with its rows along the sum.
+// d += a b: a in registers, b in shared memory with its rows along the sum.
 WARPLOOM_DEVICE void multiply_values(float (&d)[1][16][4], const u32 (*a)[4], u64 b) {
   asm volatile(
       "{\n.reg .pred p;\n.reg .b64 b;\nsetp.ne.b32 p, 1, 0;\n"
@@ -606,13 +599,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   auto multiply_q_k = [&]() {
     products_begin();
     const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
-#pragma unroll
-    for (int step = 0; step < head_steps; ++step) {
-      const u64 q_step = q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4);
-      const u64 k_step = k_matrix + (((step >> 2) * 16384 + (step & 3) * 32) >> 4);
-      if (step == 0) begin_scores(s, q_step, k_step);
-      else add_scores(s, q_step, k_step);
-    }
+    multiply_scores(s, q_matrix, k_matrix);
     products_commit();
   };
   auto multiply_p_v = [&]() {
@@ -700,31 +687,26 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     Task& done = task_of(number);
     const Unit& u = done.unit;
     const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
-    float inverse[2];
     bool failed = false;
     const bool speculated = !alone && !done.careful;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int output_row = done.start + query_of(row) + 8 * half - u.offset;
       const bool inside = output_row >= 0 && output_row < u.q_len;
-      inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
-      float check[2] = {0.f, 0.f};  // NaN if an output is not finite
+      const float inverse = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
+      u32 largest = 0;  // as bits without their sign, which are in order: infinity, and NaN above it
 #pragma unroll
       for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
-        for (int e = 0; e < 2; ++e) check[e] = fmaf(out[0][j][2 * half + e], 0.f, check[e]);
-      bool good = total[half] < POSITIVE_INFINITY && check[0] + check[1] == 0.f;
-      if (speculated) {
-        failed = failed || (inside && !(good && total[half] < MOST_SUM && total[half] > LEAST_SUM));
-        good = true;
-      }
-      if (!good) {
-        good = total[half] < POSITIVE_INFINITY;
-#pragma unroll
-        for (int j = 0; j < value_blocks; ++j) {
-          const float a = out[0][j][2 * half] * inverse[half], b = out[0][j][2 * half + 1] * inverse[half];
-          good = good && a == a && b == b;
+        for (int e = 2 * half; e < 2 * half + 2; ++e) {
+          out[0][j][e] *= inverse;
+          largest = max(largest, __float_as_uint(out[0][j][e]) & 0x7fffffffu);
         }
+      const u32 infinity = __float_as_uint(POSITIVE_INFINITY);
+      bool good = total[half] < POSITIVE_INFINITY && largest <= infinity;
+      if (speculated) {
+        failed = failed || (inside && !(good && largest < infinity && total[half] < MOST_SUM && total[half] > LEAST_SUM));
+        good = true;
       }
       if (!inside) continue;
       if (column == 0)
@@ -744,10 +726,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     for (int j = 0; j < value_blocks; j += 2) {
       const int chunk = (j & 7) + (matrix >> 1);
       store_matrices(staged + matrix_row * 128 + (j >> 3) * 8192 + ((chunk ^ (matrix_row & 7)) << 4),
-                     pack_bf16(out[0][j][0] * inverse[0], out[0][j][1] * inverse[0]),
-                     pack_bf16(out[0][j][2] * inverse[1], out[0][j][3] * inverse[1]),
-                     pack_bf16(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
-                     pack_bf16(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
+                     pack_bf16(out[0][j][0], out[0][j][1]),
+                     pack_bf16(out[0][j][2], out[0][j][3]),
+                     pack_bf16(out[0][j + 1][0], out[0][j + 1][1]),
+                     pack_bf16(out[0][j + 1][2], out[0][j + 1][3]));
     }
     const int first = done.start + query_of(group * 64) - u.offset;  // of the tile; the task may be gone when its outputs are stored
     shared_written();

@@ -51,7 +51,7 @@ describe('a product in the text of a kernel', () => {
         name: 'all',
         from: 'registers',
         result: 'added',
-        further: [128, 256],
+        further: [{ b: 128 }, { b: 256 }],
       }),
     );
     const called = (i: number, b: string) =>
@@ -59,6 +59,18 @@ describe('a product in the text of a kernel', () => {
       `const WarploomProduct product = {16, true, false, true, results, registers, 0, ${b}, 1 != 0}; warploomMultiply(&product, line.at); }`;
     const calls = [called(0, '(b)'), called(1, '((b) + 128ull)'), called(2, '((b) + 256ull)')];
     expect(host).toContain(calls.join(' '));
+  });
+
+  it('of several steps on shared memory overwrites in the first one, and moves both descriptors', () => {
+    const further = [{ a: 2, b: 4 }];
+    const host = hostProducts(
+      productText({ ...step, name: 'all', from: 'shared', result: 'overwritten', further }),
+    );
+    const called = (a: string, b: string, adds: number) =>
+      `{ ${sums}  const WarploomProduct product = {16, true, false, false, results, nullptr, ${a}, ${b}, ${adds} != 0}; warploomMultiply(&product, line.at); }`;
+    expect(host).toContain(
+      [called('(a)', '(b)', 0), called('((a) + 2ull)', '((b) + 4ull)', 1)].join(' '),
+    );
   });
 
   it.each([

@@ -91,22 +91,13 @@ ${when(
   auto multiply_q_k = [&](${when(paired, 'auto boxes')}) {
     products_begin();
     const u64 k_matrix = k_first + (u64)(k_slot * k_bytes ${when(paired, '+ box * box_keys * 128 ')}>> 4);
-#pragma unroll
-    for (int step = 0; step < head_steps; ++step) {
-      const u64 q_step = q_matrix + (((step >> 2) * 8192 + (step & 3) * 32) >> 4);
-      const u64 k_step = k_matrix + (((step >> 2) * ${kSlab} + (step & 3) * 32) >> 4);
 ${when(
   paired,
-  `      if constexpr (boxes.value == 1) {
-        if (step == 0) begin_box(s, q_step, k_step);
-        else add_box(s, q_step, k_step);
-        continue;
-      }
+  `    if constexpr (boxes.value == 1) multiply_box_scores(s, q_matrix, k_matrix);
+    else multiply_scores(s, q_matrix, k_matrix);
 `,
-)}      if (step == 0) begin_scores(s, q_step, k_step);
-      else add_scores(s, q_step, k_step);
-    }
-    products_commit();
+  '    multiply_scores(s, q_matrix, k_matrix);\n',
+)}    products_commit();
   };
   auto multiply_p_v = [&](${when(paired, 'auto boxes')}) {
     barrier_wait(c.v_full[v_slot], v_parity);

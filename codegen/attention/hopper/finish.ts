@@ -20,7 +20,6 @@ export function finishText(
     Task& done = task_of(number);
     const Unit& u = done.unit;
     const float total[2] = {quad_sum(softmax.sum[0][0] + softmax.sum[0][1]), quad_sum(softmax.sum[1][0] + softmax.sum[1][1])};
-    float inverse[2];
 ${when(
   speculative,
   `    bool failed = false;
@@ -30,29 +29,25 @@ ${when(
     for (int half = 0; half < 2; ++half) {
       const int output_row = done.start + query_of(row) + 8 * half - u.offset;
       const bool inside = output_row >= 0 && output_row < u.q_len;
-      inverse[half] = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
-      float check[2] = {0.f, 0.f};  // NaN if an output is not finite
+      const float inverse = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
+      u32 largest = 0;  // as bits without their sign, which are in order: infinity, and NaN above it
 #pragma unroll
       for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
-        for (int e = 0; e < 2; ++e) check[e] = fmaf(out[0][j][2 * half + e], 0.f, check[e]);
-      bool good = total[half] < POSITIVE_INFINITY && check[0] + check[1] == 0.f;
+        for (int e = 2 * half; e < 2 * half + 2; ++e) {
+          out[0][j][e] *= inverse;
+          largest = max(largest, __float_as_uint(out[0][j][e]) & 0x7fffffffu);
+        }
+      const u32 infinity = __float_as_uint(POSITIVE_INFINITY);
+      bool good = total[half] < POSITIVE_INFINITY && largest <= infinity;
 ${when(
   speculative,
   `      if (speculated) {
-        failed = failed || (inside && !(good && total[half] < MOST_SUM && total[half] > LEAST_SUM));
+        failed = failed || (inside && !(good && largest < infinity && total[half] < MOST_SUM && total[half] > LEAST_SUM));
         good = true;
       }
 `,
-)}      if (!good) {
-        good = total[half] < POSITIVE_INFINITY;
-#pragma unroll
-        for (int j = 0; j < value_blocks; ++j) {
-          const float a = out[0][j][2 * half] * inverse[half], b = out[0][j][2 * half + 1] * inverse[half];
-          good = good && a == a && b == b;
-        }
-      }
-      if (!inside) continue;
+)}      if (!inside) continue;
       if (column == 0)
         ${logSumText(false, 'head_of(u, row)')} =
             total[half] > 0.f ? (softmax.reference[half] + __log2f(total[half])) * ${log2} : total[half] == 0.f ? NEGATIVE_INFINITY : total[half];
@@ -71,10 +66,10 @@ ${when(!outReplacesQ, '      store_wait_read();  // what was staged before has l
     for (int j = 0; j < value_blocks; j += 2) {
       const int chunk = (j & 7) + (matrix >> 1);
       store_matrices(staged + matrix_row * 128 + (j >> 3) * 8192 + ((chunk ^ (matrix_row & 7)) << 4),
-                     pack_${dtype}(out[0][j][0] * inverse[0], out[0][j][1] * inverse[0]),
-                     pack_${dtype}(out[0][j][2] * inverse[1], out[0][j][3] * inverse[1]),
-                     pack_${dtype}(out[0][j + 1][0] * inverse[0], out[0][j + 1][1] * inverse[0]),
-                     pack_${dtype}(out[0][j + 1][2] * inverse[1], out[0][j + 1][3] * inverse[1]));
+                     pack_${dtype}(out[0][j][0], out[0][j][1]),
+                     pack_${dtype}(out[0][j][2], out[0][j][3]),
+                     pack_${dtype}(out[0][j + 1][0], out[0][j + 1][1]),
+                     pack_${dtype}(out[0][j + 1][2], out[0][j + 1][3]));
     }
     const int first = done.start + query_of(group * 64) - u.offset;  // of the tile; the task may be gone when its outputs are stored
     shared_written();

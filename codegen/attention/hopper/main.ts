@@ -26,7 +26,7 @@ ${isApart(knobs) ? `constexpr int slot_boxes = ${boxes}, box_keys = ${boxKeys(kn
 constexpr int groups = ${groupsOf(knobs)};  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
 constexpr int score_blocks = ${kTile / 8}, value_blocks = ${padded(valueDim) / 8};  // of 8 columns
-constexpr int head_steps = ${padded(headDim) / 16}, key_steps = ${kTile / 16};  // of 16, along the sums
+constexpr int key_steps = ${kTile / 16};  // of 16, along the sum of P V
 // Bytes in shared memory, where tiles lie in slabs of 64 columns, 128 bytes a row, swizzled.
 constexpr int q_bytes = ${64 * slabsOf(headDim) * 128}, q_group_bytes = ${layout.qGroup}, out_group_bytes = ${layout.outGroup};  // of a warpgroup
 constexpr int k_bytes = ${layout.k}, v_bytes = ${layout.v};

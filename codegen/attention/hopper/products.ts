@@ -3,22 +3,26 @@
 import { productText } from '../../wgmma.ts';
 import type { KernelContext } from '../backend.ts';
 import { padded } from '../tiles.ts';
-import { boxKeys, type HopperKnobs, isApart } from './knobs.ts';
+import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
 
-/**
- * `begin_scores` and `add_scores`: one step each. `multiply_values`: all steps. Where warpgroups ask apart, also
- * `begin_box`, `add_box` and `multiply_box_values`, of one box of keys.
- */
-export function productsText({ dtype, knobs, valueDim }: KernelContext<HopperKnobs>): string {
+/** All steps, each in one statement: `multiply_scores` and `multiply_values`, of one box of keys `multiply_box_...`. */
+export function productsText(context: KernelContext<HopperKnobs>): string {
+  const { dtype, knobs, headDim, valueDim } = context;
   const { kTile } = knobs;
-  // In one statement as well, some kernels would have too few registers (C7511).
-  const scores = (name: string, columns: number): string[] => {
-    const step = { dtype, columns, blocks: kTile / 8, from: 'shared' } as const;
-    return [
-      productText({ ...step, name: `begin_${name}`, result: 'overwritten' }),
-      productText({ ...step, name: `add_${name}`, result: 'added' }),
-    ];
-  };
+  const rows = slotKeys(knobs) * 128; // bytes of a slab of K
+  const scores = (name: string, columns: number): string =>
+    productText({
+      name,
+      dtype,
+      columns,
+      blocks: kTile / 8,
+      from: 'shared',
+      result: 'overwritten',
+      further: stepsAfterFirst(padded(headDim)).map((step) => {
+        const [slab, inside] = [step >> 2, (step & 3) * 32];
+        return { a: (slab * 8192 + inside) >> 4, b: (slab * rows + inside) >> 4 };
+      }),
+    });
   const values = (name: string, keys: number): string =>
     productText({
       name,
@@ -26,19 +30,21 @@ export function productsText({ dtype, knobs, valueDim }: KernelContext<HopperKno
       columns: padded(valueDim),
       from: 'registers',
       result: 'added',
-      further: Array.from({ length: keys / 16 - 1 }, (_, i) => (i + 1) * 128),
+      further: stepsAfterFirst(keys).map((step) => ({ b: step * 128 })),
     });
   return [
     '// ---- products: steps of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----',
-    '// d = a b^T, or d += a b^T: both in shared memory, rows of 16 elements along the sum.',
-    ...scores('scores', kTile),
+    `// d = a b^T: both in shared memory, in rows along the sum.\n${scores('multiply_scores', kTile)}`,
     ...(isApart(knobs)
       ? [
-          '// The same into the first half of d: the keys of one box.',
-          ...scores('box', boxKeys(knobs)),
+          `// The same into the first half of d: the keys of one box.\n${scores('multiply_box_scores', boxKeys(knobs))}`,
         ]
       : []),
-    `// d += a b, all steps: a in registers, b in shared memory with its rows along the sum.\n${values('multiply_values', kTile)}`,
+    `// d += a b: a in registers, b in shared memory with its rows along the sum.\n${values('multiply_values', kTile)}`,
     ...(isApart(knobs) ? [values('multiply_box_values', boxKeys(knobs))] : []),
   ].join('\n\n');
 }
+
+/** The numbers of the steps of 16 after the first. */
+const stepsAfterFirst = (length: number): number[] =>
+  Array.from({ length: length / 16 - 1 }, (_, i) => i + 1);

@@ -205,25 +205,21 @@ WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) 
 
 typedef float Scores[row_blocks][score_blocks][4];
 
-// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
-// mask's text is not repeated for every accumulator.
+// -inf where the mask is false. The bits of a lane's rows, eight apart, are found in a small loop and then applied, so that
+// the mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
-  u32 bits[row_blocks][2] = {};
+  u32 bits[2 * row_blocks] = {};
 #pragma unroll 1
   for (int j = 0; j < score_blocks * 2; ++j) {
     const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
 #pragma unroll
-    for (int i = 0; i < row_blocks; ++i)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) bits[i][half] |= (u32)allowed(u, visit, q + 16 * i + 8 * half, key) << j;
+    for (int r = 0; r < 2 * row_blocks; ++r) bits[r] |= (u32)allowed(u, visit, q + 8 * r, key) << j;
   }
 #pragma unroll
-  for (int i = 0; i < row_blocks; ++i)
+  for (int r = 0; r < 2 * row_blocks; ++r)
 #pragma unroll
     for (int j = 0; j < score_blocks * 2; ++j)
-#pragma unroll
-      for (int half = 0; half < 2; ++half)
-        if (!(bits[i][half] >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
+      if (!(bits[r] >> j & 1u)) s[r >> 1][j >> 1][(r & 1) * 2 + (j & 1)] = NEGATIVE_INFINITY;
 }
 
 
@@ -383,8 +379,7 @@ attention(const __grid_constant__ Arguments p) {
 
   Walk walk = {0, 0, 0, 0, 0};
   Visit visits[stages + 1];  // of this step and those whose copies are under way
-#pragma unroll
-  for (int i = 0; i < stages; ++i) visits[i] = advance(u, p, task.index, task.q0, task.q1, walk);
+  visits[0] = advance(u, p, task.index, task.q0, task.q1, walk);
 
   copy_rows<q_tile, head_dim, q_pitch>(
       q_shared, p.q + (i64)u.batch * p.q_batch + (i64)u.head * p.q_head, p.q_row, task.start - u.offset, u.q_len);

@@ -34,34 +34,40 @@ export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay):
 const looped = (passes: readonly KernelPass[], steps: number, names: Names): string => {
   const word = steps > 32 ? 'u64' : 'u32';
   const own = ownMasks(passes, [], names);
-  const ofQuery = `  QueryLoads of_query[row_blocks][2];
+  // A pool asks all of its keys: rows are a loop as well.
+  const hasPools = passes.some(({ kind }) => kind === 'rest');
+  const ofRow = hasPools ? 'load_of_query(u, q + 8 * r)' : 'of_query[r]';
+  const ofQuery = `  QueryLoads of_query[2 * row_blocks];
 #pragma unroll
-  for (int i = 0; i < row_blocks; ++i)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) of_query[i][half] = load_of_query(u, q + 16 * i + 8 * half);
+  for (int r = 0; r < 2 * row_blocks; ++r) of_query[r] = load_of_query(u, q + 8 * r);
 `;
   const ask = own.hasLoads
-    ? own.call('q + 16 * i + 8 * half', 'of_key, of_query[i][half]')
-    : 'allowed(u, visit, q + 16 * i + 8 * half, key)';
-  return `${own.hasLoads ? `${own.text}\n` : ''}// -inf where the mask is false. The bits of a row are found in a small loop and then applied, so that the
-// mask's text is not repeated for every accumulator.
+    ? own.call('q + 8 * r', `of_key, ${ofRow}`)
+    : 'allowed(u, visit, q + 8 * r, key)';
+  const rows = hasPools
+    ? `#pragma unroll 1
+    for (int r = 0; r < 2 * row_blocks; ++r) {
+      const ${word} bit = (${word})${ask} << j;
+#pragma unroll
+      for (int own = 0; own < 2 * row_blocks; ++own)
+        if (own == r) bits[own] |= bit;
+    }`
+    : `#pragma unroll
+    for (int r = 0; r < 2 * row_blocks; ++r) bits[r] |= (${word})${ask} << j;`;
+  return `${own.hasLoads ? `${own.text}\n` : ''}// -inf where the mask is false. The bits of a lane's rows, eight apart, are found in a small loop and then applied, so that
+// the mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
-  ${word} bits[row_blocks][2] = {};
-${own.hasLoads ? ofQuery : ''}#pragma unroll 1
+  ${word} bits[2 * row_blocks] = {};
+${own.hasLoads && !hasPools ? ofQuery : ''}#pragma unroll 1
   for (int j = 0; j < score_blocks * 2; ++j) {
     const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
-${own.hasLoads ? '    const KeyLoads of_key = load_of_key(u, key);\n' : ''}#pragma unroll
-    for (int i = 0; i < row_blocks; ++i)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) bits[i][half] |= (${word})${ask} << j;
+${own.hasLoads ? '    const KeyLoads of_key = load_of_key(u, key);\n' : ''}${rows}
   }
 #pragma unroll
-  for (int i = 0; i < row_blocks; ++i)
+  for (int r = 0; r < 2 * row_blocks; ++r)
 #pragma unroll
     for (int j = 0; j < score_blocks * 2; ++j)
-#pragma unroll
-      for (int half = 0; half < 2; ++half)
-        if (!(bits[i][half] >> j & 1u)) s[i][j >> 1][half * 2 + (j & 1)] = NEGATIVE_INFINITY;
+      if (!(bits[r] >> j & 1u)) s[r >> 1][j >> 1][(r & 1) * 2 + (j & 1)] = NEGATIVE_INFINITY;
 }`;
 };
 

@@ -69,9 +69,7 @@ ${segments ? '  if (task.q1 < task.q0) return;  // this sequence has fewer tiles
 
   Walk walk = {0, 0, 0, 0, 0};
   Visit visits[stages + 1];  // of this step and those whose copies are under way
-#pragma unroll
-  for (int i = 0; i < stages; ++i) visits[i] = advance(u, p, task.index, task.q0, task.q1, walk);
-
+${firstVisits(knobs.stages)}
   copy_rows<q_tile, head_dim, q_pitch>(
       q_shared, ${firstRowText('q', segments)}, p.q_row, task.start - u.offset, u.q_len);
   copy_k(u, p, task.index, visits[0], task.k, k_shared);
@@ -120,3 +118,17 @@ ${outputText(context)}
 }
 `;
 }
+
+/** The text of a walk is long: more than one is a loop, which moves them on. */
+const firstVisits = (stages: number): string =>
+  stages === 1
+    ? '  visits[0] = advance(u, p, task.index, task.q0, task.q1, walk);\n'
+    : `#pragma unroll
+  for (int i = 0; i < stages; ++i) visits[i] = {NOTHING, 0, true};
+#pragma unroll 1
+  for (int done = 0; done < stages; ++done) {
+#pragma unroll
+    for (int i = 1; i < stages; ++i) visits[i - 1] = visits[i];
+    visits[stages - 1] = advance(u, p, task.index, task.q0, task.q1, walk);
+  }
+`;

@@ -43,7 +43,7 @@ function quoted({ source, start, end }: Span): string[] {
 const authorOf = (line: string): 'mask' | 'score' | undefined => {
   if (/^WARPLOOM_DEVICE (?:bool allowed|Truth judge)_(?:tiles|columns|rest)\(/.test(line))
     return 'mask';
-  return /^WARPLOOM_DEVICE float score\(/.test(line) ? 'score' : undefined;
+  return /^WARPLOOM_DEVICE float (?:score|bias_at)\(/.test(line) ? 'score' : undefined;
 };
 
 /** The canonical text with the annotation between its lines. */

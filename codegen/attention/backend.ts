@@ -52,6 +52,11 @@ export interface AttentionBackend<Knobs extends TileKnobs = TileKnobs> {
   readonly primitives: readonly string[];
   /** Does it ask for scores as exponents less a reference that it knows before? */
   readonly relative?: boolean;
+  /** Can its products have the part that each key has in a bias that is linear in the key? */
+  readonly ramps?: (
+    spec: Pick<AttentionSpec<Knobs>, 'knobs' | 'valueDim'>,
+    passes: readonly KernelPass[],
+  ) => boolean;
   /** Why there is no such kernel, or undefined. */
   readonly problem?: (context: KernelContext<Knobs>) => string | undefined;
   /** Threads of a block. */

@@ -2,9 +2,11 @@
 // where `value` is made of the plain product of a query and a key. What is the same for all pairs is gathered,
 // so that a score that only scales the logit costs nothing, and a bias one addition. A relative exponent is less a
 // reference that is known before the scores are: what it costs to subtract it goes into a sum that is there anyway.
+// A ramp is a bias that is linear in the key: products that have its part of each key make it one number for a tile.
 
 import { binary, children, type Expression, index, mentions, real } from '../../dsl/expression.ts';
 import { local, logitScale, step, type Uniforms } from '../uniforms.ts';
+import { signOfKey, slopeOf } from './linear.ts';
 import { type SmallScore, smallScore } from './tanh.ts';
 
 /** `exponent = scale * value`, or, of a relative one, `exponent - reference = value`; the scale is positive. */
@@ -13,8 +15,18 @@ export interface Exponent {
   readonly value: Expression | undefined;
   /** The same for all pairs of a unit. */
   readonly scale: Expression;
+  /** What the exponent is more; of one that is not relative, and of no value. */
+  readonly ramp?: Ramp | undefined;
   /** A relative value where all that `tanh` is taken of is small; undefined where none is taken. */
   readonly small?: SmallScore | undefined;
+}
+
+/** A bias that grows by as much from each key to the next: `bias` at key `k` is `scale * slope` less than at the next. */
+export interface Ramp {
+  /** In units of the product; the same for all pairs of a unit. */
+  readonly slope: Expression;
+  /** Of query and key, in units of the exponent. */
+  readonly bias: Expression;
 }
 
 const log2OfE = real(Math.log2(Math.E));
@@ -78,8 +90,18 @@ function isPositive(node: Expression): boolean {
   return false;
 }
 
-/** The exponent of a score of the scaled logit; a relative one is less the local `reference`. */
-export function exponentOf(score: Expression, uniforms: Uniforms, isRelative = false): Exponent {
+/** What a back-end can make use of: exponents that are less the local `reference`, and ramps. */
+export interface ExponentForms {
+  readonly relative?: boolean | undefined;
+  readonly ramps?: boolean | undefined;
+}
+
+/** The exponent of a score of the scaled logit. */
+export function exponentOf(
+  score: Expression,
+  uniforms: Uniforms,
+  { relative: isRelative = false, ramps = false }: ExponentForms = {},
+): Exponent {
   uniforms.hasScale = true;
   const logit = binary('mul', index('s'), logitScale.param);
   const whole = normalised(replaceProduct(score, logit), uniforms);
@@ -91,6 +113,18 @@ export function exponentOf(score: Expression, uniforms: Uniforms, isRelative = f
       value: isProduct ? undefined : withSteps(uniforms.ofScore(core)),
       scale: uniforms.ofScore(scale),
     };
+  if (ramps && bias && isProduct && isPositive(scale) && mentions(bias, 'index', 'k')) {
+    const slope = slopeOf(bias, uniforms);
+    if (slope)
+      return {
+        value: undefined,
+        scale: uniforms.ofScore(scale),
+        ramp: {
+          slope: uniforms.named(binary('div', slope, factor)),
+          bias: uniforms.ofScore(times(bias, log2OfE)),
+        },
+      };
+  }
   const product = withSteps(uniforms.ofScore(times(core, scale)));
   const added = bias && withSteps(uniforms.ofScore(times(bias, log2OfE)));
   if (!isRelative) return { value: added ? binary('add', product, added) : product, scale: one };
@@ -144,18 +178,3 @@ function withSteps(node: Expression): Expression {
   const args = children(node);
   return args.length === 0 ? node : ({ ...node, args: args.map(withSteps) } as Expression);
 }
-
-/** Of a sum that holds the key once; undefined for anything else. */
-function signOfKey(node: Expression): 1 | -1 | undefined {
-  if (node.op === 'index') return node.name === 'k' ? 1 : undefined;
-  if (node.op === 'unary' && node.name === 'neg') return opposite(signOfKey(node.args[0]));
-  if (node.op !== 'binary' || (node.name !== 'add' && node.name !== 'sub')) return undefined;
-  const [a, b] = node.args;
-  const [left, right] = [mentions(a, 'index', 'k'), mentions(b, 'index', 'k')];
-  if (left === right) return undefined;
-  if (left) return signOfKey(a);
-  return node.name === 'add' ? signOfKey(b) : opposite(signOfKey(b));
-}
-
-const opposite = (sign: 1 | -1 | undefined): 1 | -1 | undefined =>
-  sign === undefined ? undefined : sign > 0 ? -1 : 1;

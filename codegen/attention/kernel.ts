@@ -35,9 +35,9 @@ export function attentionKernel<Knobs extends TileKnobs>(
 ): AttentionKernel {
   const uniforms = new Uniforms();
   const mask = uniforms.ofMask(withFixed(spec.mask, spec.fixed));
-  const score =
-    spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms, backend.relative);
   const passes = passesOf(mask, spec.gather, spec.restSize);
+  const forms = { relative: backend.relative, ramps: backend.ramps?.(spec, passes) };
+  const score = spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms, forms);
   const names = namesOf(spec.declarations);
   const unit = { ...spec, names, uniforms: uniforms.all, hasScale: uniforms.hasScale };
   const context: KernelContext<Knobs> = {

@@ -31,6 +31,11 @@ WARPLOOM_DEVICE u64 matrix_descriptor(u32 address, u32 leading, u32 stride) {
   return (u64)((address & 0x3FFFF) >> 4) | (u64)(leading >> 4) << 16 | (u64)(stride >> 4) << 32 | 1ull << 62;
 }
 
+/** The same in rows of 16 bytes that are not swizzled: eight follow each other. */
+WARPLOOM_DEVICE u64 plain_descriptor(u32 address, u32 leading, u32 stride) {
+  return matrix_descriptor(address, leading, stride) ^ 1ull << 62;
+}
+
 template <int count> WARPLOOM_DEVICE void registers_take() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count)); }
 template <int count> WARPLOOM_DEVICE void registers_give() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count)); }
 

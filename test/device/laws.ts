@@ -22,6 +22,7 @@ import { checkCall } from '../laws/properties/devices.ts';
 import { checkFallback, openPatterns } from '../laws/properties/fallback.ts';
 import { checkHeads } from '../laws/properties/heads.ts';
 import { checkSpoiled, checkUnseen } from '../laws/properties/poison.ts';
+import { checkRamp, type Ramped, ramped, rampPatterns } from '../laws/properties/ramps.ts';
 import { checkEmptyRows, checkLinear, checkOnes, checkShift } from '../laws/properties/rows.ts';
 import { checkPacked, type Packed, packable, packed } from '../laws/properties/segments.ts';
 import { checkSpikes, type Spiky, spiky, spikyPatterns } from '../laws/properties/spikes.ts';
@@ -249,6 +250,23 @@ const spikes: Trial = async (device, seed) => {
   return samples.length;
 };
 
+/** Law 6 where a score has a bias that is linear in the key. */
+const ramps: Trial = async (device, seed) => {
+  const drawn = fc
+    .tuple(settingsFor(device), fc.constantFrom(...rampPatterns.keys()))
+    .chain(([setting, name]) => {
+      const { headDim, valueDim, dtype } = setting;
+      const options = { longest: 520, tile: 128, dims: { headDim, valueDim }, dtype };
+      return fc.tuple(fc.constant({ setting, name }), times(12, ramped(options)));
+    });
+  const [[{ setting, name }, samples]] = fc.sample(drawn, { numRuns: 1, seed }) as [
+    [{ setting: Setting; name: string }, Ramped[]],
+  ];
+  for (const sample of samples)
+    await named({ name, ...sample }, () => checkRamp(device, sample, name, setting.tile));
+  return samples.length;
+};
+
 /** Says of which call an error is. */
 async function named(data: object, run: () => Promise<void>): Promise<void> {
   try {
@@ -273,6 +291,7 @@ export const laws: readonly DeviceLaw[] = [
   { name: '6 long calls', share: 4, trial: randomTrial({ calls: 8, longest: 600, tile: 128, heads: 2 }, {}, (device, call) => checkCall(device, call)) },
   { name: '6 packed sequences', share: 2, trial: packedSequences },
   { name: '6 spikes', share: 4, trial: spikes },
+  { name: '6 ramps', share: 3, trial: ramps },
   { name: '5 tuning', share: 2, trial: tuning },
   { name: '7 unseen keys', share: 2, trial: randomTrial({ calls: 8, longest: 100 }, {}, checkUnseen) },
   { name: '7 spoiled values', share: 2, trial: randomTrial({ calls: 8, longest: 100 }, { rest: false }, checkSpoiled) },

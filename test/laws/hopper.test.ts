@@ -1,5 +1,5 @@
-// Law 6 for the Hopper kernels, executed on the CPU: built-in patterns, random patterns, and scores that are
-// far apart, each on one kernel and several calls, against the float64 oracle.
+// Law 6 for the Hopper kernels, executed on the CPU: built-in patterns, random patterns, scores that are far apart, and
+// biases that products have a part of, each on one kernel and several calls, against the float64 oracle.
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
@@ -17,18 +17,25 @@ import { arbitraryShape } from '../arbitraries.ts';
 import { arbitraryCallData, arbitraryPattern, type RandomPattern } from './arbitraries.ts';
 import { builtInCalls, checkBuiltIn } from './properties/built-ins.ts';
 import { checkCall } from './properties/devices.ts';
+import { checkRamp, ramped, rampPatterns } from './properties/ramps.ts';
 import { checkSpikes, spiky } from './properties/spikes.ts';
 import { law, runs } from './settings.ts';
 
-/** Emulated, and counts the launches of Hopper's products: other kernels would pass as well. */
+/** Emulated, and counts the launches whose text has some mark: other kernels would pass as well. */
 class CountingMachine extends EmulatedMachine {
   launches = 0;
+  readonly #mark: string;
+
+  constructor(mark: string, seed: number) {
+    super('sm_90a', { seed });
+    this.#mark = mark;
+  }
 
   override async prepare(list: LaunchList) {
-    const isHopper = list.steps.some(
-      (step) => step.op === 'launch' && step.kernel.source.includes('wgmma.mma_async'),
+    const isCounted = list.steps.some(
+      (step) => step.op === 'launch' && step.kernel.source.includes(this.#mark),
     );
-    if (isHopper) this.launches += 1;
+    if (isCounted) this.launches += 1;
     return super.prepare(list);
   }
 }
@@ -43,14 +50,15 @@ const hopperLaw = (
   claim: string,
   own: number,
   check: (device: Device, own: number) => Promise<void>,
+  mark = 'wgmma.mma_async',
 ): void =>
   law(claim, async () => {
-    const machine = new CountingMachine('sm_90a', { seed: own });
+    const machine = new CountingMachine(mark, own);
     const device = new GpuDevice(machine);
     for (let other = 0; other < 20 && machine.launches === 0; other += 1)
       await check(device, own + 1000 * other);
     await device.dispose();
-    assert.ok(machine.launches > 0, `seed ${own}: no kernel of Hopper was run`);
+    assert.ok(machine.launches > 0, `seed ${own}: no kernel of Hopper, with ${mark}, was run`);
   });
 
 const dims = [
@@ -99,6 +107,16 @@ describe('the built-in pattern', () => {
     });
 });
 
+const tiles: readonly Knobs[] = [
+  { qTile: 128, kTile: 64, warps: 8, stages: 2 },
+  { qTile: 192, kTile: 80, warps: 12, stages: 2 },
+  { qTile: 128, kTile: 48, warps: 8, stages: 3 },
+  { qTile: 64, kTile: 64, work: 'head' },
+  { qTile: 128, kTile: 64, softmax: 'classic', pingPong: true, work: 'longest' },
+  { kTile: 64, qBuffers: 2, work: 'heads' },
+  {},
+];
+
 describe('a random pattern', () => {
   const features: Readonly<Record<string, (pattern: RandomPattern) => boolean>> = {
     plain: ({ score, rest }) => !score && rest === undefined,
@@ -106,15 +124,6 @@ describe('a random pattern', () => {
     rest: ({ rest, mask }) => rest !== undefined && mentions(mask, 'has'),
     columns: ({ mask }) => splitColumns(mask, 'columns') !== undefined,
   };
-  const tiles: readonly Knobs[] = [
-    { qTile: 128, kTile: 64, warps: 8, stages: 2 },
-    { qTile: 192, kTile: 80, warps: 12, stages: 2 },
-    { qTile: 128, kTile: 48, warps: 8, stages: 3 },
-    { qTile: 64, kTile: 64, work: 'head' },
-    { qTile: 128, kTile: 64, softmax: 'classic', pingPong: true, work: 'longest' },
-    { kTile: 64, qBuffers: 2, work: 'heads' },
-    {},
-  ];
   for (const [i, [feature, has]] of Object.entries(features).entries())
     hopperLaw(`with ${feature} agrees with the oracle`, seed + i, async (device, own) => {
       const [drawn] = fc.sample(arbitraryPattern().filter(has), { numRuns: 1, seed: own });
@@ -142,4 +151,21 @@ describe('scores that are far apart', () => {
       for (const sample of sampleOf(spiky([dtypes[own % 2]!], options), own))
         await named(own, sample, () => checkSpikes(device, sample, name));
     });
+});
+
+describe('a bias that is linear in the key', () => {
+  for (const [i, name] of [...rampPatterns.keys()].entries())
+    hopperLaw(
+      `agrees with the oracle as a ramp of the products: ${name}`,
+      seed + i,
+      async (device, own) => {
+        const [headDim, valueDim] = dims[own % 5]!;
+        const tile = tiles[(own + i) % tiles.length]!;
+        const options = { longest: 300, tile: 128, dims: { headDim, valueDim } };
+        const calls = ramped({ ...options, dtype: dtypes[own % 2]! });
+        for (const sample of sampleOf(calls, own))
+          await named(own, { ...sample, tile }, () => checkRamp(device, sample, name, tile));
+      },
+      'add_ramp(s, ',
+    );
 });

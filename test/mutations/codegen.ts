@@ -180,11 +180,36 @@ const attention = [
       'withSteps(uniforms.ofScore(times(bias, log2OfE)))',
       'withSteps(uniforms.ofScore(bias))',
     ],
+    ['a slope is in units of the exponent', "binary('div', slope, factor)", 'slope'],
     [
       'a reference is subtracted twice',
       'return binary(node.name, lessReference(a), b);',
       'return binary(node.name, lessReference(a), lessReference(b));',
     ],
+  ),
+  ...inFile(
+    'codegen/attention/linear.ts',
+    [
+      'what is subtracted slopes as if added',
+      "node.name === 'add' ? signOfKey(b) : opposite(signOfKey(b))",
+      'signOfKey(b)',
+    ],
+    [
+      'what is negated keeps its slope',
+      "scaled('mul', node.args[0], real(-1))",
+      "scaled('mul', node.args[0], real(1))",
+    ],
+    [
+      'any factor scales a slope',
+      'uniforms.isUniform(factor) ? slopeOf(inner, uniforms) : undefined',
+      'slopeOf(inner, uniforms)',
+    ],
+  ),
+  ...inFile(
+    'codegen/attention/hopper/ramp.ts',
+    ['a slope loses its last bits', 'pair == 1 ? 2.f * low : 0.f', '0.f'],
+    ['a part of a slope has a share of its column', 'pair == 1 ? -middle', 'pair == 1 ? 0.f'],
+    ['a ramp is of packed keys as well', "kind === 'tiles'", "kind !== 'rest'"],
   ),
   ...inFile(
     'codegen/attention/tanh.ts',
@@ -204,11 +229,19 @@ const attention = [
     ['the smallest argument decides', '= max(largest[${i}], ', '= min(largest[${i}], '],
     ['some small arguments are enough', 'if (__all_sync(FULL_WARP', 'if (__any_sync(FULL_WARP'],
   ),
-  ...inFile('codegen/attention/hopper/softmax.ts', [
-    'scores of careful steps stay relative to 0',
-    's[0][j][e] -= e < 2 ? first : second;',
-    's[0][j][e] -= 0.f;',
-  ]),
+  ...inFile(
+    'codegen/attention/hopper/softmax.ts',
+    [
+      'scores of careful steps stay relative to 0',
+      's[0][j][e] -= e < 2 ? first : second;',
+      's[0][j][e] -= 0.f;',
+    ],
+    [
+      'references forget what a tile has beside its products',
+      " + base[half]' : ''",
+      " + 0.f' : ''",
+    ],
+  ),
   ...inFile('codegen/attention/results.ts', [
     'the log-sum forgets the maximum',
     'highest[i][half] * scale * 0.6931471805599453f + __logf(total)',

@@ -25,7 +25,8 @@ export const emulator: readonly Mutation[] = [
   ),
   ...inFile(
     'runtime/emulator/device/descriptor.h',
-    ['leading and stride are exchanged', 'index / perRow * leading + k / 8 * stride', 'index / perRow * stride + k / 8 * leading'],
+    ['leading and stride are exchanged', 'index / perRow * further + k / 8 * deeper', 'index / perRow * deeper + k / 8 * further'],
+    ['of rows that are not swizzled they are not', 'further = swizzle ? leading : stride', 'further = leading'],
   ),
   ...inFile(
     'runtime/emulator/device/products.cc',

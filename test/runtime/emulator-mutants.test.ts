@@ -88,6 +88,7 @@ function someOf<Item>(items: readonly Item[], most: number): readonly Item[] {
 
 const turns = await subjectOf(variants.turns);
 const narrow = await subjectOf(variants.narrow);
+const ramp = await subjectOf(variants.ramp);
 const pairs = await subjectOf(variants.pairs);
 const apart = await subjectOf(variants.apart);
 
@@ -95,6 +96,7 @@ describe('a Hopper kernel', () => {
   it.each([
     ['with turns', turns, orders],
     ['with one place for queries and output', narrow, Math.ceil(orders / 4)],
+    ['with one more step of products', ramp, Math.ceil(orders / 4)],
     ['with two boxes a slot', pairs, Math.ceil(orders / 2)],
     ['whose warpgroups ask for keys apart', apart, orders],
   ] as const)(
@@ -117,6 +119,7 @@ describe('a Hopper kernel', () => {
 
   it.each([
     ['one place for queries and output', narrow, [turns], 5],
+    ['one more step of products', ramp, [turns], 5],
     ['two boxes a slot', pairs, [turns], 20],
     ['keys for each warpgroup', apart, [turns, pairs], 5],
   ] as const)(
@@ -132,7 +135,7 @@ describe('a Hopper kernel', () => {
   );
 
   it('has a place for each change', () => {
-    const sources = [turns, narrow, pairs, apart].map(({ source }) => source);
+    const sources = [turns, narrow, ramp, pairs, apart].map(({ source }) => source);
     expect(unusedChanges(sources)).toEqual([]);
   });
 });

@@ -26,9 +26,14 @@ const far = pattern('far')
       k <= q && q % 7 !== 3 && distances.has((Math.floor(q / 64) + 1) * 64 - 1 - k),
   );
 
+/** A bias that products have a part of. */
+const leaning = pattern('leaning')
+  .mask(({ q, k }) => k <= q && q % 7 !== 3)
+  .score(({ s, q, k }) => s - (q - k) / 32);
+
 /** One kernel: what it is of, dimensions and knobs. */
 export interface Variant {
-  readonly pattern: typeof gappy | typeof far;
+  readonly pattern: typeof gappy | typeof far | typeof leaning;
   readonly headDim: number;
   readonly valueDim: number;
   readonly knobs: HopperKnobs;
@@ -51,6 +56,13 @@ export const variants = {
     headDim: 256,
     valueDim: 256,
     knobs: { ...knobs, kTile: 64, qBuffers: 1, pingPong: false, speculative: false },
+  },
+  /** One more step of products. */
+  ramp: {
+    pattern: leaning,
+    headDim: 64,
+    valueDim: 64,
+    knobs: { ...knobs, kTile: 64, qBuffers: 2, pingPong: false, speculative: true },
   },
   /** Boxes that both warpgroups ask for, two a slot. */
   pairs: {
@@ -84,13 +96,13 @@ const wordsOf = (members: readonly number[]): number[] => {
 
 /** The launches of one call, by one block after the other. */
 export function listOf({ pattern: of, headDim, valueDim, knobs: own }: Variant): LaunchList {
-  const { declarations, mask } = lifted(of.definition);
+  const { declarations, mask, score } = lifted(of.definition);
   const { qLen, kLen, heads } = sizes;
   const attention = attentionKernel(
     {
       declarations,
       mask,
-      score: undefined,
+      score,
       fixed: {},
       gather: undefined,
       restSize: undefined,
@@ -217,6 +229,10 @@ const changes: readonly Change[] = [
   [/\(k <= q\)/g, () => '(k < q)', 'is off by one'],
   [/\(q - k\) < 60/g, () => '(q - k) < 61', 'is off by one'],
   [/key < u\.k_len/g, () => 'key <= u.k_len', 'is off by one'],
+  [/(?:add_ramp|find_base|slope_factor)\([^;{}]*\);/g, () => ';', 'is gone'],
+  [/(plain_descriptor\([^;]*), 16\);/g, (_, head) => `${head}, 128);`, 'has another stride'],
+  [/(reinterpret_cast<u32\*>\(to\)\[i\] = pack_bf16\(\(float\)\(2 \* i)/g, (_, head) => `${head} + 1`, 'is one further'],
+  [/(bias_at\([^;]*, )at\);/g, (_, head) => `${head}0);`, 'is of the first tile'],
   [/if \(rescale\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
   [/registers_give<(\d+)>/g, (_, count) => `registers_give<${Number(count) + 8}>`, 'gives too few'],
   [/first >= 0 && first < u\.q_len/g, () => 'first >= 0 && first + 63 < u.q_len', 'leaves out the last rows'],

@@ -77,7 +77,7 @@ const [blocks, count] = [8, 32];
 function kernelFor(of: AnyPattern): Kernel {
   const spec = specOf(requestOf(of.definition, 128));
   const uniforms = new Uniforms();
-  const score = exponentOf(spec.score!, uniforms, hopper.relative);
+  const score = exponentOf(spec.score!, uniforms, { relative: hopper.relative });
   const names = namesOf(spec.declarations);
   const passes = passesOf(spec.mask, undefined, undefined);
   const knobs = hopperTile(2, blocks * 8);

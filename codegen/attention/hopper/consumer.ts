@@ -3,6 +3,7 @@
 // Sources: FlashAttention-3 (Shah et al., 2024) for products that overlap the softmax; the speculative softmax
 // and products across tiles are our own.
 
+import { scalarText } from '../../expression.ts';
 import type { KernelContext } from '../backend.ts';
 import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
@@ -11,7 +12,7 @@ import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } fro
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
-  const { knobs, passes, score } = context;
+  const { knobs, passes, score, names } = context;
   const { speculative, pingPong, qBuffers } = knobs;
   const { outReplacesQ } = layout;
   const pipelined = pipelines(knobs, layout);
@@ -28,10 +29,13 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const some = paired ? '<boxes.value * box_blocks>' : '';
   // Scores that are exponents already are less what they are relative to, where that is known before.
   const relative = score?.value !== undefined;
+  // What is left of a bias that products have a part of.
+  const ramp = score?.ramp;
+  const factors = relative ? '' : ramp ? 'scale, base, ' : 'scale, ';
   const weigh = (from: string, to: string, indent: string): string =>
-    `${indent}softmax.weigh<${from}, ${to}>(${relative ? '' : 'scale, '}s);\n`;
+    `${indent}softmax.weigh<${from}, ${to}>(${factors}s);\n`;
   const climb = (blocks: string, indent: string): string =>
-    `softmax.climb${blocks}(scale, s);\n${relative ? `${indent}softmax.relate${blocks}(s);\n` : ''}`;
+    `softmax.climb${blocks}(scale, ${when(ramp !== undefined, 'base, ')}s);\n${relative ? `${indent}softmax.relate${blocks}(s);\n` : ''}`;
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
@@ -80,7 +84,13 @@ ${when(
   Output out;
   Softmax softmax;
   Task* task = nullptr;
-  int at = 0, what = 0;  // of the step: what its K slot holds
+${when(
+  ramp !== undefined,
+  `  const u64 ramp = plain_descriptor(tiles.ramp, 16, 16);
+  u32 slope[1][1][4];  // of the task whose products are next, as their factor
+  float base[2];       // what the author's score adds at the first of the step's keys
+`,
+)}  int at = 0, what = 0;  // of the step: what its K slot holds
 ${when(
   paired,
   `  int second = 0, box = 0;     // of the step: where its second box begins; the first one that it works on
@@ -97,7 +107,7 @@ ${when(
     else multiply_scores(s, q_matrix, k_matrix);
 `,
   '    multiply_scores(s, q_matrix, k_matrix);\n',
-)}    products_commit();
+)}${when(ramp !== undefined, '    add_ramp(s, slope[0][0], ramp);  // the last one: what is large is rounded once\n')}    products_commit();
   };
   auto multiply_p_v = [&](${when(paired, 'auto boxes')}) {
     barrier_wait(c.v_full[v_slot], v_parity);
@@ -122,7 +132,7 @@ ${when(
     if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
     next_place(v_slot, v_parity, stages);
   };
-  auto scores_done = [&]() { pin(s); };
+  auto scores_done = [&]() {${when(ramp !== undefined, ' pin(slope);')} pin(s); };
   auto outputs_done = [&]() {
     pin(out);
     pin(weights);
@@ -151,7 +161,15 @@ ${when(
   qBuffers === 2,
   `    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
 `,
-)}    ++received;
+)}${
+  ramp
+    ? `    if (order == COMPUTE) {
+      const Unit& u = task_of(received).unit;
+      slope_factor(${scalarText(ramp.slope, names)}, slope);
+    }
+`
+    : ''
+}    ++received;
 ${when(
   pipelined && speculative,
   `    if (order == FINISH) {
@@ -187,7 +205,16 @@ ${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')
 `
     : `  // Where the keys of the step are: read while its products are under way.
   auto read_keys = [&]() { at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0); };
-  // The author's score and mask on the products of a step.
+${when(
+  ramp !== undefined,
+  `  // What its rows have beside the products: known before these are.
+  auto find_base = [&]() {
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      base[half] = bias_at(task->unit, task->start + query_of(row) + 8 * half, at);
+  };
+`,
+)}  // The author's score and mask on the products of a step.
   auto score_and_mask = [&](${when(relative, 'const float (&reference)[2]')}) {
     const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
 ${maskText('    ', '', 'if (!visit.full) ')}  };
@@ -198,7 +225,7 @@ ${maskText('    ', '', 'if (!visit.full) ')}  };
 ${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
     multiply_p_v(${when(paired, 'before')});
 ${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    read_keys(${when(paired, 'boxes')});
-    products_wait<1>();
+${when(ramp !== undefined, '    find_base();\n')}    products_wait<1>();
     scores_done();
     release_k();
 ${when(
@@ -243,7 +270,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n    s
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
+${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
     ${climb('', '    ')}${weigh('0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(

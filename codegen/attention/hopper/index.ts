@@ -29,6 +29,7 @@ import { tensorMapFields } from './maps.ts';
 import { distancesOf, memberFields, memberText } from './members.ts';
 import { pairsProblem, pairText } from './pairs.ts';
 import { productsText } from './products.ts';
+import { canRamp, rampText } from './ramp.ts';
 import { applyText } from './scores.ts';
 import { hopperSoftmaxText } from './softmax.ts';
 import { tileRowsText } from './tile-rows.ts';
@@ -41,6 +42,7 @@ const layoutOf = (context: KernelContext<HopperKnobs>) =>
 export const hopper: AttentionBackend<HopperKnobs> = {
   primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
   relative: true,
+  ramps: canRamp,
   problem: (context) =>
     noPasses(context.passes) ??
     headsProblem(context) ??
@@ -68,7 +70,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
     return [
       isApart(knobs) ? pairText : walkText(passes),
       controlText(context),
-      tilesText,
+      tilesText(context),
       tileRowsText(knobs),
       walkerText(context, layout),
       copierText(context),
@@ -76,6 +78,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
       scoresText(context, way, applyText),
       accumulatorsText,
       productsText(context),
+      ...(context.score?.ramp ? [rampText(context)] : []),
       hopperSoftmaxText(context),
       consumerText(context, layout),
       mainText(context, layout),

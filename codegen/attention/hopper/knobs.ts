@@ -154,9 +154,13 @@ const registerBounds = (knobs: TileKnobs): { least: number; most: number } => {
 /** No kernel was seen to get by with fewer beside what it holds. */
 const leastOverhead = 24;
 
-/** Why a tile would spill whatever the pattern, or undefined. */
-export function hopperRegisterProblem(knobs: TileKnobs, valueDim: number): string | undefined {
-  const needed = heldRegisters(knobs, valueDim) + leastOverhead;
+/** Why a tile would spill whatever the pattern, or one that holds so many registers `more`; or undefined. */
+export function hopperRegisterProblem(
+  knobs: TileKnobs,
+  valueDim: number,
+  more = 0,
+): string | undefined {
+  const needed = heldRegisters(knobs, valueDim) + leastOverhead + more;
   const { most } = registerBounds(knobs);
   if (needed > most) return `it needs ${needed} registers a thread of ${most}`;
   // The compiler holds an instruction of the product with V to what threads start with (C7602).

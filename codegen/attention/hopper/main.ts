@@ -13,6 +13,7 @@ import {
   slabsOf,
   threadsOf,
 } from './knobs.ts';
+import { rampPlaceText } from './ramp.ts';
 
 /** All sizes by name, so that the text below reads without arithmetic. */
 export function constantsText(
@@ -33,15 +34,13 @@ constexpr int k_bytes = ${layout.k}, v_bytes = ${layout.v};
 `;
 }
 
-/** `Tiles`, where tiles lie in shared memory. */
-export const tilesText = `struct Tiles {
-  u32 q, k, v, out;
+/** `Tiles`, where tiles, and a ramp, lie in shared memory. */
+export const tilesText = ({ score }: Pick<KernelContext, 'score'>): string => `struct Tiles {
+  u32 q, k, v, out${score?.ramp ? ', ramp' : ''};
 };`;
 
-export function mainText(
-  { knobs, valueDim }: KernelContext<HopperKnobs>,
-  layout: SharedLayout,
-): string {
+export function mainText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
+  const { knobs, valueDim, score } = context;
   const { compute, copy } = registersOf(knobs, valueDim);
   return `// ---- the kernel: one block for each multiprocessor, whose warps have their roles ----
 
@@ -50,7 +49,7 @@ attention(const __grid_constant__ Arguments p) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ Control control;
   const u32 first = shared_address(shared) + 1023u & ~1023u;
-  const Tiles tiles = {first, first + ${layout.kFrom}, first + ${layout.vFrom}, first + ${layout.outFrom}};
+${rampPlaceText(context, layout)}  const Tiles tiles = {first, first + ${layout.kFrom}, first + ${layout.vFrom}, first + ${layout.outFrom}${score?.ramp ? ', ramp' : ''}};
   if (threadIdx.x == 0) {
     tensor_map_prefetch(p.q_map);
     tensor_map_prefetch(p.k_map);

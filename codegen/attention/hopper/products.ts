@@ -5,9 +5,12 @@ import type { KernelContext } from '../backend.ts';
 import { padded } from '../tiles.ts';
 import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
 
-/** All steps, each in one statement: `multiply_scores` and `multiply_values`, of one box of keys `multiply_box_...`. */
+/**
+ * All steps, each in one statement: `multiply_scores` and `multiply_values`, of one box of keys `multiply_box_...`; of a
+ * score with a ramp the step `add_ramp`.
+ */
 export function productsText(context: KernelContext<HopperKnobs>): string {
-  const { dtype, knobs, headDim, valueDim } = context;
+  const { dtype, knobs, headDim, valueDim, score } = context;
   const { kTile } = knobs;
   const rows = slotKeys(knobs) * 128; // bytes of a slab of K
   const scores = (name: string, columns: number): string =>
@@ -38,6 +41,11 @@ export function productsText(context: KernelContext<HopperKnobs>): string {
     ...(isApart(knobs)
       ? [
           `// The same into the first half of d: the keys of one box.\n${scores('multiply_box_scores', boxKeys(knobs))}`,
+        ]
+      : []),
+    ...(score?.ramp
+      ? [
+          `// d += a b, one step of a ramp.\n${productText({ name: 'add_ramp', dtype: 'bf16', columns: kTile, from: 'registers', result: 'added' })}`,
         ]
       : []),
     `// d += a b: a in registers, b in shared memory with its rows along the sum.\n${values('multiply_values', kTile)}`,

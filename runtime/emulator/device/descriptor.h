@@ -34,10 +34,12 @@ struct Matrix {
     return swizzled(start + index / 8 * stride + index % 8 * rowBytes + chunks, swizzle);
   }
 
-  /// The same where neighbours in memory are neighbours across the sum.
+  /// The same where neighbours in memory are neighbours across the sum. Of rows that are not
+  /// swizzled the two strides have each other's part.
   u32 across(u32 index, u32 k) const {
     const u32 perRow = rowBytes / elementBytes;
-    return swizzled(start + index / perRow * leading + k / 8 * stride + k % 8 * rowBytes +
+    const u32 further = swizzle ? leading : stride, deeper = swizzle ? stride : leading;
+    return swizzled(start + index / perRow * further + k / 8 * deeper + k % 8 * rowBytes +
                         index % perRow * elementBytes,
                     swizzle);
   }

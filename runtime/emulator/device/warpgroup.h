@@ -40,6 +40,10 @@ WARPLOOM_DEVICE u64 matrix_descriptor(u32 address, u32 leading, u32 stride) {
          1ull << 62;
 }
 
+WARPLOOM_DEVICE u64 plain_descriptor(u32 address, u32 leading, u32 stride) {
+  return matrix_descriptor(address, leading, stride) ^ 1ull << 62;
+}
+
 template <int count> WARPLOOM_DEVICE void registers_take(WARPLOOM_LINE) {
   warploomSetRegisters(count, true, line.at);
 }

@@ -57,6 +57,15 @@ const across = (swizzle: 32 | 64 | 128, leading: number, stride = 8 * swizzle): 
   swizzle,
 });
 
+/** Nothing swizzled: blocks of eight rows of eight neighbours; the strides have each other's part. */
+const blocksAcross = (leading: number, stride: number): Placed => ({
+  at: (index, k) => (index >> 3) * stride + (k >> 3) * leading + (k & 7) * 16 + (index & 7) * 2,
+  leading,
+  stride,
+  step: 2 * leading,
+  swizzle: 0,
+});
+
 const aligned = `extern __shared__ __align__(1024) u8 shared[];
   const u32 first = shared_address(shared) + 1023u & ~1023u;
   u8* const to = shared + (first - shared_address(shared));
@@ -150,6 +159,8 @@ interface ProductCase {
   readonly a?: Placed;
   readonly b: Placed;
   readonly first?: First;
+  /** The elements of B, where several of them lie in one place; random ones, when left out. */
+  readonly elementOf?: (index: number, k: number) => number;
 }
 
 function productCase({
@@ -160,29 +171,27 @@ function productCase({
   a,
   b,
   first = 'begins',
+  elementOf,
 }: ProductCase): PrimitiveCase {
   const next = integersFrom(columns + steps);
   const encode = type === 'bf16' ? bf16FromNumber : fp16FromNumber;
   const sums = 16 * steps;
   const matrix = (count: number) =>
     Array.from({ length: count }, () => Array.from({ length: sums }, () => next(17) - 8));
-  const [left, right] = [matrix(64), matrix(columns)];
+  const [left, random] = [matrix(64), matrix(columns)];
+  const right = elementOf
+    ? random.map((row, index) => row.map((_, k) => elementOf(index, k)))
+    : random;
+  /** What is written, each place once. */
   const placed = (which: 'a' | 'b', rows: readonly number[][], { at }: Placed, from: number) => {
-    const elements = rows.flatMap((row, i) =>
-      row.map((value, k) => [encode(value), from + at(i, k)] as const),
+    const elements = new Map(
+      rows.flatMap((row, i) => row.map((value, k) => [from + at(i, k), encode(value)] as const)),
     );
     return {
-      [which]: bytesOf(Uint16Array.from(elements, ([value]) => value)),
-      [`${which}_at`]: bytesOf(Int32Array.from(elements, ([, place]) => place)),
+      [which]: bytesOf(Uint16Array.from(elements.values())),
+      [`${which}_at`]: bytesOf(Int32Array.from(elements.keys())),
     };
   };
-  const numbers = (which: 'a' | 'b', of: Placed, count: number) => ({
-    [`${which}_count`]: count * sums,
-    [`${which}_leading`]: of.leading,
-    [`${which}_stride`]: of.stride,
-    [`${which}_layout`]: layouts[of.swizzle],
-    [`${which}_step`]: of.step,
-  });
   /** The A of each step and thread: rows g and g + 8 of its warp, two columns, and eight further. */
   const registers = () =>
     bytesOf(
@@ -193,6 +202,17 @@ function productCase({
         return (encode(left[row]![k]!) | (encode(left[row]![k + 1]!) << 16)) >>> 0;
       }),
     );
+  const inputs = {
+    ...(a ? placed('a', left, a, secondPlace) : { a: registers() }),
+    ...placed('b', right, b, 0),
+  };
+  const numbers = (which: 'a' | 'b', of: Placed) => ({
+    [`${which}_count`]: inputs[which]!.byteLength / 2,
+    [`${which}_leading`]: of.leading,
+    [`${which}_stride`]: of.stride,
+    [`${which}_layout`]: layouts[of.swizzle],
+    [`${which}_step`]: of.step,
+  });
   const out = Float32Array.from({ length: 64 * columns }, (_, at) => {
     const [thread, i] = [Math.floor(at / (columns / 2)), at % (columns / 2)];
     const row = (thread >> 5) * 16 + ((thread & 31) >> 2) + ((i >> 1) & 1) * 8;
@@ -203,14 +223,11 @@ function productCase({
   return {
     name: `product ${name}, ${type}, ${columns} columns`,
     list: launch(kernel, {
-      ...(a && numbers('a', a, 64)),
-      ...numbers('b', b, columns),
+      ...(a && numbers('a', a)),
+      ...numbers('b', b),
       steps,
     }),
-    inputs: {
-      ...(a ? placed('a', left, a, secondPlace) : { a: registers() }),
-      ...placed('b', right, b, 0),
-    },
+    inputs,
     outputs: { out: bytesOf(out) },
   };
 }
@@ -230,4 +247,8 @@ export const productCases: readonly PrimitiveCase[] = [
   { name: 'of registers and slabs with gaps', type: 'bf16', columns: 128, steps: 4, b: across(128, 17408, 2048) },
   { name: 'of registers and slabs of 64 bytes', type: 'bf16', columns: 64, steps: 2, b: across(64, 4096) },
   { name: 'of registers and slabs of 32 bytes', type: 'fp16', columns: 32, steps: 2, b: across(32, 2048) },
+  { name: 'of registers, without swizzle', type: 'bf16', columns: 64, steps: 2, b: blocksAcross(128, 512) },
+  { name: 'of registers, without swizzle, the other way round', type: 'fp16', columns: 64, steps: 2, b: blocksAcross(1024, 128) },
+  // Row k + 1 is row k from the next eight on: rows that follow each other serve for all.
+  ...[64, 128].map((columns): ProductCase => ({ name: 'of registers and rows that overlap', type: 'bf16', columns, steps: 1, b: blocksAcross(16, 16), elementOf: (index, k) => index + 8 * (k < 8 ? k : k - 7) })),
 ].map((one) => productCase(one as ProductCase)); // biome-ignore format: a table

@@ -15,6 +15,7 @@ import { runEmulated } from '../../runtime/emulator/run.ts';
 import { fp32FromBf16 } from '../../runtime/half.ts';
 import { requestOf } from '../codegen/golden.ts';
 import { bytesOf, kernelOf, launch, pointer } from './emulator-kernels.ts';
+import { buffersOf, listOf, variants } from './emulator-mutants.ts';
 
 const slopes = { slopes: f32('head') };
 const penalty = pattern('penalty', slopes)
@@ -117,6 +118,23 @@ describe('a ramp', () => {
     ['a product turned round', scored(({ s, q, k }) => k - q - s)],
     ['a factor that may be negative', scored(({ s, q, k, head }, given) => s * given.slopes.at(head) - (q - k))],
   ])('is nothing for %s', (_, of) => expect(hasRamp(of, tile)).toBe(false));
+
+  it('lies before the tiles or behind them, where there is room', async () => {
+    const list = listOf(variants.ramp);
+    const bitsOf = async (alignment: number) => {
+      const steps = list.steps.map((step) => {
+        if (step.op !== 'launch') return step;
+        const source = step.kernel.source.replace('__align__(1024) u8 shared[]', `__align__(${alignment}) u8 shared[]`);
+        return { ...step, kernel: { ...step.kernel, source } };
+      });
+      const { out, lse } = await runEmulated({ ...list, steps }, buffersOf(variants.ramp));
+      return Buffer.concat([out!, lse!]).toString('base64');
+    };
+    // The emulator begins at an odd multiple: with 512, so many bytes are left before the tiles.
+    const behind = await bitsOf(1024);
+    expect(await bitsOf(512)).toBe(behind);
+    expect(await bitsOf(256)).toBe(behind);
+  });
 
   it('is for tiles of keys that follow each other', () => {
     expect(hasRamp(penalty, hopperTile(2, 64, { boxes: 2 }))).toBe(false);

@@ -86,7 +86,7 @@ ${when(
   Task* task = nullptr;
 ${when(
   ramp !== undefined,
-  `  const u64 ramp = plain_descriptor(tiles.ramp, 16, 16);
+  `  const u64 ramp = plain_descriptor(tiles.ramp, 16, 16);  // the next eight keys, or columns, begin a row further on
   u32 slope[1][1][4];  // of the task whose products are next, as their factor
   float base[2];       // what the author's score adds at the first of the step's keys
 `,

@@ -1,15 +1,16 @@
 // A bias that is linear in the key, as ALiBi's, by the products: one step more makes `product + slope * key` of the keys
-// of a tile, from its first one on, and what is left of the bias is one number for a row and a tile. An addition for each score would
-// be issued while the unit of exponentials stands idle; the step is a 16th of the products of a head of 128.
+// of a tile, from its first one on, and what is left of the bias is one number for a row and a tile. An addition for
+// each score would be issued while the unit of exponentials stands idle; the step is a 16th of the products of a head
+// of 128.
 //
 // Its first factor is the slope, alike in all rows, from registers. A slope has 24 bits and an element 8, so it is three
-// of them. Its second factor, the ramp, is `key + 8 * column`: the rows of 16 bytes that columns are made of
-// follow each other, so that each of them is that of column c at eight keys, of column c + 1 at the eight before, and so
-// on. That takes 2 bytes a key, where a column of its own beside seven unused ones would take 16, and there is no such
-// room beside the tiles. A part p of the slope that is in columns c and 2 c as 2 p and -p has no share of `8 * column`.
+// of them. Its second factor, the ramp, is `key + 8 * column`: the rows of 16 bytes that columns are made of follow each
+// other, so that each of them is that of column c at eight keys, of column c + 1 at the eight before, and so on. That
+// takes 2 bytes a key, where a column of its own beside seven unused ones would take 16, and there is no such room
+// beside the tiles. A part p of the slope that is in columns c and 2 c as 2 p and -p has no share of `8 * column`.
 //
-// All of it is bf16, whatever the elements of Q and K are: places of keys up to 256 are exact, and slopes have the
-// exponents of floats. The accumulators of products may be those of other types.
+// All of it is bf16, whatever the elements of Q and K are: integers up to 256 are exact, and slopes have the exponents
+// of floats. Products of another type may have the same accumulators.
 
 import { scalarText } from '../../expression.ts';
 import type { KernelContext } from '../backend.ts';

@@ -209,6 +209,11 @@ const attention = [
     'codegen/attention/hopper/ramp.ts',
     ['a slope loses its last bits', 'pair == 1 ? 2.f * low : 0.f', '0.f'],
     ['a part of a slope has a share of its column', 'pair == 1 ? -middle', 'pair == 1 ? 0.f'],
+    [
+      'a steep slope is rounded like a gentle one',
+      ') <= ${mostSlope}f);',
+      ') < POSITIVE_INFINITY);',
+    ],
     ['a ramp is of packed keys as well', "kind === 'tiles'", "kind !== 'rest'"],
   ),
   ...inFile(

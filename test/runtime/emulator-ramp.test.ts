@@ -10,10 +10,13 @@ import { attentionKernel } from '../../codegen/attention/kernel.ts';
 import { f32, pattern } from '../../dsl/index.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import { compileKernel } from '../../runtime/cuda/compiler.ts';
+import { GpuDevice } from '../../runtime/cuda/device.ts';
 import { specOf } from '../../runtime/cuda/kernel-request.ts';
+import { EmulatedMachine } from '../../runtime/emulator/machine.ts';
 import { runEmulated } from '../../runtime/emulator/run.ts';
 import { fp32FromBf16 } from '../../runtime/half.ts';
 import { requestOf } from '../codegen/golden.ts';
+import { checkRamp } from '../laws/properties/ramps.ts';
 import { bytesOf, kernelOf, launch, pointer } from './emulator-kernels.ts';
 import { buffersOf, listOf, variants } from './emulator-mutants.ts';
 
@@ -134,6 +137,15 @@ describe('a ramp', () => {
     const behind = await bitsOf(1024);
     expect(await bitsOf(512)).toBe(behind);
     expect(await bitsOf(256)).toBe(behind);
+  });
+
+  // A row sees two keys: what they have of the bias is small beside what a key of the tile may have.
+  it.each([[[-8, 100]], [[32, -64]], [[100 / 3, -100]], [[0.84, 1]]])('rounds no exponent too coarsely: slopes of %j', async (own) => {
+    const device = new GpuDevice(new EmulatedMachine('sm_90a', { seed: 1 }));
+    const shape = { batch: 1, heads: 2, kvHeads: 1, qLen: 128, kLen: 292, headDim: 96, valueDim: 96 };
+    const call = { shape, dtype: 'bf16', slopes: own, near: 1, seed: 10 } as const;
+    await checkRamp(device, call, 'window', { kTile: 64, qBuffers: 2 });
+    await device.dispose();
   });
 
   it('is for tiles of keys that follow each other', () => {

@@ -45,6 +45,9 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
             `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, s);`,
           ]
         : []),
+      ...(ramp
+        ? [`if (steep) add_bias(task->unit, task->start + query_of(row), at + column, s);`]
+        : []),
       ...(hasRest
         ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`]
         : []),
@@ -88,6 +91,7 @@ ${when(
   ramp !== undefined,
   `  const u64 ramp = plain_descriptor(tiles.ramp, 16, 16);  // the next eight keys, or columns, begin a row further on
   u32 slope[1][1][4];  // of the task whose products are next, as their factor
+  bool steep = false;  // products have no part of the bias
   float base[2];       // what the author's score adds at the first of the step's keys
 `,
 )}  int at = 0, what = 0;  // of the step: what its K slot holds
@@ -165,7 +169,7 @@ ${when(
   ramp
     ? `    if (order == COMPUTE) {
       const Unit& u = task_of(received).unit;
-      slope_factor(${scalarText(ramp.slope, names)}, slope);
+      slope_factor(is_steep(u) ? 0.f : ${scalarText(ramp.slope, names)}, slope);
     }
 `
     : ''
@@ -211,7 +215,7 @@ ${when(
   auto find_base = [&]() {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
-      base[half] = bias_at(task->unit, task->start + query_of(row) + 8 * half, at);
+      base[half] = steep ? 0.f : bias_at(task->unit, task->start + query_of(row) + 8 * half, at);
   };
 `,
 )}  // The author's score and mask on the products of a step.
@@ -265,7 +269,7 @@ ${finishText(context, layout)}
     }
     const int number = received - 1;
     task = &task_of(number);
-${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n    scale = ${scaleText(context)};\n`)}    softmax.begin();
+${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${when(ramp !== undefined, '    steep = is_steep(u);\n')}    scale = ${when(ramp !== undefined, 'steep ? 1.f : ')}${scaleText(context)};\n`)}    softmax.begin();
 #pragma unroll
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll

@@ -11,6 +11,9 @@
 //
 // All of it is bf16, whatever the elements of Q and K are: integers up to 256 are exact, and slopes have the exponents
 // of floats. Products of another type may have the same accumulators.
+//
+// What a key adds to its product is rounded as coarsely as it is large, for a steep slope more coarsely than exponents
+// may be. A unit of such a slope has a ramp of none: its scores become exponents one by one.
 
 import { scalarText } from '../../expression.ts';
 import type { KernelContext } from '../backend.ts';
@@ -36,7 +39,10 @@ export const canRamp = (
   rowsOf(knobs) * 16 <= leftBytes &&
   hopperRegisterProblem(knobs, valueDim, heldRegisters) === undefined;
 
-/** `write_ramp`, `slope_factor` and `bias_at` of a score with a ramp. */
+/** Exponents of 2 that a key may differ from the next by: the slopes of ALiBi are below 1.45. */
+const mostSlope = 1.5;
+
+/** `write_ramp`, `slope_factor`, `is_steep`, `bias_at` and `add_bias` of a score with a ramp. */
 export function rampText({ score, knobs, names }: KernelContext<HopperKnobs>): string {
   if (!score?.ramp) return '';
   return `// ---- a ramp: the part of each key in the author's score, as one step of the products ----
@@ -64,6 +70,20 @@ WARPLOOM_DEVICE void slope_factor(float slope, u32 (&factor)[1][1][4]) {
 // What the author's score adds to an exponent of 2 at a key.
 WARPLOOM_DEVICE float bias_at(const Unit& u, int q, int k) {
   return ${scalarText(score.ramp.bias, names)};
+}
+
+// Is the slope of a unit none for a ramp?
+WARPLOOM_DEVICE bool is_steep(const Unit& u) {
+  return !(fabsf(${scalarText(score.ramp.slope, names)} * ${scalarText(score.scale, names)}) <= ${mostSlope}f);
+}
+
+// Products of such a unit become exponents of 2.
+WARPLOOM_DEVICE void add_bias(const Unit& u, int q, int k, Scores& s) {
+#pragma unroll
+  for (int j = 0; j < score_blocks; ++j)
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      s[0][j][e] = fmaf(s[0][j][e], ${scalarText(score.scale, names)}, bias_at(u, q + 8 * (e >> 1), k + 8 * j + (e & 1)));
 }`;
 }
 

@@ -116,13 +116,13 @@ const attention = [
     'codegen/attention/masks/index.ts',
     [
       'the bits of the mask are exchanged',
-      '(bits[i][half] >> j & 1u)',
-      '(bits[i][half] >> (j ^ 1) & 1u)',
+      '(bits[r] >> j & 1u)',
+      '(bits[r] >> (j ^ 1) & 1u)',
     ],
     [
       'a lane masks the row of another',
-      ": 'allowed(u, visit, q + 16 * i + 8 * half, key)'",
-      ": 'allowed(u, visit, q + 16 * i, key)'",
+      ": 'allowed(u, visit, q + 8 * r, key)'",
+      ": 'allowed(u, visit, q, key)'",
     ],
   ),
   ...inFile(

@@ -114,11 +114,7 @@ const attention = [
   ]),
   ...inFile(
     'codegen/attention/masks/index.ts',
-    [
-      'the bits of the mask are exchanged',
-      '(bits[r] >> j & 1u)',
-      '(bits[r] >> (j ^ 1) & 1u)',
-    ],
+    ['the bits of the mask are exchanged', '(bits[r] >> j & 1u)', '(bits[r] >> (j ^ 1) & 1u)'],
     [
       'a lane masks the row of another',
       ": 'allowed(u, visit, q + 8 * r, key)'",

@@ -11,6 +11,7 @@ import {
   real,
   select,
   unary,
+  walk,
 } from '../../dsl/expression.ts';
 import { local, type Uniforms } from '../uniforms.ts';
 
@@ -42,7 +43,10 @@ export const smallRanges = [
   { below: 1 / 2, error: 6.3e-7, coefficients: [0.9999994557710956, -0.33326317935370586, 0.131902965938156, -0.044402225844017075] },
 ] as const; // biome-ignore format: a table
 
-/** The score of small numbers, or undefined where it takes no `tanh` of the product. */
+/**
+ * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions too: the text has
+ * it for each range twice, and a compiler takes minutes for as many powers.
+ */
 export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | undefined {
   const tanhs: SmallTanh[] = [];
   /** factor * tanh(argument) */
@@ -60,8 +64,14 @@ export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | 
     return args.length === 0 ? node : ({ ...node, args: args.map(visit) } as Expression);
   };
   const value = visit(score);
-  return tanhs.length === 0 ? undefined : { tanhs, value };
+  const parts = [value, ...tanhs.map(({ of }) => of)].flatMap((part) => [...walk(part)]);
+  const isLong = parts.some(
+    (part) => (part.op === 'unary' || part.op === 'binary') && functions.has(part.name),
+  );
+  return tanhs.length === 0 || isLong ? undefined : { tanhs, value };
 }
+
+const functions = new Set(['exp', 'log', 'log2', 'sqrt', 'tanh', 'sin', 'cos', 'pow', 'rem']);
 
 const one = real(1);
 const times = (a: Expression, b: Expression): Expression =>

@@ -84,13 +84,15 @@ function rangesOf(name: string, domain: SetDomain, mask: Expression, binding: Bi
     const queries = queriesAt(differs, binding);
     if (!queries) return [];
     if (domain.arity === 1) return [{ from: 0, to: 1 }];
-    const box = boxOf(queries.from, queries.to - 1, 0, shape.kLen - 1);
     const row = specialise(
       (place as { args: readonly Expression[] }).args[0]!,
       shape,
       unit,
       params,
     );
+    // Which row it is may be up to what is in the sets.
+    if (mentions(row, 'has')) return [{ from: domain.rowFrom, to: domain.rowFrom + domain.rows }];
+    const box = boxOf(queries.from, queries.to - 1, 0, shape.kLen - 1);
     const { lo, hi } = intervalOf(row, boxEnvironment(binding, box));
     return [{ from: lo, to: hi + 1 }];
   });

@@ -54,6 +54,7 @@ export const program: Program<Flags> = {
 
 /** A process that is silent for longer hangs: a turn takes seconds, its compilations included. */
 const hangsAfterMs = 120_000;
+const silent = `nothing for ${hangsAfterMs / 1000} s: a kernel hangs, or its compiler takes as long`;
 /** More than these say nothing new. */
 const mostFailures = 100;
 const mostShown = 12;
@@ -130,11 +131,11 @@ again: ${callOf('test:device')} --device ${device} --law '${name}' --seed ${seed
     end = resolve;
   });
   /** The living processes: what each is at, and since when. */
-  const living = new Map<ChildProcess, { turn: number; since: number }>();
+  const living = new Map<ChildProcess, { turn: number; since: number; isSilent: boolean }>();
   let isEnding = false;
   const start = (turn: number) => {
     const child = fork(process.argv[1]!, [...process.argv.slice(2), '--from', String(turn)]);
-    const at = { turn, since: performance.now() };
+    const at = { turn, since: performance.now(), isSilent: false };
     living.set(child, at);
     child.on('message', (progress: Progress) => {
       at.turn = progress.turn + processes;
@@ -148,7 +149,8 @@ again: ${callOf('test:device')} --device ${device} --law '${name}' --seed ${seed
       living.delete(child);
       if (isEnding) return;
       const isLost = code === 0;
-      if (!isLost) fail(at.turn, `its process ends with ${signal ?? `code ${code}`}`);
+      if (!isLost)
+        fail(at.turn, at.isSilent ? silent : `its process ends with ${signal ?? `code ${code}`}`);
       if (failures >= mostFailures) end();
       else start(isLost ? at.turn : at.turn + processes);
     });
@@ -157,8 +159,11 @@ again: ${callOf('test:device')} --device ${device} --law '${name}' --seed ${seed
   setTimeout(() => end(), minutes * 60_000);
   setInterval(() => {
     console.log(`${total()} cases in ${seconds()} s, ${failures} failures`);
-    for (const [child, { since }] of living)
-      if (performance.now() - since > hangsAfterMs) child.kill('SIGKILL');
+    for (const [child, at] of living) {
+      if (performance.now() - at.since <= hangsAfterMs) continue;
+      at.isSilent = true;
+      child.kill('SIGKILL');
+    }
   }, 15_000);
   await ended;
   isEnding = true;

@@ -188,8 +188,8 @@ describe('exponents of scores', () => {
           const reference = references[half]!;
           const expected = score(pair, one) * log2OfE - reference;
           const sizes = Math.abs(score(pair, one)) + terms(pair, one);
-          // What tanh is taken of, and each of its terms, may be a float with few bits, or none.
-          const least = 2 ** -120 + 2 ** -144 * Math.abs(cap);
+          // What tanh is taken of, and each of its terms, may be a float with few bits, or none; so may a slope in caps.
+          const least = 2 ** -120 + (2 ** -144 + 2 ** -149 * (pair.q + pair.k)) * Math.abs(cap);
           const bound = 1e-6 * log2OfE * sizes + 2 ** -22 * Math.abs(reference) + least;
           if (agree(value, expected, bound)) continue;
           assert.fail(`${JSON.stringify(pair)}: ${value} for ${expected}, a bound of ${bound}`);

@@ -71,14 +71,14 @@ describe.each(openPatterns)('the limits of %s', (name) => {
     }
   });
 
-  it.each([2 ** 17, 2 ** 20, 2 ** 22])('are found in under 50 ms at %s tokens', (length) => {
-    // The best of a few: the machine that runs the tests does other things too.
+  it.each([2 ** 17, 2 ** 20, 2 ** 22])('are found in under 200 ms at %s tokens', (length) => {
+    // 20 to 50 ms, and the machine that runs the tests does other things too: seconds are what this is against.
     const times = Array.from({ length: 5 }, () => {
       const { parts, inputs } = checkCall(one, { shape: shapeOf(length) }, {});
       const start = performance.now();
       fallbackLimits(parts[0]!, inputs.given[0]!, shapeOf(length));
       return performance.now() - start;
     });
-    expect(Math.min(...times)).toBeLessThan(50);
+    expect(Math.min(...times)).toBeLessThan(200);
   });
 });

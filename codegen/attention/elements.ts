@@ -16,7 +16,8 @@ export const elementsText = (
   [
     '// ---- scores: keys, masks and score functions ----',
     keyText(passes),
-    ...(asked.length > 0 ? [allowedText(asked)] : []),
+    // Of a mask that allows no pair there is no pass, and the loops over steps, which are never run, ask all the same.
+    ...(asked.length > 0 || passes.length === 0 ? [allowedText(asked)] : []),
     ...(score?.value ? [scoreText(score.value, names, isRelative)] : []),
   ].join('\n\n');
 

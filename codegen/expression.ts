@@ -8,6 +8,9 @@ import { localName, step } from './uniforms.ts';
 
 export type FloatKind = 'float' | 'double';
 
+/** In what floats are computed; of a score, in float with the functions that the hardware has (device/functions.cuh). */
+export type Arithmetic = FloatKind | 'score';
+
 const comparators: Record<Comparison, string> = { lt: '<', le: '<=', eq: '==', ne: '!=' };
 
 const infix: Partial<Record<Binary, string>> = {
@@ -44,6 +47,9 @@ const floatCalls: Partial<Record<Unary, string>> = {
   cos: 'cosf',
 };
 
+/** CUDA's own branch; for as many pairs as a kernel has in its registers they are long, and take minutes to compile. */
+const scoreCalls: Partial<Record<Unary, string>> = { log2: 'log2_fast', sqrt: 'root_fast' };
+
 /** A number as a C literal of the kind. */
 export function literal(value: number, kind: 'int' | FloatKind): string {
   if (kind === 'int') return value === -(2 ** 31) ? '(-2147483647 - 1)' : String(value);
@@ -55,8 +61,13 @@ export function literal(value: number, kind: 'int' | FloatKind): string {
 }
 
 /** Text over the variables `q`, `k`, `s` and the unit `u`, in parentheses where it is no single term. */
-export function scalarText(node: Expression, names: Names, floats: FloatKind = 'float'): string {
-  const text = (part: Expression, kind: FloatKind = floats): string =>
+export function scalarText(
+  node: Expression,
+  names: Names,
+  arithmetic: Arithmetic = 'float',
+): string {
+  const floats = arithmetic === 'double' ? 'double' : 'float';
+  const text = (part: Expression, kind: Arithmetic = arithmetic): string =>
     scalarText(part, names, kind);
   const call = (name: string, args: readonly Expression[]): string =>
     `${name}(${args.map((arg) => text(arg)).join(', ')})`;
@@ -75,7 +86,7 @@ export function scalarText(node: Expression, names: Names, floats: FloatKind = '
       return `set_has(u.${names('set', node.set)}, ${[...args, text(node.args.at(-1)!)].join(', ')})`;
     }
     case 'unary':
-      return unaryText(node.name, node.kind, text(node.args[0]), floats);
+      return unaryText(node.name, node.kind, text(node.args[0]), arithmetic);
     case 'binary': {
       const { name, args, kind } = node;
       const operator = infix[name];
@@ -84,9 +95,12 @@ export function scalarText(node: Expression, names: Names, floats: FloatKind = '
         return name === 'rem'
           ? `(${text(args[0])} % ${text(args[1])})`
           : call(intCalls[name]!, args);
-      if (name === 'div') return `(${text(args[0])} / ${text(args[1])})`;
+      const ofScore = arithmetic === 'score';
+      if (name === 'div')
+        return ofScore ? call('quotient_fast', args) : `(${text(args[0])} / ${text(args[1])})`;
       if (name === 'min' || name === 'max') return call(`${name}_of<${floats}>`, args);
-      return call(name === 'rem' ? 'fmodf' : 'powf', args);
+      if (name === 'rem') return call('fmodf', args);
+      return call(ofScore ? 'power_fast' : 'powf', args);
     }
     case 'compare': {
       const kind = node.args.some(widensInteger) ? 'double' : 'float';
@@ -153,12 +167,19 @@ function indexText(name: string): string {
   }
 }
 
-function unaryText(name: Unary, kind: 'int' | 'float', value: string, floats: FloatKind): string {
+function unaryText(
+  name: Unary,
+  kind: 'int' | 'float',
+  value: string,
+  arithmetic: Arithmetic,
+): string {
   if (name === 'neg') return `(-${value})`;
   if (name === 'bitnot') return `(~${value})`;
   if (kind === 'int') return name === 'abs' ? `abs(${value})` : `sign_of(${value})`;
-  if (name === 'fround') return floats === 'float' ? value : `(double)(float)${value}`;
-  return `${floatCalls[name]!}(${value})`;
+  if (name === 'fround') return arithmetic === 'double' ? `(double)(float)${value}` : value;
+  if (arithmetic !== 'score') return `${floatCalls[name]!}(${value})`;
+  if (name === 'log') return `(${literal(Math.LN2, 'float')} * log2_fast(${value}))`;
+  return `${scoreCalls[name] ?? floatCalls[name]!}(${value})`;
 }
 
 /** Does the value come from an integer that float32 may not hold? */

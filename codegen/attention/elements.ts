@@ -55,5 +55,5 @@ ${cases.join('\n')}
 const scoreText = (value: Expression, names: Names, isRelative: boolean): string =>
   `// The author's score of the product \`s\` with key k + step, ${isRelative ? 'as an exponent of 2 less the reference of its row' : 'in units that the softmax scales to exponents of 2'}.
 WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k, int step${isRelative ? ', float reference' : ''}) {
-  return ${scalarText(value, names)};
+  return ${scalarText(value, names, 'score')};
 }`;

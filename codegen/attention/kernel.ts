@@ -83,7 +83,7 @@ function primitivesOf({ declarations }: Pick<AttentionSpec, 'declarations'>): st
   const some = (values: object, name: string) => (Object.keys(values).length > 0 ? [name] : []);
   const { sets, tensors } = declarations;
   return [
-    ...['numbers', 'integers', 'floats', 'bounds'],
+    ...['numbers', 'functions', 'power', 'integers', 'floats', 'bounds'],
     ...some(sets, 'sets'),
     ...some(tensors, 'tensors'),
   ];

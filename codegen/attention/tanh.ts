@@ -44,8 +44,8 @@ export const smallRanges = [
 ] as const; // biome-ignore format: a table
 
 /**
- * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions too: the text has
- * it for each range twice, and a compiler takes minutes for as many powers.
+ * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions that the hardware
+ * has not: the text has it for each range twice, and a compiler takes minutes for as many of these.
  */
 export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | undefined {
   const tanhs: SmallTanh[] = [];
@@ -71,7 +71,7 @@ export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | 
   return tanhs.length === 0 || isLong ? undefined : { tanhs, value };
 }
 
-const functions = new Set(['exp', 'log', 'log2', 'sqrt', 'tanh', 'sin', 'cos', 'pow', 'rem']);
+const functions = new Set(['exp', 'tanh', 'sin', 'cos', 'rem']);
 
 const one = real(1);
 const times = (a: Expression, b: Expression): Expression =>

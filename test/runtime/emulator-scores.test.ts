@@ -1,6 +1,6 @@
 // What a Hopper kernel makes of products, executed on the CPU: exponents of 2 of the author's score, less a reference,
 // against the author's arrow in float64. By polynomials where tanh is taken of small numbers: over all floats, and
-// around the seams above all.
+// around the seams above all; by the hardware's functions, which the emulator has to the last bit, where it has them.
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
@@ -66,6 +66,25 @@ const cases: Record<string, { of: AnyPattern; score: (pair: Pair, own: Numbers) 
     score: ({ s }, { cap, slope }) => 2 * Math.tanh(cap * Math.tanh(s / cap)) - slope * Math.tanh(s / 3),
     terms: ({ s }, { slope }) => Math.min(Math.abs(s), 2) + Math.abs(slope) * Math.min(Math.abs(s), 1),
   },
+  'a power of the distance': {
+    of: pattern('power', given).mask(all).score(({ s, q, k }, { slope }) => s - slope * (q - k) ** 0.6),
+    score: ({ s, q, k }, { slope }) => s - slope * (q - k) ** 0.6,
+    terms: ({ s, q, k }, { slope }) => Math.abs(s) + Math.abs(slope * (q - k) ** 0.6),
+  },
+  'a power with a sign': {
+    of: pattern('signed', given).mask(all).score(({ s }) => s ** -3),
+    score: ({ s }) => s ** -3,
+    terms: ({ s }) => Math.abs(s ** -3 * Math.log2(Math.abs(s))) || 0,
+  },
+  'logarithms and roots': {
+    of: pattern('roots', given).mask(all).score(({ s, q, k }) => s * Math.log(1 + Math.abs(q - k)) - Math.sqrt(Math.abs(s)) + Math.log2(2 + Math.abs(s))),
+    score: ({ s, q, k }) => s * Math.log(1 + Math.abs(q - k)) - Math.sqrt(Math.abs(s)) + Math.log2(2 + Math.abs(s)),
+    terms: ({ s, q, k }) => Math.abs(s) * Math.log(1 + Math.abs(q - k)) + Math.sqrt(Math.abs(s)) + Math.log2(2 + Math.abs(s)),
+  },
+  'a quotient': {
+    of: pattern('quotient', given).mask(all).score(({ s }, { cap }) => s / (1 + Math.abs(cap) + Math.abs(s))),
+    score: ({ s }, { cap }) => s / (1 + Math.abs(cap) + Math.abs(s)),
+  },
 }; // biome-ignore format: a table
 
 const scale = Math.fround(1 / Math.sqrt(128));
@@ -111,7 +130,7 @@ ${applyText(context)}`;
   for (int i = 0; i < score_blocks * 4; ++i) p.scores[from + i] = s[0][i / 4][i % 4];`;
   return kernelOf('scores', {
     fields: [pointer('scores', 'float'), pointer('numbers', 'float'), int('query'), int('key')],
-    primitives: ['numbers', 'floats'],
+    primitives: ['numbers', 'functions', 'power', 'floats'],
     before,
     body,
   });

@@ -69,7 +69,7 @@ WARPLOOM_DEVICE void slope_factor(float slope, u32 (&factor)[1][1][4]) {
 
 // What the author's score adds to an exponent of 2 at a key.
 WARPLOOM_DEVICE float bias_at(const Unit& u, int q, int k) {
-  return ${scalarText(score.ramp.bias, names)};
+  return ${scalarText(score.ramp.bias, names, 'score')};
 }
 
 // Is the slope of a unit none for a ramp?

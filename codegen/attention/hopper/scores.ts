@@ -64,7 +64,7 @@ function smallText(small: SmallScore, names: Names): string {
       const lines = tanhs.flatMap(({ name, of }, i) => {
         const terms = Array.from({ length: count }, (_, power) => `c[${i}][${power}]`);
         return [
-          `  const float of_${name} = ${scalarText(of, names)}, square_${i} = of_${name} * of_${name};`,
+          `  const float of_${name} = ${scalarText(of, names, 'score')}, square_${i} = of_${name} * of_${name};`,
           `  const float per_${name} = ${terms.reduceRight((higher, lower) => `fmaf(square_${i}, ${higher}, ${lower})`)};`,
           `  largest[${i}] = max(largest[${i}], __float_as_uint(square_${i}));  // NaN is the largest`,
         ];
@@ -81,13 +81,14 @@ ${lines.join('\n')}
 
 /** A product and what is added to it: compilers do not fuse what they move behind a branch. */
 function fusedText(node: Expression, names: Names): string {
+  const text = (part: Expression): string => scalarText(part, names, 'score');
   if (node.op === 'binary' && (node.name === 'add' || node.name === 'sub')) {
     const [product, added] = node.args;
     const sign = node.name === 'sub' ? '-' : '';
     if (product.op === 'binary' && product.name === 'mul')
-      return `fmaf(${product.args.map((arg) => scalarText(arg, names)).join(', ')}, ${sign}${scalarText(added, names)})`;
+      return `fmaf(${product.args.map(text).join(', ')}, ${sign}${text(added)})`;
   }
-  return scalarText(node, names);
+  return text(node);
 }
 
 /** Score blocks of a group, for all of which a warp takes what the largest argument needs: as many as find room. */

@@ -146,6 +146,8 @@ function needs(library, files) {
 }
 
 mkdirSync(staging);
+// After a pull the addon may be older than its text; one that is not stays as it is.
+run(process.execPath, [join(root, 'runtime', 'native', 'install.mjs')]);
 run(process.execPath, [join(root, 'runtime', 'build.mjs'), join(staging, 'dist')]);
 const addon = join(root, 'build', 'Release', 'warploom.node');
 if (!existsSync(addon)) fail("the native addon is not built: 'npm run install' says why");

@@ -1,6 +1,6 @@
 // Powers in scores.
 
-/** x ** y with the signs, zeros and infinities of C's pow, off by |y| * max(1, |log2(x)|) * 2^-22 of it. */
+/** x ** y, off by |y| * max(1, |log2(x)|) * 2^-22 of it; signs, zeros, infinities and NaN as in JavaScript. */
 WARPLOOM_DEVICE float power_fast(float x, float y) {
   if (y == 0.0f) return 1.0f;
   const float size = exp2_fast(y * log2_fast(fabsf(x)));

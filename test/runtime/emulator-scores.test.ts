@@ -76,6 +76,16 @@ const cases: Record<string, { of: AnyPattern; score: (pair: Pair, own: Numbers) 
     score: ({ s }) => s ** -3,
     terms: ({ s }) => Math.abs(s ** -3 * Math.log2(Math.abs(s))) || 0,
   },
+  "a power of the author's": {
+    of: pattern('powers', given).mask(all).score(({ s }, { slope }) => Math.max(Math.abs(s), 1e-30) ** slope),
+    score: ({ s }, { slope }) => Math.max(Math.abs(s), 1e-30) ** slope,
+    terms: ({ s }, { slope }) => Math.max(Math.abs(s), 1e-30) ** slope * Math.abs(slope * Math.log2(Math.max(Math.abs(s), 1e-30))) || 0,
+  },
+  'a power of a whole number': {
+    of: pattern('whole', given).mask(all).score(({ s, q, k }) => Math.max(-2, Math.min(s, 2)) ** ((q + k) % 5 - 2)),
+    score: ({ s, q, k }) => Math.max(-2, Math.min(s, 2)) ** ((q + k) % 5 - 2),
+    terms: ({ s, q, k }) => Math.abs(Math.max(-2, Math.min(s, 2)) ** ((q + k) % 5 - 2) * Math.log2(Math.abs(s))) || 0,
+  },
   'logarithms and roots': {
     of: pattern('roots', given).mask(all).score(({ s, q, k }) => s * Math.log(1 + Math.abs(q - k)) - Math.sqrt(Math.abs(s)) + Math.log2(2 + Math.abs(s))),
     score: ({ s, q, k }) => s * Math.log(1 + Math.abs(q - k)) - Math.sqrt(Math.abs(s)) + Math.log2(2 + Math.abs(s)),

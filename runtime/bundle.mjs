@@ -19,15 +19,22 @@ import {
 } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const name = 'warploom-bundle';
-const { values: options } = parseArgs({
-  options: { out: { type: 'string' }, 'with-nvrtc': { type: 'string' } },
-});
-const archive = resolve(options.out ?? join(root, 'build', `${name}.tar.gz`));
+const options = new Command('npm run bundle --')
+  .description('one archive for a GPU server without network and without Node')
+  .option('--out <file>', 'the archive', join(root, 'build', `${name}.tar.gz`))
+  .option('--with-nvrtc <folder>', 'NVRTC of this machine, for servers that have none')
+  .exitOverride(({ exitCode }) => process.exit(exitCode && 2)) // 2: as for all mistakes of usage
+  .parse()
+  .opts();
+const archive = resolve(options.out);
+const nvrtc = options.withNvrtc && resolve(options.withNvrtc);
+if (nvrtc && !existsSync(nvrtc))
+  fail(`there is no folder ${nvrtc}: give one that holds libnvrtc.so`);
 /** Of all but NVRTC. */
 const mostBytes = 60 * 2 ** 20;
 /** Within the tree, so that what is compiled finds its packages. */
@@ -171,14 +178,13 @@ chmodSync(node, 0o755);
 spawnSync('strip', [node]);
 writeFileSync(join(staging, 'warploom'), launcher);
 chmodSync(join(staging, 'warploom'), 0o755);
-const nvrtc = options['with-nvrtc'];
-if (nvrtc !== undefined) addNvrtc(resolve(nvrtc));
+if (nvrtc) addNvrtc(nvrtc);
 mkdirSync(dirname(archive), { recursive: true });
 run('tar', ['-czf', archive, '-C', work, name]);
 
 const { size } = statSync(archive);
 const megabytes = (size / 2 ** 20).toFixed(1);
-if (nvrtc === undefined && size > mostBytes) fail(`${archive} has ${megabytes} MB, more than 60`);
+if (!nvrtc && size > mostBytes) fail(`${archive} has ${megabytes} MB, more than 60`);
 const [glibc, libstdc] = ['GLIBC', 'GLIBCXX'].map((library) => needs(library, [node, addon]));
 const { arch, platform, version } = process;
 console.log(`bundle: ${archive}, ${megabytes} MB: Node ${version} for ${platform} ${arch}

@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from 'commander';
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
-import { leftAside } from '../../codegen/attention/stated.ts';
+import { hasTile, isStated, leftAside } from '../../codegen/attention/stated.ts';
 import { scoresBuffer } from '../../codegen/estimate/places.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Diagnostic } from '../../dsl/diagnostic.ts';
@@ -49,6 +49,8 @@ export interface ChoiceData {
   readonly knobs: Choice['knobs'];
   /** Whether a tuning on this chip found it, or the table of defaults has it. */
   readonly isTuned: boolean;
+  /** Whether the tile is the one that the schedule states: it is taken, spills and all. */
+  readonly isStated: boolean;
   /** Knobs that the schedule states and this back-end does not have. */
   readonly leftAside: readonly string[];
 }
@@ -82,7 +84,13 @@ function chipOf(arch: string): ChipName | undefined {
 
 const choiceData = ({ definition, attention }: PartLaunches): ChoiceData => {
   const { choice, isTuned } = attention;
-  return { ...choice, isTuned, leftAside: leftAside(definition.knobs, choice) };
+  const { knobs } = definition;
+  return {
+    ...choice,
+    isTuned,
+    isStated: hasTile(knobs) && isStated(knobs, choice),
+    leftAside: leftAside(knobs, choice),
+  };
 };
 
 /** How the attention kernels of a call are made on a machine, one for each distinct pattern. */
@@ -163,9 +171,17 @@ export function cudaText(explanation: CudaExplanation): string {
         scoreBytes === 0
           ? ''
           : `scores of the estimate are kept in memory, ${bytesText(scoreBytes)} at once: no kernel sums or selects them as it makes them\n`;
-      return `${heading}\n${kept}attention is ${made} (${why})\n${figuresText(kernels)}`;
+      const spills = spillsText(attention, kernels);
+      return `${heading}\n${kept}attention is ${made} (${why})\n${spills}${figuresText(kernels)}`;
     })
     .join('\n\n');
+}
+
+/** What a stated tile costs for want of registers; nothing where there are enough. */
+function spillsText({ isStated }: ChoiceData, kernels: readonly KernelFigures[]): string {
+  const { spillBytes = 0 } = kernels.find(({ kernel }) => kernel === 'attention') ?? {};
+  if (!isStated || spillBytes === 0) return '';
+  return `the stated tile spills ${bytesText(spillBytes)} a thread, which takes time and changes no result: a smaller qTile or kTile spills less, and without them a tile is taken that spills nothing where there is one\n`;
 }
 
 /** Without `sizes`, what depends on the sizes of the call is left out. */

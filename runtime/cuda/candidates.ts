@@ -57,19 +57,24 @@ const impossible = (what: string): PlanError =>
 /** Room for what a kernel declares beside its tiles: the unit that its threads share. */
 const ownBytes = 1024;
 
-/** `hasOther`: there is a better kernel, so that a tile which cannot be here is no mistake. */
-function portableChoices(
-  { definition, shape }: KernelRequest,
-  chip: Chip,
-  hasOther: boolean,
-): Choice[] {
+/** `others`: better ones; where such a kernel can be, a tile that cannot be here is no mistake. */
+function portableChoices(request: KernelRequest, chip: Chip, others: readonly Choice[]): Choice[] {
+  const { definition, shape } = request;
   const { headDim, valueDim } = shape;
+  const hasOther = (): boolean =>
+    others.some((other) => kernelOf(specOf(request), other).problem === undefined);
+  const hasRoom = (knobs: TileKnobs): boolean =>
+    sharedBytes(knobs, headDim, valueDim) + ownBytes <= chip.blockSharedBytes;
   const stated = statedTile(definition);
-  if (typeof stated === 'string' && !hasOther)
+  if (typeof stated === 'string' && !hasOther())
     throw impossible(`the tile of '${definition.name}' does not fit a CUDA block: ${stated}`);
-  const tiles = (typeof stated === 'object' ? [stated] : tileCandidates(headDim, valueDim)).filter(
-    (knobs) => sharedBytes(knobs, headDim, valueDim) + ownBytes <= chip.blockSharedBytes,
-  );
+  const isOwn = typeof stated === 'object' && (hasRoom(stated) || !hasOther());
+  const { blocks } = firstStated(definition.knobs);
+  const usual = tileCandidates(headDim, valueDim).map((one) => ({
+    ...one,
+    ...(blocks && { blocks }),
+  }));
+  const tiles = (isOwn ? [stated] : usual).filter(hasRoom);
   if (tiles.length > 0) return tiles.map(ofPortable);
   throw new DeviceError([
     diagnostic(
@@ -151,7 +156,7 @@ function checkStated(request: KernelRequest, chip: Chip, choices: readonly Choic
  */
 export function defaultChoices(request: KernelRequest, chip: Chip): Choice[] {
   const hopper = hopperChoices(request, chip);
-  return [...hopper, ...portableChoices(request, chip, hopper.length > 0)];
+  return [...hopper, ...portableChoices(request, chip, hopper)];
 }
 
 /** What a tuner may try: all that is legal, within the lists that the author states. */

@@ -5,8 +5,9 @@ import { type Choice, kernelOf } from '../../codegen/attention/choice.ts';
 import type { AttentionKernel } from '../../codegen/attention/kernel.ts';
 import { lengthClass } from '../../codegen/attention/lengths.ts';
 import type { AttentionSpec } from '../../codegen/attention/spec.ts';
-import { statedText, statesTile } from '../../codegen/attention/stated.ts';
+import { hasTile, leftAside, statedText, statesTile } from '../../codegen/attention/stated.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
+import type { Knobs } from '../../dsl/schedule.ts';
 import { kernelId, textId } from '../tuner/key.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
 import { defaultChoices, fits } from './candidates.ts';
@@ -48,18 +49,28 @@ function tunedKernel(request: KernelRequest, machine: Machine): ChosenKernel | u
 const isBad = ({ kernel }: ChosenKernel, { chip }: Machine): boolean =>
   chip !== undefined && !isTunedOff() && tunedStore().isBad(textId(kernel), chip);
 
+/** Has a choice what its author states, where the other has not? Of two back-ends with one stated tile, the first. */
+const outranks = (knobs: Knobs, choice: Choice, other: Choice): boolean =>
+  hasTile(knobs)
+    ? choice.backend !== other.backend
+    : leftAside(knobs, choice).length < leftAside(knobs, other).length;
+
 /**
  * The first that the compiler has registers enough for; where none is, the last as it is, a bad one only where all
- * are. Texts are written one by one: the first choice is nearly always taken.
+ * are. What is stated is taken, spills and all: they cost time and change no result, and the author may know that it
+ * is time well spent. Texts are written one by one: the first choice is nearly always taken.
  */
 async function firstFitting(
   choices: readonly Choice[],
-  spec: Omit<AttentionSpec, 'knobs'>,
+  request: KernelRequest,
   machine: Machine,
 ): Promise<ChosenKernel> {
+  const spec = specOf(request);
+  const { knobs } = request.definition;
   let last: ChosenKernel | undefined;
   let lastBad: ChosenKernel | undefined;
   for (const choice of choices) {
+    if (last && outranks(knobs, last.choice, choice)) return last;
     const attention = made(spec, choice);
     if (!attention) continue;
     if (isBad(attention, machine)) {
@@ -77,13 +88,13 @@ async function firstFitting(
 
 /** The kernel that a call has where nothing was measured. */
 export function untunedKernel(request: KernelRequest, machine: Machine): Promise<ChosenKernel> {
-  return firstFitting(defaultChoices(request, machine), specOf(request), machine);
+  return firstFitting(defaultChoices(request, machine), request, machine);
 }
 
 /** The kernel whose results others are held against: portable, as it runs on every chip and in the emulator. */
 export function referenceKernel(request: KernelRequest, machine: Machine): Promise<ChosenKernel> {
   const choices = defaultChoices(request, machine).filter(({ backend }) => backend === 'portable');
-  return firstFitting(choices, specOf(request), machine);
+  return firstFitting(choices, request, machine);
 }
 
 /**

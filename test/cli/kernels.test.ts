@@ -171,6 +171,29 @@ export const mine = pattern('mine')
     expect(await explained('sm_90a')).toMatch(/hopper .* classic, longest first \(not tuned\)/);
   });
 
+  test('says how much a stated tile spills, and takes it', async () => {
+    const source = `
+import { pattern } from 'warploom';
+const capped = pattern('capped')
+  .mask(({ q, k }) => k <= q)
+  .score(({ s }) => 50 * Math.tanh(s / 50));
+export const large = capped.schedule({ qTile: 128, kTile: 160 });
+export const fitting = capped.schedule({ qTile: 128, kTile: 64 });
+`;
+    const file = join(folder({ 'capped.ts': source }), 'capped.ts');
+    const sizes = ['--random', '1,2,2,512,128', '--dtype', 'bf16', '--arch', 'sm_90a'];
+    const { out } = await warploom('explain', `${file}#large`, ...sizes, '--json');
+    const [{ attention, kernels }] = JSON.parse(out).cuda.parts;
+    expect(attention).toMatchObject({ backend: 'hopper', isStated: true });
+    expect(attention.knobs).toMatchObject({ qTile: 128, kTile: 160 });
+    expect(kernels[0].spillBytes).toBeGreaterThan(0);
+    const large = (await warploom('explain', `${file}#large`, ...sizes)).out;
+    expect(large).toContain(`the stated tile spills ${kernels[0].spillBytes} B a thread`);
+    const fitting = (await warploom('explain', `${file}#fitting`, ...sizes)).out;
+    expect(fitting).toMatch(/hopper 128x64/);
+    expect(fitting).not.toContain('the stated tile spills');
+  });
+
   test('says why there are none', async () => {
     const { code, out } = await say(...words);
     expect([code, out]).toEqual([

@@ -55,6 +55,7 @@ describe('on a Hopper chip', () => {
     [{ qTile: 80, softmax: 'classic' }, /whole warpgroups/],
     [{ kTile: 128, boxes: 2, headsPerTile: 2 }, /boxes by warpgroup/],
     [{ kTile: 256, qBuffers: 2 }, /registers/],
+    [{ qTile: 192, kTile: 256 }, /does not fit/],
   ])('%j is impossible', (knobs, why) => {
     const definition = withKnobs(window, knobs);
     const choose = () => defaultChoices(requestOf(definition), hopper);
@@ -74,6 +75,19 @@ test('what another chip does not know is left aside there', () => {
   expect(choiceName(first!)).toBe('portable 64x64, 4 warps, 1 stage, 1 block');
   expect(leftAside(knobs, first!)).toEqual(['headsPerTile', 'work', 'softmax']);
   expect(leftAside({ kTile: 64 }, first!)).toEqual([]);
+});
+
+test('a tile that only a better back-end has room for is no mistake', () => {
+  const stated = withKnobs(window, { qTile: 128, kTile: 160 });
+  const all = defaultChoices(requestOf(stated), hopper);
+  expect(choiceName(all[0]!)).toBe('hopper 128x160, 2 stages, 1 Q buffer, speculative');
+  expect(choiceName(all.at(-1)!)).toMatch(/^portable/);
+  expect(() => defaultChoices(requestOf(stated), ada)).toThrow(/S001/);
+});
+
+test('blocks a multiprocessor are stated for portable tiles of the table too', () => {
+  for (const { knobs } of defaultChoices(requestOf(withKnobs(window, { blocks: 1 })), ada))
+    expect(knobs.blocks).toBe(1);
 });
 
 test('a tuner chooses within what is stated', () => {

@@ -6,6 +6,7 @@ import type { Backend } from './backend.ts';
 import { CpuBackend } from './cpu/backend.ts';
 import { Pool } from './cpu/pool.ts';
 import { tileProducts } from './cpu/products.ts';
+import { isAnyAhead } from './cuda/ahead.ts';
 import { cacheFolder } from './cuda/cache.ts';
 import { GpuDevice, openCuda } from './cuda/device.ts';
 import { nvrtcVersion } from './cuda/known-nvrtc.ts';
@@ -71,8 +72,8 @@ export const deviceKinds = ['cpu', 'cuda', 'emulated:sm_80', 'emulated:sm_90a'] 
 
 /**
  * Opens a device: the named one, else the one that WARPLOOM_DEVICE names, else the best there is: a GPU if
- * its driver and the compiler NVRTC are there, or the CPU. Throws DeviceError R002 for a device that is not
- * there, R005 for options out of range, R006 and R008 for one that does not open.
+ * its driver is there and the compiler NVRTC, or kernels that were compiled ahead; or the CPU. Throws DeviceError R002
+ * for a device that is not there, R005 for options out of range, R006 and R008 for one that does not open.
  */
 export async function openDevice(kind: 'cpu', options?: DeviceOptions): Promise<CpuDevice>;
 export async function openDevice(kind: 'cuda'): Promise<GpuDevice>;
@@ -94,6 +95,7 @@ export async function openDevice(kind?: string, options: DeviceOptions = {}): Pr
 
 async function bestKind(): Promise<'cpu' | 'cuda'> {
   if (cudaDevices().devices.length === 0) return 'cpu';
+  if (isAnyAhead(cacheFolder())) return 'cuda';
   try {
     await nvrtcVersion(cacheFolder());
     return 'cuda';

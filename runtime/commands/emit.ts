@@ -6,20 +6,19 @@ import { annotated } from '../../codegen/attention/annotate.ts';
 import { choiceName } from '../../codegen/attention/choice.ts';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { lifted } from '../../dsl/definition.ts';
-import { isFixed, isTensorInput } from '../../dsl/given.ts';
-import { isHeadPatterns } from '../../dsl/heads.ts';
+import { isFixed } from '../../dsl/given.ts';
 import { printNumber } from '../../dsl/print.ts';
 import { compileKernel } from '../cuda/compiler.ts';
 import { kernelsOf, launchesOf, type PartLaunches } from '../cuda/launches.ts';
 import { findNvrtc } from '../cuda/nvrtc.ts';
 import { writeAtomically } from '../files/atomic.ts';
-import { type CheckedCall, checkCall } from '../plans.ts';
-import { type Tensor, tensor } from '../tensor.ts';
+import type { CheckedCall } from '../plans.ts';
 import { exit, UsageError } from './failure.ts';
 import { checkPlace } from './files.ts';
 import { sizeFrom } from './inputs.ts';
 import { archFrom, figuresOf, figuresText, usualArch } from './kernels.ts';
 import type { Values } from './parameters.ts';
+import { callOfSizes, leastHeads } from './sizes.ts';
 import type { Target } from './target.ts';
 import type { PatternVerb } from './verb.ts';
 
@@ -132,28 +131,11 @@ function tileFrom(text: string): { qTile: number; kTile: number } {
 const length = 4096;
 
 /** A call of sizes that stand in for any: they are no part of the kernels. */
-function callOf({ pattern, definitions }: Target, params: Values, flags: EmitFlags): CheckedCall {
+function callOf(target: Target, params: Values, flags: EmitFlags): CheckedCall {
   const { headDim, valueDim = headDim, dtype, tile } = flags;
-  const lists = Object.values(params).map((value) =>
-    typeof value === 'number' ? 1 : value.length,
-  );
-  const heads = isHeadPatterns(pattern) ? pattern.byHead.length : Math.max(1, ...lists);
-  const sizes: Record<string, number> = {
-    batch: 1,
-    head: heads,
-    kvHead: heads,
-    q: length,
-    k: length,
-  };
-  const captured: Record<string, Tensor> = {};
-  for (const { given } of definitions)
-    for (const [name, entry] of Object.entries(given))
-      if (isTensorInput(entry)) {
-        const shape = entry.dims.map((dim) => sizes[dim] ?? 1);
-        captured[name] = tensor.zeros(shape, { dtype: entry.dtype === 'i32' ? 'i32' : 'fp32' });
-      }
+  const heads = leastHeads(target, params);
   const shape = { batch: 1, heads, kvHeads: heads, qLen: length, kLen: length, headDim, valueDim };
-  const call = checkCall(pattern, { ...captured, shape, dtype }, params);
+  const call = callOfSizes(target, params, shape, dtype);
   if (!tile) return call;
   const parts = call.parts.map(({ definition, heads: own }) => ({
     heads: own,

@@ -1,12 +1,14 @@
 // What `warploom doctor` finds of CUDA: the driver and its devices, the compiler NVRTC, the cache of kernels,
 // and whether a tiny kernel compiles and runs. A machine without a GPU is well without them.
 
+import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pattern } from '../../dsl/pattern.ts';
 import { bytesText } from '../../dsl/plan/explain.ts';
 import { compile } from '../attend.ts';
-import { kernelCache } from '../cuda/cache.ts';
+import { aheadCache, aheadFolders } from '../cuda/ahead.ts';
+import { cacheFolder, type KernelCache, kernelCache } from '../cuda/cache.ts';
 import { compileKernel } from '../cuda/compiler.ts';
 import { openCuda } from '../cuda/device.ts';
 import { archOf } from '../cuda/gpu.ts';
@@ -24,7 +26,14 @@ import { duration } from './terminal.ts';
 export async function gpuFindings(): Promise<Finding[]> {
   const cuda = cudaDevices();
   const compiler = await compilerOf();
-  const findings = [driverOf(cuda), ...devicesOf(cuda), compiler, await cacheOf()];
+  const ahead = await Promise.all(
+    aheadFolders(cacheFolder())
+      .map(aheadCache)
+      .filter(({ folder }) => existsSync(folder))
+      .map((cache) => cacheOf('compiled ahead', cache)),
+  );
+  const cache = await cacheOf('cache', kernelCache());
+  const findings = [driverOf(cuda), ...devicesOf(cuda), compiler, cache, ...ahead];
   if (compiler.state === 'ok') findings.push(await wellDone('kernel', compileTest));
   if (compiler.state === 'ok' && cuda.devices.length > 0)
     findings.push(await wellDone('attention on the GPU', runTest));
@@ -59,8 +68,7 @@ async function compilerOf(): Promise<Finding> {
   }
 }
 
-async function cacheOf(): Promise<Finding> {
-  const { folder } = kernelCache();
+async function cacheOf(what: string, { folder }: KernelCache): Promise<Finding> {
   try {
     const names = (await readdir(folder)).filter((name) => name.endsWith('.kernel'));
     const sizes = await Promise.all(
@@ -68,12 +76,11 @@ async function cacheOf(): Promise<Finding> {
     );
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     const found = `${folder}, ${names.length} kernels, ${bytesText(bytes)}`;
-    return { what: 'cache', state: 'ok', found };
+    return { what, state: 'ok', found };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT')
-      return { what: 'cache', state: 'ok', found: `${folder}, not there yet` };
+    if (codeOf(error) === 'ENOENT') return { what, state: 'ok', found: `${folder}, not there yet` };
     const found = `${folder} cannot be read: ${codeOf(error)}`;
-    return { what: 'cache', state: 'missing', found, fix: 'name another: WARPLOOM_CACHE' };
+    return { what, state: 'missing', found, fix: 'name another: WARPLOOM_CACHE' };
   }
 }
 

@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { PatternError } from '../../dsl/diagnostic.ts';
 import { bench } from './bench.ts';
 import { check } from './check.ts';
+import { compile } from './compile.ts';
 import { doctor } from './doctor.ts';
 import { draw } from './draw.ts';
 import { emit } from './emit.ts';
@@ -17,7 +18,13 @@ import { run } from './run.ts';
 import type { Setting } from './target.ts';
 import { Terminal } from './terminal.ts';
 import { tune } from './tune.ts';
-import { type Context, patternCommand, plainCommand, quietCommand } from './verb.ts';
+import {
+  type Context,
+  patternCommand,
+  patternsCommand,
+  plainCommand,
+  quietCommand,
+} from './verb.ts';
 
 /** Runs the command line to its end, and the process with it. */
 export async function main(words: readonly string[], setting: Setting): Promise<never> {
@@ -84,6 +91,7 @@ async function programFor(
   program.addCommand(await patternCommand(draw, wordsOf('draw'), context, done));
   program.addCommand(await patternCommand(explain, wordsOf('explain'), context, done));
   program.addCommand(await patternCommand(emit, wordsOf('emit'), context, done));
+  program.addCommand(await patternsCommand(compile, wordsOf('compile'), context, done));
   program.addCommand(await patternCommand(bench, wordsOf('bench'), context, done));
   program.addCommand(await patternCommand(tune, wordsOf('tune'), context, done));
   program.addCommand(plainCommand(doctor, context, done));

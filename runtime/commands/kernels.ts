@@ -76,7 +76,7 @@ export function archFrom(text: string): string {
 }
 
 /** The GPU of this machine that is of an architecture: what was tuned there holds. */
-function chipOf(arch: string): ChipName | undefined {
+export function chipOf(arch: string): ChipName | undefined {
   const { devices, driver } = cudaDevices();
   const gpu = devices.find((one) => archOf(one) === arch);
   return gpu && driver !== undefined ? { chip: gpu.name, driver } : undefined;

@@ -85,6 +85,14 @@ export async function findTarget(spec: string, setting: Setting): Promise<Target
   return { name: title, pattern, definitions: [first, ...others] };
 }
 
+/** What several words name; `all` is every built-in. Throws as `findTarget`. */
+export async function findTargets(specs: readonly string[], setting: Setting): Promise<Target[]> {
+  const all = specs.flatMap((spec) => (spec === 'all' ? [...setting.patterns.keys()] : [spec]));
+  const targets: Target[] = [];
+  for (const spec of new Set(all)) targets.push(await findTarget(spec, setting));
+  return targets;
+}
+
 function choose(
   module: Readonly<Record<string, unknown>>,
   file: string,

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { exit, UsageError } from './failure.ts';
 import { addHeadsOptions, findLayer } from './heads.ts';
 import { parameterOptions, tensorsOf, type Values, valuesOf } from './parameters.ts';
-import { findTarget, type Setting, type Target } from './target.ts';
+import { findTargets, type Setting, type Target } from './target.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What a verb works with. */
@@ -35,6 +35,12 @@ export interface PlainVerb<Flags> extends Verb {
 export interface PatternVerb<Flags> extends Verb {
   addOptions(command: Command): void;
   act(target: Target, params: Values, flags: Flags, context: Context): Promise<number>;
+}
+
+/** A verb about several patterns, whose parameters each has where it knows them. */
+export interface PatternsVerb<Flags> extends Verb {
+  addOptions(command: Command): void;
+  act(targets: readonly Target[], params: Values, flags: Flags, context: Context): Promise<number>;
 }
 
 /** A command that throws instead of ending the process, and speaks through the terminal. */
@@ -85,48 +91,73 @@ export function plainCommand<Flags>(
   });
 }
 
+const operandHelp = "a built-in's name, or path/to/file.ts#export; before its parameters";
+
 /** `words` are what follows the verb: a pattern among them becomes part of the command. */
-export async function patternCommand<Flags>(
+export const patternCommand = <Flags>(
   verb: PatternVerb<Flags>,
+  words: readonly string[] | undefined,
+  context: Context,
+  done: (code: number) => void,
+): Promise<Command> => {
+  const act: PatternsVerb<Flags>['act'] = ([target], ...rest) => verb.act(target!, ...rest);
+  const operand = { name: 'pattern', help: operandHelp, most: 1 };
+  return commandOf({ ...verb, act }, operand, words, context, done);
+};
+
+/** The same for a verb about several patterns. */
+export const patternsCommand = <Flags>(
+  verb: PatternsVerb<Flags>,
+  words: readonly string[] | undefined,
+  context: Context,
+  done: (code: number) => void,
+): Promise<Command> => {
+  const operand = { name: 'patterns...', help: `each ${operandHelp}; all: every built-in` };
+  return commandOf(verb, operand, words, context, done);
+};
+
+async function commandOf<Flags>(
+  verb: PatternsVerb<Flags>,
+  operand: { readonly name: string; readonly help: string; readonly most?: number },
   words: readonly string[] | undefined,
   context: Context,
   done: (code: number) => void,
 ): Promise<Command> {
   const start = (hasLayer = false) => {
-    const command = begin(verb, context).argument(
-      hasLayer ? '[pattern]' : '<pattern>',
-      "a built-in's name, or path/to/file.ts#export; before its parameters",
-    );
+    const name = hasLayer ? `[${operand.name}]` : `<${operand.name}>`;
+    const command = begin(verb, context).argument(name, operand.help);
     verb.addOptions(command);
     addHeadsOptions(command);
     return command;
   };
-  // What comes before the first word that only the pattern can explain.
+  // What comes before the first word that only the patterns can explain.
   const first = start();
   const { operands = [], unknown = [] } = words ? first.parseOptions([...words]) : {};
-  const [spec] = operands;
-  const layer = await findLayer(first.opts(), spec, context);
+  const specs = operands.slice(0, operand.most);
+  const layer = await findLayer(first.opts(), specs[0], context);
   const command = start(layer !== undefined);
-  if (spec === undefined && !layer) {
+  if (specs.length === 0 && !layer) {
     const asked = unknown.find((word) => word !== '-h' && word !== '--help');
     if (asked === undefined) return command.action(() => done(exit.fine));
     const hint = `warploom ${verb.name} PATTERN ${asked} ...`;
     throw new UsageError(`name the pattern before '${asked}'`, hint);
   }
 
-  const target = layer ?? (await findTarget(spec!, context));
+  const targets = layer ? [layer] : await findTargets(specs, context);
+  const definitions = targets.flatMap((target) => target.definitions);
   const taken = new Set(command.options.map(({ long }) => long ?? ''));
-  const options = parameterOptions(target.definitions, taken);
+  const options = parameterOptions(definitions, taken);
   for (const { option } of options) command.addOption(option);
-  const tensors = tensorsOf(target.definitions).map(
+  const tensors = tensorsOf(definitions).map(
     ([name, { dtype, dims }]) => `  --tensor ${name}=FILE  ${dtype} [${dims.join(', ')}]`,
   );
-  if (tensors.length > 0) {
-    command.addHelpText('after', `\nTensors of ${target.name}:\n${tensors.join('\n')}`);
+  if (tensors.length > 0 && command.options.some(({ long }) => long === '--tensor')) {
+    const names = targets.map(({ name }) => name).join(', ');
+    command.addHelpText('after', `\nTensors of ${names}:\n${tensors.join('\n')}`);
   }
   return command.action(async () => {
     const flags = command.opts();
-    const params = { ...target.params, ...valuesOf(options, flags) };
-    done(await verb.act(target, params, flags as Flags, context));
+    const params = { ...layer?.params, ...valuesOf(options, flags) };
+    done(await verb.act(targets, params, flags as Flags, context));
   });
 }

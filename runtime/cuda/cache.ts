@@ -1,11 +1,20 @@
 // Compiled kernels on disk, by the hash of all that decides them. Any number of processes may use one
 // folder; nothing that goes wrong with it stops a compilation. What an entry holds is entry.ts.
 
-import { mkdir, readdir, readFile, stat, unlink, utimes } from 'node:fs/promises';
+import {
+  access,
+  constants,
+  mkdir,
+  readdir,
+  readFile,
+  stat,
+  unlink,
+  utimes,
+} from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { FileError } from '../../dsl/diagnostic.ts';
-import { writeAtomically } from '../files/atomic.ts';
+import { cannotWrite, writeAtomically } from '../files/atomic.ts';
 import { type CacheEntry, decodeEntry, encodeEntry } from './entry.ts';
 import type { Environment } from './search.ts';
 
@@ -26,6 +35,10 @@ export function cacheFolder(
 
 export interface CacheSettings {
   readonly folder?: string;
+  /** The folder in it that holds the entries. Default: `kernels`. */
+  readonly name?: string;
+  /** Who may read them (mode of the folder). Default: its owner alone. */
+  readonly mode?: number;
   /** Bytes of entries to keep; the least recently used go first. Default: 512 MB. */
   readonly limitBytes?: number;
   /** Writes a file whole or not at all. */
@@ -46,15 +59,18 @@ export class KernelCache {
   /** Where the entries lie, and the folder that it is in. */
   readonly folder: string;
   readonly home: string;
+  readonly #mode: number;
   readonly #limitBytes: number;
   readonly #write: (path: string, bytes: Uint8Array) => Promise<void>;
   readonly #building = new Map<string, Promise<Taken>>();
   #isWarned = false;
 
   constructor(settings: CacheSettings = {}) {
-    const { folder = cacheFolder(), limitBytes = 512e6, write = writeAtomically } = settings;
+    const { folder = cacheFolder(), name = 'kernels', mode = 0o700 } = settings;
+    const { limitBytes = 512e6, write = writeAtomically } = settings;
     this.home = folder;
-    this.folder = join(folder, 'kernels');
+    this.folder = join(folder, name);
+    this.#mode = mode;
     this.#limitBytes = limitBytes;
     this.#write = write;
   }
@@ -89,7 +105,7 @@ export class KernelCache {
     const kept = await this.kept(key);
     if (kept) return { entry: kept, fromCache: true };
     const entry = await build();
-    await this.#keep(key, entry);
+    await this.put(key, entry).catch((error) => this.#warn(error));
     return { entry, fromCache: false };
   }
 
@@ -97,15 +113,22 @@ export class KernelCache {
     return join(this.folder, `${key}${suffix}`);
   }
 
-  async #keep(key: string, entry: CacheEntry): Promise<void> {
+  /** Makes the folder where there is none. Throws FileError F005 where it cannot be written. */
+  async open(): Promise<void> {
     try {
       // What lies here runs on the GPU: nobody else may write it.
-      await mkdir(this.folder, { recursive: true, mode: 0o700 });
-      await this.#write(this.#path(key), encodeEntry(key, entry));
-      await this.#prune();
-    } catch (error) {
-      this.#warn(error);
+      await mkdir(this.folder, { recursive: true, mode: this.#mode });
+      await access(this.folder, constants.W_OK);
+    } catch (cause) {
+      throw cannotWrite(this.folder, cause);
     }
+  }
+
+  /** Keeps an entry. Throws FileError F005. */
+  async put(key: string, entry: CacheEntry): Promise<void> {
+    await this.open();
+    await this.#write(this.#path(key), encodeEntry(key, entry));
+    await this.#prune();
   }
 
   /** Removes the least recently used entries above the limit, down to nine tenths of it. */

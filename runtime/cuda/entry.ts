@@ -8,22 +8,25 @@ import type { KernelReport } from './report.ts';
 export interface CacheEntry {
   readonly cubin: Uint8Array;
   readonly report: KernelReport;
+  /** The version of the NVRTC that made it: `13.0`. */
+  readonly compiler: string;
 }
 
 /** Part of every key: entries of another form are never looked at. */
-export const entryForm = 1;
+export const entryForm = 2;
 
 interface Header {
   readonly key: string;
   readonly report: KernelReport;
+  readonly compiler: string;
 }
 
 const checksumBytes = 32;
 const prefixBytes = checksumBytes + 4;
 
 /** `checksum of the rest (32) | bytes of the header (u32) | header as JSON | cubin`. */
-export function encodeEntry(key: string, { cubin, report }: CacheEntry): Uint8Array {
-  const header = Buffer.from(JSON.stringify({ key, report } satisfies Header));
+export function encodeEntry(key: string, { cubin, report, compiler }: CacheEntry): Uint8Array {
+  const header = Buffer.from(JSON.stringify({ key, report, compiler } satisfies Header));
   const bytes = Buffer.alloc(prefixBytes + header.length + cubin.length);
   bytes.writeUInt32LE(header.length, checksumBytes);
   header.copy(bytes, prefixBytes);
@@ -40,7 +43,8 @@ export function decodeEntry(key: string, bytes: Buffer): CacheEntry | undefined 
   const end = prefixBytes + bytes.readUInt32LE(checksumBytes);
   const header = JSON.parse(bytes.toString('utf8', prefixBytes, end)) as Header;
   if (header.key !== key) return undefined;
-  return { cubin: new Uint8Array(bytes.subarray(end)), report: header.report };
+  const { report, compiler } = header;
+  return { cubin: new Uint8Array(bytes.subarray(end)), report, compiler };
 }
 
 const checksumOf = (bytes: Buffer): Buffer =>

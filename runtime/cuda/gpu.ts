@@ -187,13 +187,27 @@ export class Gpu implements Machine {
     await this.#disposed;
   }
 
+  async #module(kernel: Kernel): ReturnType<CudaDevice['load']> {
+    const { cubin, isAhead } = await compileKernel(kernel, this.arch);
+    try {
+      return await this.device.load(cubin);
+    } catch (error) {
+      if (!isAhead) throw error;
+      // The driver may be older than the NVRTC of another machine: the one that is here may fit it.
+      const own = await compileKernel(kernel, this.arch, { takesAhead: false }).catch(() => {
+        throw error;
+      });
+      return this.device.load(own.cubin);
+    }
+  }
+
   #load(kernel: Kernel): Promise<CudaFunction> {
     const { name, sharedBytes } = kernel;
     const key = functionKey(kernel);
     let loading = this.#functions.get(key);
     if (!loading) {
-      loading = compileKernel(kernel, this.arch).then(async ({ cubin }) =>
-        this.device.function(await this.device.load(cubin), name, sharedBytes),
+      loading = this.#module(kernel).then((module) =>
+        this.device.function(module, name, sharedBytes),
       );
       this.#functions.set(key, loading);
       loading.catch(() => this.#functions.delete(key));

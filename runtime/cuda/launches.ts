@@ -31,13 +31,19 @@ export interface PartLaunches {
  * What a call launches on a chip of an architecture such as `sm_90`; on `chip` as it was tuned there. throws: DeviceError R009 without NVRTC,
  * R010 for an architecture that it does not know, R013 for a call without kernels; PlanError E010.
  */
-export async function launchesOf(
-  { parts, inputs, shape, dtype, fallbacks }: CheckedCall,
+export const launchesOf = (
+  call: CheckedCall,
   arch: string,
   chip?: ChipName,
+): Promise<PartLaunches[]> => launchesOn(new OfflineMachine(arch, chip), call);
+
+/** The same on a machine that is there for this alone. */
+export async function launchesOn(
+  machine: OfflineMachine,
+  { parts, inputs, shape, dtype, fallbacks }: CheckedCall,
 ): Promise<PartLaunches[]> {
   checkKernelShape({ ...shape, dtype });
-  const calls = new Calls(new OfflineMachine(arch, chip));
+  const calls = new Calls(machine);
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
   // By the sizes of the call: tensors that stand in for sizes alone have another last dimension.
   const strides = ({ layout }: Tensor, axes: readonly number[]): RowStrides => {

@@ -157,7 +157,8 @@ export async function openFirst(all: AsyncIterable<Place> | Iterable<Place>): Pr
     notes.push(note);
   }
   const what = 'NVRTC, the run-time compiler of CUDA, is not there';
-  throw new DeviceError([diagnostic('R009', what, { notes, help: install })]);
+  const help = `${install}; or run 'warploom compile' where one is: its kernels need none`;
+  throw new DeviceError([diagnostic('R009', what, { notes, help })]);
 }
 
 /** The first library of a place that opens, or what to say of the place. */

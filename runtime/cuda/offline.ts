@@ -19,6 +19,12 @@ const blockSharedKilobytes: Readonly<Record<string, number>> = {
 /** What every chip from sm_80 on has. */
 const leastKilobytes = 99;
 
+/** What a compiler says of a kernel. */
+export type CompileFacts = (kernel: Kernel, arch: string) => Promise<KernelFacts>;
+
+const compiledHere: CompileFacts = async (kernel, arch) =>
+  factsOf((await compileKernel(kernel, arch)).report);
+
 export class OfflineMachine implements Machine {
   readonly name: string;
   readonly arch: string;
@@ -29,12 +35,15 @@ export class OfflineMachine implements Machine {
   /** The chip that this stands for, where it is there after all. */
   readonly chip: ChipName | undefined;
 
-  /** `sm_90`, `sm_90a` */
-  constructor(arch: string, chip?: ChipName) {
+  readonly #compile: CompileFacts;
+
+  /** `sm_90`, `sm_90a`; `compile` in place of the compiler of this process. */
+  constructor(arch: string, chip?: ChipName, compile: CompileFacts = compiledHere) {
     const capability = /\d+/.exec(arch)?.[0] ?? '';
     this.name = arch;
     this.arch = arch;
     this.chip = chip;
+    this.#compile = compile;
     this.blockSharedBytes = 1024 * (blockSharedKilobytes[capability] ?? leastKilobytes);
   }
 
@@ -55,8 +64,8 @@ export class OfflineMachine implements Machine {
     invariant(false, 'a chip that is not there has no results');
   }
 
-  async facts(kernel: Kernel): Promise<KernelFacts> {
-    return factsOf((await compileKernel(kernel, this.arch)).report);
+  facts(kernel: Kernel): Promise<KernelFacts> {
+    return this.#compile(kernel, this.arch);
   }
 
   async prepare(list: LaunchList): Promise<ReadyList> {

@@ -102,6 +102,7 @@ async function syncDirectory(path: string): Promise<void> {
 const reasons: Readonly<Record<string, readonly [why: string, help: string]>> = {
   ENOENT: ['its directory does not exist', 'make the directory first: mkdir -p'],
   ENOTDIR: ['a part of its path is not a directory', 'check the path'],
+  EEXIST: ['there is a file in its place', 'name a folder'],
   EACCES: ['permission is denied', 'write to another directory, or change its permissions'],
   EPERM: ['permission is denied', 'write to another directory, or change its permissions'],
   EROFS: ['the file system is read-only', 'write to another directory'],
@@ -112,7 +113,8 @@ const reasons: Readonly<Record<string, readonly [why: string, help: string]>> = 
   EMFILE: ['too many files are open', 'close some, or raise the limit: ulimit -n'],
 };
 
-function cannotWrite(path: string, cause: unknown): FileError {
+/** FileError F005 with the cause. */
+export function cannotWrite(path: string, cause: unknown): FileError {
   const known = reasons[codeOf(cause)];
   const why = known?.[0] ?? (cause instanceof Error ? cause.message : String(cause));
   const help = known?.[1] ?? 'write to another place';

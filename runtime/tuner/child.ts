@@ -1,16 +1,20 @@
-// The program of the processes that a tuning starts: one holds a device, several compile.
+// The program of the processes that others start: one holds a device, several compile.
 
-import { compileKernel } from '../cuda/compiler.ts';
+import { compileAhead, compileKernel } from '../cuda/compiler.ts';
 import { Gpu } from '../cuda/gpu.ts';
 import { factsOf } from '../cuda/report.ts';
 import { openDevice } from '../device.ts';
 import type { Compilation, CompilationReply } from './protocol.ts';
 import { deviceRole, serveParent } from './serve.ts';
 
-/** Compiles into the cache. */
+/** Compiles into the cache, or ahead. */
 async function compileRole(body: unknown): Promise<CompilationReply> {
-  const { name, source, arch } = body as Compilation;
-  return factsOf((await compileKernel({ name, source }, arch)).report);
+  const { name, source, arch, ahead } = body as Compilation;
+  const kernel = { name, source };
+  const compiling =
+    ahead === undefined ? compileKernel(kernel, arch) : compileAhead(kernel, arch, ahead);
+  const { report, fromCache, milliseconds } = await compiling;
+  return { ...factsOf(report), fromCache, milliseconds };
 }
 
 async function open(name: string) {

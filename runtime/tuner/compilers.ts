@@ -27,13 +27,19 @@ export class Compilers {
   }
 
   /** What the compiler says of a kernel, which lies in the cache from then on. throws: what `compileKernel` throws. */
-  async facts({ name, source }: Kernel, arch: string): Promise<KernelFacts> {
+  facts(kernel: Kernel, arch: string): Promise<KernelFacts> {
+    return this.compile(kernel, arch);
+  }
+
+  /** The same, also into a folder of what is compiled `ahead`; throws then what `compileAhead` throws. */
+  async compile({ name, source }: Kernel, arch: string, ahead?: string): Promise<CompilationReply> {
     if (this.#busy >= this.count) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy += 1;
     const helper = this.#idle.pop() ?? this.#open();
     const timer = setTimeout(() => this.#end(helper), mostMs);
     try {
-      return await helper.ask<CompilationReply>({ name, source, arch } satisfies Compilation);
+      const asked: Compilation = { name, source, arch, ahead };
+      return await helper.ask<CompilationReply>(asked);
     } finally {
       clearTimeout(timer);
       if (this.#all.has(helper)) this.#idle.push(helper);

@@ -4,6 +4,7 @@
 import type { LaunchList } from '../../codegen/kernel.ts';
 import { Struct } from '../../codegen/struct.ts';
 import { DeviceError, type Diagnostic, PatternError } from '../../dsl/diagnostic.ts';
+import type { CompiledKernel } from '../cuda/compiler.ts';
 import type { KernelFacts, Machine, Places } from '../cuda/machine.ts';
 import type { CudaProperties } from '../cuda/native.ts';
 
@@ -33,9 +34,12 @@ export interface Compilation {
   readonly name: string;
   readonly source: string;
   readonly arch: string;
+  /** The folder of what is compiled ahead, where it goes there. */
+  readonly ahead?: string | undefined;
 }
 
-export type CompilationReply = KernelFacts;
+/** What the compiler says of it, whether it was kept already, and how long this took. */
+export type CompilationReply = KernelFacts & Pick<CompiledKernel, 'fromCache' | 'milliseconds'>;
 
 /** The device that a process has opened. */
 export type DeviceFacts = Pick<

@@ -51,6 +51,7 @@ test('help names every verb, the parameters of a pattern and its tensors', async
     'emit',
     'bench',
     'tune',
+    'compile',
     'doctor',
     'a-shape',
   ])

@@ -43,6 +43,7 @@ const report: KernelReport = {
 const entryOf = (bytes: number, value = 7): CacheEntry => ({
   cubin: new Uint8Array(bytes).fill(value),
   report,
+  compiler: '13.0',
 });
 const key = 'a'.repeat(64);
 const fileOf = (cache: KernelCache, name = key) => join(cache.folder, `${name}.kernel`);

@@ -282,7 +282,7 @@ describe('finding NVRTC', () => {
       "error[R009]: NVRTC, the run-time compiler of CUDA, is not there
         = note: first: FOLDER/several/libnvrtc.so.12: file too short
         = note: second: no libnvrtc.so*
-        = help: pip install nvidia-cuda-nvrtc, or set WARPLOOM_NVRTC to libnvrtc.so.* or its folder"
+        = help: pip install nvidia-cuda-nvrtc, or set WARPLOOM_NVRTC to libnvrtc.so.* or its folder; or run 'warploom compile' where one is: its kernels need none"
     `);
   });
 

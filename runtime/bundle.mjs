@@ -1,7 +1,7 @@
-// `npm run bundle [-- --out file.tar.gz] [--with-nvrtc folder]`: one archive for a GPU server without network
-// and without Node. It holds this Node, the compiled package with its native addon, what they need at run
-// time, the device tests and benches; the server adds an NVIDIA driver and NVRTC (of its CUDA toolkit, of Python's
-// nvidia packages, or from a folder of this machine).
+// `npm run bundle [-- --out file.tar.gz] [--with-nvrtc folder] [--compile words]`: one archive for a GPU server without
+// network and without Node. It holds this Node, the compiled package with its native addon, what they need at run
+// time, the device tests and benches, and kernels that are compiled ahead; the server adds an NVIDIA driver and, for
+// other kernels, NVRTC (of its CUDA toolkit, of Python's nvidia packages, or from a folder of this machine).
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -24,12 +24,18 @@ import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const name = 'warploom-bundle';
+/** What comes after --compile is not ours. */
+const [own, ahead] = splitAt(process.argv.slice(2), '--compile');
 const options = new Command('npm run bundle --')
   .description('one archive for a GPU server without network and without Node')
   .option('--out <file>', 'the archive', join(root, 'build', `${name}.tar.gz`))
   .option('--with-nvrtc <folder>', 'NVRTC of this machine, for servers that have none')
+  .option(
+    '--compile <words...>',
+    "kernels that its first calls find there; last, with the words of 'warploom compile': causal --arch sm_90a ...",
+  )
   .exitOverride(({ exitCode }) => process.exit(exitCode && 2)) // 2: as for all mistakes of usage
-  .parse()
+  .parse(own, { from: 'user' })
   .opts();
 const archive = resolve(options.out);
 const nvrtc = options.withNvrtc && resolve(options.withNvrtc);
@@ -46,6 +52,25 @@ process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 function run(command, args) {
   const done = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (done.error || done.status !== 0) fail(`${command} ${args.join(' ')} failed`);
+}
+
+function splitAt(words, word) {
+  const at = words.indexOf(word);
+  return at < 0 ? [words, undefined] : [words.slice(0, at), words.slice(at + 1)];
+}
+
+/** Says itself what is wrong with its words. */
+function compileAhead(words) {
+  const command = [
+    '--import',
+    import.meta.resolve('tsx'),
+    join(root, 'cli.ts'),
+    'compile',
+    ...words,
+  ];
+  const folder = ['--cache', join(staging, 'kernels')];
+  const { status } = spawnSync(process.execPath, [...command, ...folder], { stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
 }
 
 function fail(what) {
@@ -129,6 +154,8 @@ const launcher = `#!/bin/sh
 #   ./warploom tune:defaults --out defaults.ts         the table of defaults that the code ships
 #   python3 tests/rivals.py --json rivals.json         the rivals' half of bench:attention, needs PyTorch
 here=$(cd "$(dirname "$0")" && pwd)
+# Kernels that were compiled ahead are only read; new ones go to WARPLOOM_CACHE, which is the user's own.
+[ -d "$here/kernels" ] && export WARPLOOM_KERNELS="\${WARPLOOM_KERNELS:-$here/kernels}"
 case "$1" in
   bench:* | test:* | tune:*) exec "$here/node" "$here/tests/programs.mjs" "$@" ;;
   *) exec "$here/node" "$here/dist/cli.js" "$@" ;;
@@ -153,6 +180,8 @@ function needs(library, files) {
 }
 
 mkdirSync(staging);
+// First: a mistake in the words is told at once.
+if (ahead) compileAhead(ahead);
 // After a pull the addon may be older than its text; one that is not stays as it is.
 run(process.execPath, [join(root, 'runtime', 'native', 'install.mjs')]);
 run(process.execPath, [join(root, 'runtime', 'build.mjs'), join(staging, 'dist')]);

@@ -1,7 +1,7 @@
 // What `npm run bundle` makes runs where nothing is installed: unpacked elsewhere, without Node on the path.
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,7 +14,10 @@ const tools = join(work, 'tools');
 beforeAll(() => {
   const archive = join(work, 'bundle.tar.gz');
   // Fails above 60 MB.
-  execFileSync(process.execPath, ['runtime/bundle.mjs', '--out', archive], { cwd: root });
+  const kernels = ['--compile', 'causal', '--arch', 'sm_80', '--head-dim', '64', '--length', '300'];
+  execFileSync(process.execPath, ['runtime/bundle.mjs', '--out', archive, ...kernels], {
+    cwd: root,
+  });
   execFileSync('tar', ['-xzf', archive, '-C', work]);
   mkdirSync(tools);
   symlinkSync('/usr/bin/dirname', join(tools, 'dirname'));
@@ -22,8 +25,8 @@ beforeAll(() => {
 
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-function warploom(args: readonly string[], path = tools): string {
-  const env = { PATH: path, HOME: work, WARPLOOM_CACHE: join(work, 'cache') };
+function warploom(args: readonly string[], path = tools, more: Record<string, string> = {}) {
+  const env = { PATH: path, HOME: work, WARPLOOM_CACHE: join(work, 'cache'), ...more };
   const stdio = ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'];
   return execFileSync(join(unpacked, 'warploom'), args, {
     cwd: work,
@@ -54,6 +57,17 @@ describe('the bundle, unpacked elsewhere', () => {
     const some = ['test:primitives', '--device', 'emulated:sm_90a', '--only', 'stmatrix'];
     expect(warploom(some, process.env.PATH)).toMatch(/stmatrix: the same\n1 cases, 0 differ/);
   }, 180_000);
+
+  it('has the kernels of its first calls, where nobody may write and no NVRTC is', () => {
+    chmodSync(join(unpacked, 'kernels', 'ahead'), 0o555);
+    const explained = (dtype: string) => {
+      const words = ['explain', 'causal', '--length', '300', '--dtype', dtype, '--arch', 'sm_80'];
+      return warploom(words, tools, { WARPLOOM_NVRTC: '/nowhere' });
+    };
+    expect(explained('bf16')).toMatch(/\nattention +1 /);
+    expect(explained('fp16')).toContain('WARPLOOM_NVRTC names no NVRTC');
+    chmodSync(join(unpacked, 'kernels', 'ahead'), 0o755);
+  });
 
   it('tries the laws in processes of its own', () => {
     const sizes = ['--device', 'cpu', '--cases', '60', '--processes', '2'];

@@ -22,7 +22,16 @@ export interface SmallScore {
   readonly value: Expression;
 }
 
-/** `of` times a polynomial of its square; `ranges` as `smallRanges`. */
+/** A tanh as it was found: factor * tanh(inner * of); a term is added to what else the exponent is. */
+interface Found {
+  readonly name: string;
+  readonly of: Expression;
+  readonly inner: Expression;
+  readonly factor: Expression;
+  readonly isTerm: boolean;
+}
+
+/** `of` times a polynomial of its square; `ranges` as `smallRanges`, or `termRanges`. */
 export interface SmallTanh {
   readonly name: string;
   readonly of: Expression;
@@ -33,37 +42,71 @@ export interface SmallTanh {
   }[];
 }
 
+/** A polynomial of so many coefficients for numbers that are small enough for it. */
+export interface SmallRange {
+  /** tanh(x) = x * (c0 + c1 * x^2 + c2 * x^4 + ...) for |x| < `below`. */
+  readonly below: number;
+  /** Relative, in float32. */
+  readonly error: number;
+  /** As much of an exponent as it may be off by: undefined where that is no more than of any function. */
+  readonly mostError?: number;
+  /** The lowest is the first. */
+  readonly coefficients: readonly number[];
+}
+
 /**
- * tanh(x) = x * (c0 + c1 * x^2 + c2 * x^4 + ...) for |x| < `below`, with a relative error of at most `error`, in float32
- * too: the minimax polynomials of tanh(sqrt(w)) / sqrt(w), by Remez' exchange in 40 digits, are off by 4.0e-7 and
- * 5.5e-7, roundings add less than 1e-7. Because of the pole at i * pi / 2 a bound twice as large costs one coefficient.
+ * Minimax polynomials of tanh(sqrt(w)) / sqrt(w), by Remez' exchange in 40 digits, are off by 4.0e-7 and 5.5e-7, roundings
+ * add less than 1e-7. Because of the pole at i * pi / 2 a bound twice as large costs one coefficient.
  */
-export const smallRanges = [
+export const smallRanges: readonly SmallRange[] = [
   { below: 1 / 4, error: 5.1e-7, coefficients: [0.9999996043445013, -0.333219082250449, 0.1284161343104726] },
   { below: 1 / 2, error: 6.3e-7, coefficients: [0.9999994557710956, -0.33326317935370586, 0.131902965938156, -0.044402225844017075] },
-] as const; // biome-ignore format: a table
+]; // biome-ignore format: a table
+
+/** Weights are then off by 2^-12.8 of themselves: less than what rounding them to fp16 costs, or a 14th of bf16. */
+const mostError = 2e-4;
+
+/**
+ * The same for what is a term of an exponent: as long as that is off by no more than `mostError`. A coefficient less is a
+ * product and a sum less for each pair, and each of these takes a cycle from the tensor cores (an H100, measured).
+ */
+export const termRanges: readonly SmallRange[] = [
+  { below: 0.18, error: 1.8e-5, mostError, coefficients: [0.9999827507164497, -0.32906357664948316] },
+  { below: 0.4, error: 6.4e-6, mostError, coefficients: [0.9999937531374675, -0.3326257948194, 0.12127786695482724] },
+]; // biome-ignore format: a table
 
 /**
  * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions that the hardware
  * has not: the text has it for each range twice, and compilers take long for as many of these.
  */
 export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | undefined {
-  const tanhs: SmallTanh[] = [];
+  const found: Found[] = [];
   /** factor * tanh(argument) */
-  const polynomial = (argument: Expression, factor: Expression): Expression => {
-    const { node, factor: inner } = factorOf(visit(argument), uniforms);
-    const name = `tanh_${tanhs.length}`;
-    tanhs.push({ name, of: node, ranges: rangesOf(inner, factor, uniforms) });
+  const polynomial = (argument: Expression, factor: Expression, isTerm: boolean): Expression => {
+    const { node, factor: inner } = factorOf(visit(argument, false), uniforms);
+    const name = `tanh_${found.length}`;
+    found.push({ name, of: node, inner, factor, isTerm });
     return binary('mul', local(`of_${name}`), local(`per_${name}`));
   };
-  const visit = (node: Expression): Expression => {
+  const visit = (node: Expression, isTerm: boolean): Expression => {
     const { node: core, factor } = factorOf(node, uniforms);
     if (core.op === 'unary' && core.name === 'tanh' && mentions(core, 'index', 's'))
-      return polynomial(core.args[0], factor);
+      return polynomial(core.args[0], factor, isTerm);
     const args = children(node);
-    return args.length === 0 ? node : ({ ...node, args: args.map(visit) } as Expression);
+    const isSum = node.op === 'binary' && (node.name === 'add' || node.name === 'sub');
+    return args.length === 0
+      ? node
+      : ({ ...node, args: args.map((arg) => visit(arg, isTerm && isSum)) } as Expression);
   };
-  const value = visit(score);
+  const value = visit(score, true);
+  const table = found.every(({ isTerm }) => isTerm) ? termRanges : smallRanges;
+  const tanhs = found.map(
+    ({ name, of, inner, factor }): SmallTanh => ({
+      name,
+      of,
+      ranges: table.map((range) => rangeOf(range, inner, factor, uniforms)),
+    }),
+  );
   const parts = [value, ...tanhs.map(({ of }) => of)].flatMap((part) => [...walk(part)]);
   const isLong = parts.some(
     (part) => (part.op === 'unary' || part.op === 'binary') && functions.has(part.name),
@@ -87,21 +130,33 @@ function factorOf(node: Expression, uniforms: Uniforms): { node: Expression; fac
   return { node, factor: one };
 }
 
-/** The polynomials of factor * tanh(inner * x) in x. None may leave the range of floats where tanh does not. */
-function rangesOf(inner: Expression, factor: Expression, uniforms: Uniforms): SmallTanh['ranges'] {
+/** The polynomial of factor * tanh(inner * x) in x. None may leave the range of floats where tanh does not. */
+function rangeOf(
+  { below, error, mostError, coefficients }: SmallRange,
+  inner: Expression,
+  factor: Expression,
+  uniforms: Uniforms,
+): SmallTanh['ranges'][number] {
   const named = (node: Expression): Expression =>
     node.op === 'const' || node.op === 'param' ? node : uniforms.named(node);
   const square = inner === one ? one : named(times(inner, inner));
-  return smallRanges.map(({ below, coefficients }) => {
-    let power = times(inner, factor);
-    const all = coefficients.map((coefficient, i) => {
-      if (i > 0) power = times(power, square);
-      return named(times(real(coefficient), power));
-    });
-    if (inner === one) return { coefficients: all, limit: real(below ** 2) };
-    const last = unary('abs', all.at(-1)!);
-    const isNormal = and(compare('lt', real(1e-30), last), compare('lt', last, real(1e30)));
-    const limit = named(select(isNormal, binary('div', real(below ** 2), square), real(0)));
-    return { coefficients: all, limit };
+  let power = times(inner, factor);
+  const all = coefficients.map((coefficient, i) => {
+    if (i > 0) power = times(power, square);
+    return named(times(real(coefficient), power));
   });
+  // Of the square of inner * x: a factor that is 0 bounds nothing.
+  const most =
+    mostError === undefined
+      ? real(below ** 2)
+      : binary(
+          'min',
+          real(below ** 2),
+          binary('div', real((mostError / error) ** 2), times(factor, factor)),
+        );
+  if (inner === one) return { coefficients: all, limit: named(most) };
+  const last = unary('abs', all.at(-1)!);
+  const isNormal = and(compare('lt', real(1e-30), last), compare('lt', last, real(1e30)));
+  const limit = named(select(isNormal, binary('div', most, square), real(0)));
+  return { coefficients: all, limit };
 }

@@ -26,6 +26,7 @@ import {
 } from '../../codegen/attention/tiles.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { DeviceError, diagnostic, PlanError } from '../../dsl/diagnostic.ts';
+import { walk } from '../../dsl/expression.ts';
 import { type KernelRequest, specOf } from './kernel-request.ts';
 import type { Machine } from './machine.ts';
 
@@ -91,6 +92,13 @@ function passesIn(request: KernelRequest): KernelPass[] {
   return passesOf(withFixed(mask, fixed), gather, restSize);
 }
 
+/** The form that the score makes of ranges. */
+const scoreForm = (request: KernelRequest): PlanForm => {
+  const { score } = specOf(request);
+  const parts = score ? [...walk(score)] : [];
+  return parts.some((part) => part.op === 'unary' && part.name === 'tanh') ? 'capped' : 'ranges';
+};
+
 /** Query heads that may share a tile. */
 const groupIn = (request: KernelRequest): number =>
   headsAreAlike(specOf(request)) ? (request.group ?? 1) : 1;
@@ -123,7 +131,10 @@ function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
           ...knobs,
           headsPerTile: headsOfTile(knobs, group).includes(headsPerTile) ? headsPerTile : 1,
         }))
-      : [...(first.headsPerTile === 1 ? [] : shared), ...ofTable(asksApart(passes))];
+      : [
+          ...(first.headsPerTile === 1 ? [] : shared),
+          ...ofTable(asksApart(passes) ?? scoreForm(request)),
+        ];
   const choices = all.map(ofHopper);
   checkStated(request, chip, choices);
   return choices;

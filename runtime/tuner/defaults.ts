@@ -2,7 +2,11 @@
 // lengths, each with a share of the time that is left. What is measured replaces its row, the others stay.
 
 import { type HopperKnobs, hopperTile } from '../../codegen/attention/hopper/knobs.ts';
-import type { DefaultRow, PlanForm } from '../../codegen/attention/hopper/plan-forms.ts';
+import {
+  type DefaultRow,
+  type PlanForm,
+  planForms,
+} from '../../codegen/attention/hopper/plan-forms.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { TuneResult } from './result.ts';
 import { type TuneOptions, tune } from './tune.ts';
@@ -98,11 +102,12 @@ export function merged(
   const all = new Map([...known, ...measured].map((row) => [key(row), row]));
   return [...all.values()].sort(
     (a, b) =>
-      order.indexOf(a.form) - order.indexOf(b.form) || a.dim - b.dim || a.upTo - b.upTo || 0,
+      planForms.indexOf(a.form) - planForms.indexOf(b.form) ||
+      a.dim - b.dim ||
+      a.upTo - b.upTo ||
+      0,
   );
 }
-
-const order: readonly PlanForm[] = ['ranges', 'distances', 'blocks', 'shared'];
 
 /** The file codegen/attention/hopper/defaults.ts of a table. */
 export const defaultsText = (rows: readonly DefaultRow[]): string => `${head}

@@ -13,6 +13,7 @@ import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
 import { defaultsText, type FormWork, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 import { deviceOption, type Program, placeFrom } from '../programs/program.ts';
+import { softCap } from './attention/subjects.ts';
 
 interface Flags {
   readonly budget: number;
@@ -28,6 +29,7 @@ interface Flags {
 // 2026-11-27: two boxes without speculation): hold a row for distances against the bench of attention before it is kept.
 const works: readonly FormWork[] = [
   { form: 'ranges', pattern: causal, group: 1 },
+  { form: 'capped', pattern: softCap, group: 1, params: { cap: 30 } },
   { form: 'blocks', pattern: blockSparse, group: 4 },
   { form: 'distances', pattern: verticalSlash, group: 4, params: { verticals: 1000, slashes: 64 } },
   { form: 'shared', pattern: flashPrefill, group: 4 },

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { smallRanges, smallScore } from '../../codegen/attention/tanh.ts';
+import { smallRanges, smallScore, termRanges } from '../../codegen/attention/tanh.ts';
 import { Uniforms } from '../../codegen/uniforms.ts';
 import {
   binary,
@@ -26,32 +26,35 @@ function polynomial(x: number, coefficients: readonly number[]): number {
   return fround(x * even);
 }
 
-describe.each(smallRanges)('tanh of numbers below $below', ({ below, error, coefficients }) => {
-  const errorAt = (x: number): number =>
-    x === 0 ? 0 : Math.abs(polynomial(x, coefficients) / Math.tanh(x) - 1);
-  const end = fround(below * (1 - 2 ** -24));
+describe.each([...smallRanges, ...termRanges])(
+  'tanh of numbers below $below',
+  ({ below, error, coefficients }) => {
+    const errorAt = (x: number): number =>
+      x === 0 ? 0 : Math.abs(polynomial(x, coefficients) / Math.tanh(x) - 1);
+    const end = fround(below * (1 - 2 ** -24));
 
-  it('is as accurate as it says', () => {
-    for (let i = 0; i <= 20_000; i += 1)
-      expect(errorAt(fround((end * i) / 20_000))).toBeLessThanOrEqual(error);
-    fc.assert(
-      // Subnormal results have fewer bits.
-      fc.property(
-        fc.float({ min: fround(2 ** -120), max: end, noNaN: true }),
-        (x) => errorAt(x) <= error && errorAt(-x) <= error,
-      ),
-    );
-  });
+    it('is as accurate as it says', () => {
+      for (let i = 0; i <= 20_000; i += 1)
+        expect(errorAt(fround((end * i) / 20_000))).toBeLessThanOrEqual(error);
+      fc.assert(
+        // Subnormal results have fewer bits.
+        fc.property(
+          fc.float({ min: fround(2 ** -120), max: end, noNaN: true }),
+          (x) => errorAt(x) <= error && errorAt(-x) <= error,
+        ),
+      );
+    });
 
-  it('keeps zeros', () => {
-    expect(polynomial(0, coefficients)).toBe(0);
-    expect(polynomial(-0, coefficients)).toBe(-0);
-  });
+    it('keeps zeros', () => {
+      expect(polynomial(0, coefficients)).toBe(0);
+      expect(polynomial(-0, coefficients)).toBe(-0);
+    });
 
-  it('is not as accurate far beyond: the next range is needed', () => {
-    expect(errorAt(2 * below)).toBeGreaterThan(10 * error);
-  });
-});
+    it('is not as accurate far beyond: the next range is needed', () => {
+      expect(errorAt(2 * below)).toBeGreaterThan(10 * error);
+    });
+  },
+);
 
 describe('the score of small numbers', () => {
   const s = index('s');
@@ -71,6 +74,22 @@ describe('the score of small numbers', () => {
     expect(small!.tanhs.map(({ of }) => of)).toEqual([s]);
     for (const { coefficients, limit } of small!.tanhs[0]!.ranges)
       expect([...coefficients, limit].every(({ op }) => op === 'param')).toBe(true);
+  });
+
+  it('is coarser where tanh is a term of the score, which tells how far it may be off', () => {
+    const capped = binary('mul', cap, unary('tanh', binary('div', s, cap)));
+    const countsOf = (score: Expression): number[] =>
+      smallOf(score).small!.tanhs.flatMap(({ ranges }) =>
+        ranges.map((range) => range.coefficients.length),
+      );
+    for (const score of [capped, binary('sub', capped, index('q'))])
+      expect(countsOf(score)).toEqual(termRanges.map(({ coefficients }) => coefficients.length));
+    for (const score of [
+      binary('mul', capped, index('q')),
+      unary('tanh', capped),
+      unary('abs', capped),
+    ])
+      expect(countsOf(score)[0]).toBe(smallRanges[0]!.coefficients.length);
   });
 
   it('is none of a score with functions that the hardware has not', () => {

@@ -42,7 +42,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['codegen/attention/exponent', ['test/runtime/emulator-scores', 'test/codegen/attention']],
   ['codegen/attention/linear', ['test/runtime/emulator-ramp', 'test/laws/hopper']],
   ['codegen/attention/hopper/ramp', ['test/runtime/emulator-ramp', 'test/laws/hopper']],
-  ['codegen/attention/tanh', ['test/runtime/emulator-scores']],
+  ['codegen/attention/tanh', ['test/runtime/emulator-scores', 'test/codegen/tanh']],
   ['codegen/attention/hopper/scores', ['test/runtime/emulator-scores']],
   ['codegen/attention/hopper/', ['test/runtime/emulator-boxes', 'test/runtime/emulator-hopper']],
   ['codegen/', ['test/codegen/attention', 'test/codegen/analysis']],

@@ -4,10 +4,11 @@ import type { HopperKnobs } from './knobs.ts';
 
 /**
  * What tiles a kernel is best made of depends on how its keys are walked over: ranges, or anything else tile by tile;
- * sets at distances or of blocks that differ by 64 rows; sets of blocks that rows of several heads ask together.
+ * sets at distances or of blocks that differ by 64 rows; sets of blocks that rows of several heads ask together. Scores that
+ * take a tanh of each product cost more than their products: they have tiles of their own where nothing else has.
  */
-export type PlanForm = 'ranges' | 'distances' | 'blocks' | 'shared';
-export const planForms = ['ranges', 'distances', 'blocks', 'shared'] as const;
+export const planForms = ['ranges', 'capped', 'distances', 'blocks', 'shared'] as const;
+export type PlanForm = (typeof planForms)[number];
 
 /** A measured tile: for heads of up to `dim` and calls of up to `upTo` keys. */
 export interface DefaultRow {

@@ -50,7 +50,7 @@ const full = pattern('full').mask(() => true);
 const alibi = pattern('alibi', { slopes: f32('head') })
   .mask(({ q, k }) => k <= q)
   .score(({ s, q, k, head }, { slopes }) => s - slopes.at(head) * (q - k));
-const softCap = pattern('soft-cap', { cap: z.number().positive() })
+export const softCap = pattern('soft-cap', { cap: z.number().positive() })
   .mask(({ q, k }) => k <= q)
   .score(({ s }, { cap }) => cap * Math.tanh(s / cap));
 

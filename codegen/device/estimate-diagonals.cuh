@@ -1,22 +1,14 @@
 // Sums along diagonals of tiles of weights that pass by, eight keys a step, without leaving the registers but for three
 // shuffles a step.
 
-/** One of three steps that bring the parts of a diagonal, held by different lanes, into one of them. */
-struct DiagonalStep {
-  float near_before, far_before;
-  /**
-   * The sum of the near part of the step before and of the far part that lane + `from` holds of the same diagonal:
-   * the first `wrap` rows of lanes hold it since now, the others since before.
-   */
-  __device__ __forceinline__ float join(float near, float far, int from, int wrap) {
-    const int lane = threadIdx.x & 31;
-    const float sum =
-        near_before + __shfl_sync(FULL_WARP, lane / 4 < wrap ? far : far_before, (lane + from) & 31);
-    near_before = near;
-    far_before = far;
-    return sum;
-  }
-};
+/**
+ * One of three steps that bring the parts of a diagonal, held by different lanes, into one of them: the sum of the near part
+ * of the step before and of the far part that lane + `from` holds of the same diagonal. The first `wrap` rows of lanes hold
+ * it since now, the others since before.
+ */
+WARPLOOM_DEVICE float join_parts(int lane, float near_before, float far, float far_before, int from, int wrap) {
+  return near_before + __shfl_sync(FULL_WARP, lane < 4 * wrap ? far : far_before, lane + from);
+}
 
 /** Steps between a diagonal's first weights and its sum. */
 #define DIAGONAL_LAG 10
@@ -30,24 +22,29 @@ struct DiagonalStep {
  */
 struct Diagonals {
   float chain[8][2];
-  DiagonalStep pairs, quads, all;
+  float near, far, pair, quad;  // of the step before
 
   __device__ __forceinline__ void begin() {
 #pragma unroll
     for (int j = 0; j < 8; ++j) chain[j][0] = chain[j][1] = 0.0f;
-    pairs = quads = all = {0.0f, 0.0f};
+    near = far = pair = quad = 0.0f;
   }
   /** Takes the weights of a step; `weights(j, e)`. */
   template <typename Weights> __device__ __forceinline__ void add(Weights weights) {
 #pragma unroll
     for (int j = 7; j >= 0; --j)
 #pragma unroll
-      for (int e = 0; e < 2; ++e) chain[j][e] = (j > 0 ? chain[j - 1][e] : 0.0f) + weights(j, e);
+      for (int e = 0; e < 2; ++e) chain[j][e] = j > 0 ? chain[j - 1][e] + weights(j, e) : weights(j, e);
   }
   /** After `add` number i: lanes t = 0 get the sum whose key - query is 8 (i - DIAGONAL_LAG) + g, from the first key. */
-  __device__ __forceinline__ float leave() {
-    const float pair = pairs.join(chain[7][0], chain[7][1], 4, 1);
-    const float quad = quads.join(pair, pair, 9, 2);
-    return all.join(quad, quad, 18, 4);
+  __device__ __forceinline__ float leave(int lane) {
+    const float own_pair = join_parts(lane, near, chain[7][1], far, 4, 1);
+    const float own_quad = join_parts(lane, pair, own_pair, pair, 9, 2);
+    const float all = join_parts(lane, quad, own_quad, quad, 18, 4);
+    near = chain[7][0];
+    far = chain[7][1];
+    pair = own_pair;
+    quad = own_quad;
+    return all;
   }
 };

@@ -132,44 +132,51 @@ struct ProbeTargets {
   float* leads;      // [8, 64]: diagonals that began in the part before, of each part
   u32 column_from, distance_from, lead_from;  // where those of the head begin
   int distance_end;
-  bool adds;  // to what is there
 };
 
-WARPLOOM_DEVICE void put_sum(float* target, float sum, bool adds) { *target = adds ? *target + sum : sum; }
+template <bool ADDS> WARPLOOM_DEVICE void put_sum(float* target, float sum) { *target = ADDS ? *target + sum : sum; }
+
+/** Holds a number in its register, where compilers would compute it in every turn of a loop. A whole warp calls. */
+WARPLOOM_DEVICE int held(int x) { return __shfl_sync(FULL_WARP, x, threadIdx.x & 31); }
 
 /**
  * Second pass: sums of weights over the queries, per key (COLUMNS) and per distance (DISTANCES), of the keys
  * [key, key + 8 part): eight parts of `part` keys each (a multiple of 8, 64 or more), of which every tile holds 8
- * keys each: row 8 y + g is a key of part y. A warp has two parts. `lse` are the log2 of the sums of the queries' softmax. Diagonals
- * that began before a part are left in its lead, and have to be added to the sums that the part before left.
+ * keys each: row 8 y + g is a key of part y. A warp has two parts. `lse` are the log2 of the sums of the queries' softmax;
+ * with ADDS, sums are added to what is there. Diagonals that began before a part are left in its lead, and have to be added
+ * to the sums that the part before left.
  */
-template <bool COLUMNS, bool DISTANCES, typename Feed>
-WARPLOOM_DEVICE void probe_sums(Feed& feed, const ProbeQueries& probe, int key, int part, float scale, const float* lse,
+template <bool COLUMNS, bool DISTANCES, bool ADDS, typename Feed>
+WARPLOOM_DEVICE void probe_sums(Feed& feed, const ProbeQueries& probe, int key, u32 part, float scale, const float* lse,
                                 const ProbeTargets& to, bool is_head) {
-  const int lane = threadIdx.x & 31, g = lane / 4, t = lane & 3, own_part = (threadIdx.x & 127) / 32 * 2;
+  const int lane = held(threadIdx.x & 31), own_part = (threadIdx.x & 127) / 32 * 2;
   const int steps = part / 8, first = key + own_part * part;
   Diagonals diagonals[2];
   diagonals[0].begin();
   diagonals[1].begin();
-  // Of lanes that have nothing to put, no distance and no column is below the end.
-  const int distance = probe.row - first + 8 * DIAGONAL_LAG - g, column = to.column_from + first + (t & 1) * part + g;
-  const u32 distance_end = t == 0 && is_head ? to.distance_end : 0, column_end = t < 2 && is_head ? to.column_from + probe.key_end : 0;
+  // The distance of the next sum of a diagonal, of the first part; far below 0 in lanes that have none to put.
+  int distance = (lane & 3) == 0 && is_head ? probe.row - first + 8 * DIAGONAL_LAG - lane / 4 : -(1 << 30);
   const auto leave_diagonals = [&](int i) {
     float own[2];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) own[half] = diagonals[half].leave();
+    for (int half = 0; half < 2; ++half) own[half] = diagonals[half].leave(lane);
     // Of the first steps, diagonals that began before the part, if that is not the first.
-    const bool is_lead = i < DIAGONAL_LAG;
+    if (i >= DIAGONAL_LAG) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int at = distance - half * part - 8 * i;
-      if ((u32)at < distance_end && (!is_lead || first + half * part == 0))
-        put_sum(to.distances + (to.distance_from + at), own[half], to.adds);
+      for (int half = 0; half < 2; ++half)
+        if (distance >= half * (int)part) put_sum<ADDS>(to.distances + (to.distance_from + distance - half * part), own[half]);
+    } else if (distance > -(1 << 29)) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int at = distance - half * part, lead = (own_part + half) * PROBE + 8 * (i - DIAGONAL_LAG + 8) + (threadIdx.x & 31) / 4;
+        if (first + half * part == 0) {
+          if (at >= 0 && at < to.distance_end) put_sum<ADDS>(to.distances + (to.distance_from + at), own[half]);
+        } else if (i >= DIAGONAL_LAG - 8) {
+          to.leads[to.lead_from + lead] = own[half];
+        }
+      }
     }
-    if (!is_lead || i < DIAGONAL_LAG - 8 || distance_end == 0) return;
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      if (first + half * part != 0) to.leads[to.lead_from + (own_part + half) * PROBE + 8 * (i - DIAGONAL_LAG + 8) + g] = own[half];
+    distance -= 8;
   };
   float own_lse[8][2];
   if (Feed::keeps_sums) {
@@ -180,19 +187,22 @@ WARPLOOM_DEVICE void probe_sums(Feed& feed, const ProbeQueries& probe, int key, 
     }
   }
   float sums[2] = {0.0f, 0.0f};  // of the last step, this thread's queries of both keys
+  // Where the next sum of a column goes; of lanes that have none to put, no place is below the end.
+  u32 column = to.column_from + first + (lane & 1) * part + lane / 4;
+  const u32 column_end = (lane & 3) < 2 && is_head ? to.column_from + probe.key_end : 0;
   // What a step leaves after its weights are known: done while the products of the next are made.
   const auto leave = [&](int i) {
     if (COLUMNS) {
-      // Lanes with an even t end up with the sum of the first part, the others with that of the second.
-      float sum = (t & 1 ? sums[1] : sums[0]) + __shfl_xor_sync(FULL_WARP, t & 1 ? sums[0] : sums[1], 1);
+      // Lanes with an even number end up with the sum of the first part, the others with that of the second.
+      float sum = (lane & 1 ? sums[1] : sums[0]) + __shfl_xor_sync(FULL_WARP, lane & 1 ? sums[0] : sums[1], 1);
       sum += __shfl_xor_sync(FULL_WARP, sum, 2);
-      const u32 at = column + 8 * i;
-      if (at < column_end) put_sum(to.columns + at, sum, to.adds);
+      if (column < column_end) put_sum<ADDS>(to.columns + column, sum);
+      column += 8;
     }
     if (DISTANCES) leave_diagonals(i);
   };
-  // Where all queries see all keys of a step of this warp.
-  const int seen = probe.causal ? probe.row : probe.key_end - 1, plain = seen - 7 - first - part;
+  // Where all queries see all keys of a step.
+  const int seen = probe.causal ? probe.row : probe.key_end - 1, plain = held(seen - 7 - key - 7 * (int)part);
   feed.for_tiles(steps, [&](int i, auto multiply) {
     float weights[8][4];
     multiply(weights, [&] {
@@ -205,19 +215,19 @@ WARPLOOM_DEVICE void probe_sums(Feed& feed, const ProbeQueries& probe, int key, 
         weights[j][e] = exp2_fast(fmaf(weights[j][e], scale, -(Feed::keeps_sums ? own_lse[j][e & 1] : lse[tile_column(j, e & 1)])));
     // Of a query that is not there the sum is infinite, and the weights are zeros already.
     if (8 * i > plain) {
-      const int own_key = first + 8 * i + g;
+      const int own_key = first + 8 * i + (threadIdx.x & 31) / 4;
 #pragma unroll
       for (int j = 0; j < 8; ++j)
 #pragma unroll
         for (int e = 0; e < 4; ++e)
-          if (own_key + (e >> 1) * part > (probe.causal ? probe.row + tile_column(j, e & 1) : seen)) weights[j][e] = 0.0f;
+          if (own_key + (e >> 1) * (int)part > (probe.causal ? probe.row + tile_column(j, e & 1) : seen)) weights[j][e] = 0.0f;
     }
     if (COLUMNS) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        float even = 0.0f, odd = 0.0f;
+        float even = weights[0][2 * half], odd = weights[0][2 * half + 1];
 #pragma unroll
-        for (int j = 0; j < 8; ++j) {
+        for (int j = 1; j < 8; ++j) {
           even += weights[j][2 * half];
           odd += weights[j][2 * half + 1];
         }

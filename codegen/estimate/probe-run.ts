@@ -50,7 +50,6 @@ export function runProbe(wave: Wave, all: Pass): void {
   const leads = at(
     launches.need('leads', distances ? 4 * unitCount * blocks * partsOfBlock * probeQueries : 0),
   );
-  const sums = probeSumsKernel(spec, { keys: !!keys, distances: !!distances });
   const count = Math.ceil((rows.end - rows.start) / probeQueries);
   for (let i = count - 1; i >= 0; i -= 1) {
     const row = rows.start + i * probeQueries;
@@ -83,9 +82,9 @@ export function runProbe(wave: Wave, all: Pass): void {
       strideArgs.distance_stride = distances.stride;
     }
     launches.launch(
-      sums,
+      probeSumsKernel(spec, { keys: !!keys, distances: !!distances }, i < count - 1),
       [blocks, groupCount, headBlocks],
-      { ...args, ...strideArgs, splits, part, adds: Number(i < count - 1) },
+      { ...args, ...strideArgs, splits, part },
       { ...tensors, ...places },
       feedMaps(spec, 'sums', strides.k),
     );

@@ -117,12 +117,13 @@ export function probeRowsKernel(spec: ProbeSpec): Kernel {
 export function probeSumsKernel(
   spec: ProbeSpec,
   keep: { readonly keys: boolean; readonly distances: boolean },
+  adds: boolean,
 ): Kernel {
   const { shape } = spec;
   const what = [keep.keys ? 'keys' : '', keep.distances ? 'distances' : ''].filter(Boolean);
   return kernelOf({
     ...common(spec, 'sums'),
-    name: ['estimate_probe_sums', ...what].join('_'),
+    name: ['estimate_probe_sums', ...what, ...(adds ? ['added'] : [])].join('_'),
     about: [
       `Sums of the softmax weights of the last queries per ${what.map((one) => one.slice(0, -1)).join(' and per ')}:`,
       `q and k [batch, heads, rows, ${shape.headDim}] to [query heads, stride] each.`,
@@ -133,7 +134,6 @@ export function probeSumsKernel(
       ...partialFields('const PartialSum*'),
       { name: 'splits', type: 'i32', comment: 'of the partial sums' },
       { name: 'part', type: 'i32', comment: 'keys of a part, a multiple of 8 from 64 on' },
-      { name: 'adds', type: 'i32', comment: 'whether to add to what is there' },
       ...(keep.keys
         ? [
             address('columns', 'float*', '[query heads, column_stride]: sums per key'),
@@ -163,9 +163,8 @@ export function probeSumsKernel(
       'const ProbeTargets targets = {',
       `    ${keep.keys ? 'p.columns' : 'nullptr'}, ${keep.distances ? 'p.distances, p.leads' : 'nullptr, nullptr'},`,
       `    ${keep.keys ? 'unit * p.column_stride' : '0'}, ${keep.distances ? 'unit * p.distance_stride' : '0'},`,
-      `    (unit * gridDim.x + blockIdx.x) * ${partsOfBlock} * PROBE,`,
-      '    p.key_end, p.adds != 0};',
-      `probe_sums<${keep.keys}, ${keep.distances}>(feed, probe, blockIdx.x * ${partsOfBlock} * p.part, p.part, ${scaleText(shape)},`,
+      `    (unit * gridDim.x + blockIdx.x) * ${partsOfBlock} * PROBE, p.key_end};`,
+      `probe_sums<${keep.keys}, ${keep.distances}, ${adds}>(feed, probe, blockIdx.x * ${partsOfBlock} * p.part, p.part, ${scaleText(shape)},`,
       '    lse + warpgroup * PROBE, targets, is_head);',
     ],
   });

@@ -4,9 +4,16 @@ import { at, errorBuffer, type Place } from './launches.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, sumPlace } from './places.ts';
 import { partsOfLeads, probeLeadsKernel, probeRowsKernel, probeSumsKernel } from './probe.ts';
-import { feedMaps, headsOfBlock, keysOfTile, partsOfBlock, probeQueries } from './probe-feed.ts';
+import {
+  feedMaps,
+  headsOfBlock,
+  keysOfTile,
+  type ProbeSpec,
+  partsOfBlock,
+  probeQueries,
+} from './probe-feed.ts';
 import { tensorArguments } from './vectors.ts';
-import { roundUp, type Wave } from './waves.ts';
+import { adjacent, roundUp, type Wave } from './waves.ts';
 
 /** Of a GPU that is not known. */
 const someMultiprocessors = 132;
@@ -15,33 +22,111 @@ const someMultiprocessors = 132;
 const partAlignment = 8;
 const leastPart = 64;
 
+/** A launch over 64 queries of each head. */
+interface Turn {
+  readonly row: number;
+  readonly row_end: number;
+}
+
+/** The queries of a probe, 64 at a time. */
+function turnsOf({ pass }: Pass): Turn[] {
+  const { rows } = pass.grid;
+  const count = Math.ceil((rows.end - rows.start) / probeQueries);
+  return Array.from({ length: count }, (_, i) => {
+    const row = rows.start + i * probeQueries;
+    return { row, row_end: Math.min(rows.end, row + probeQueries) };
+  });
+}
+
+const specOf = ({ pass, shape, dtype, backend }: Pass): ProbeSpec => ({
+  ...{ shape, dtype, backend },
+  causal: pass.grid.causal,
+});
+
+/** Blocks of query heads of a KV head. */
+const headBlocksOf = (all: Pass): number =>
+  Math.ceil(all.shape.heads / all.shape.kvHeads / headsOfBlock(specOf(all)));
+
+/** Blocks over the keys of a KV head, for as many blocks as run at once. */
+function mostSplits({ from, to }: Wave, all: Pass): number {
+  const { multiprocessors = someMultiprocessors } = all;
+  return Math.max(1, Math.floor(multiprocessors / ((to - from) * headBlocksOf(all))));
+}
+
+/** What all launches of a probe are told. */
+function probeArguments(turn: Turn, groups: Wave, all: Pass) {
+  const { shape, strides } = all;
+  return {
+    ...tensorArguments('q', strides.q, shape),
+    ...tensorArguments('k', strides.k, shape),
+    group_from: groups.from,
+    heads: shape.heads,
+    kv_heads: shape.kvHeads,
+    ...turn,
+    key_end: all.pass.grid.columns.end,
+  };
+}
+
+/** The sums of the rows of a run of query heads: of each turn those of all its heads, in so many parts a row. */
+interface RowSums {
+  readonly units: Wave;
+  readonly splits: number;
+  readonly tiles: number;
+}
+
+const rowSumsName = 'row sums';
+
+/** Of adjacent waves together: one launch for all of them has fewer parts a row, and less of it is beginning and end. */
+function rowSumsOf(wave: Wave, all: Pass): RowSums {
+  const runs = process.env.WARPLOOM_PROBE_ROWS === 'each' ? [wave] : adjacent(all.plan.waves);
+  const units = runs.find(({ from, to }) => from <= wave.from && wave.to <= to)!;
+  const tileCount = Math.ceil(all.pass.grid.columns.end / keysOfTile(specOf(all)));
+  const tiles = Math.ceil(tileCount / mostSplits(groupsOf(units, all), all));
+  return { units, splits: Math.ceil(tileCount / tiles), tiles };
+}
+
+/** Where the sums of a turn and of the query heads from `unit` on lie. */
+function rowSumsPlace({ units, splits }: RowSums, turn: number, unit: number, all: Pass): Place {
+  const bytes = 8 * splits * probeQueries;
+  const count = units.to - units.from;
+  const buffer = all.launches.need(rowSumsName, bytes * count * turnsOf(all).length);
+  return at(buffer, bytes * (turn * count + unit - units.from));
+}
+
+function sumRows(sums: RowSums, all: Pass): void {
+  const { strides, launches } = all;
+  const { units, splits, tiles } = sums;
+  const spec = specOf(all);
+  const groups = groupsOf(units, all);
+  for (const [i, turn] of turnsOf(all).entries())
+    launches.launch(
+      probeRowsKernel(spec),
+      [splits, groups.to - groups.from, headBlocksOf(all)],
+      { ...probeArguments(turn, groups, all), tiles },
+      {
+        q: at('q'),
+        k: at('k'),
+        partial: rowSumsPlace(sums, i, units.from, all),
+        error: at(errorBuffer),
+      },
+      feedMaps(spec, 'rows', strides.k),
+    );
+}
+
 export function runProbe(wave: Wave, all: Pass): void {
-  const {
-    pass,
-    shape,
-    strides,
-    dtype,
-    backend,
-    launches,
-    multiprocessors = someMultiprocessors,
-  } = all;
-  const { rows, columns, causal } = pass.grid;
-  const spec = { shape, dtype, causal, backend };
+  const { pass, strides, launches } = all;
+  const { columns } = pass.grid;
+  const spec = specOf(all);
   const groups = groupsOf(wave, all);
   const groupCount = groups.to - groups.from;
   const unitCount = wave.to - wave.from;
-  const headBlocks = Math.ceil(shape.heads / shape.kvHeads / headsOfBlock(spec));
-  // As many blocks as run at once.
-  const most = Math.max(1, Math.floor(multiprocessors / (groupCount * headBlocks)));
-  const tileCount = Math.ceil(columns.end / keysOfTile(spec));
-  const tiles = Math.ceil(tileCount / most);
-  const splits = Math.ceil(tileCount / tiles);
+  const rowSums = rowSumsOf(wave, all);
+  if (rowSums.units.from === wave.from) sumRows(rowSums, all);
   const part = Math.max(
     leastPart,
-    roundUp(Math.ceil(columns.end / (partsOfBlock * most)), partAlignment),
+    roundUp(Math.ceil(columns.end / (partsOfBlock * mostSplits(groups, all))), partAlignment),
   );
   const blocks = Math.ceil(columns.end / (partsOfBlock * part));
-  const partial = at(launches.need('row sums', 8 * splits * unitCount * probeQueries));
   const target = (keep: ReadingPlan['want']['keep']) => {
     const reading = pass.readings.find(({ want }) => want.keep === keep);
     return reading && sumPlace(reading, 1, wave, all);
@@ -50,27 +135,8 @@ export function runProbe(wave: Wave, all: Pass): void {
   const leads = at(
     launches.need('leads', distances ? 4 * unitCount * blocks * partsOfBlock * probeQueries : 0),
   );
-  const count = Math.ceil((rows.end - rows.start) / probeQueries);
-  for (let i = count - 1; i >= 0; i -= 1) {
-    const row = rows.start + i * probeQueries;
-    const args = {
-      ...tensorArguments('q', strides.q, shape),
-      ...tensorArguments('k', strides.k, shape),
-      group_from: groups.from,
-      heads: shape.heads,
-      kv_heads: shape.kvHeads,
-      row,
-      row_end: Math.min(rows.end, row + probeQueries),
-      key_end: columns.end,
-    };
-    const tensors = { q: at('q'), k: at('k'), partial };
-    launches.launch(
-      probeRowsKernel(spec),
-      [splits, groupCount, headBlocks],
-      { ...args, tiles },
-      { ...tensors, error: at(errorBuffer) },
-      feedMaps(spec, 'rows', strides.k),
-    );
+  const turns = turnsOf(all);
+  for (const [i, turn] of [...turns.entries()].reverse()) {
     const places: Record<string, Place> = {};
     const strideArgs: Record<string, number> = {};
     if (keys) {
@@ -82,10 +148,10 @@ export function runProbe(wave: Wave, all: Pass): void {
       strideArgs.distance_stride = distances.stride;
     }
     launches.launch(
-      probeSumsKernel(spec, { keys: !!keys, distances: !!distances }, i < count - 1),
-      [blocks, groupCount, headBlocks],
-      { ...args, ...strideArgs, splits, part },
-      { ...tensors, ...places },
+      probeSumsKernel(spec, { keys: !!keys, distances: !!distances }, i < turns.length - 1),
+      [blocks, groupCount, headBlocksOf(all)],
+      { ...probeArguments(turn, groups, all), ...strideArgs, splits: rowSums.splits, part },
+      { q: at('q'), k: at('k'), partial: rowSumsPlace(rowSums, i, wave.from, all), ...places },
       feedMaps(spec, 'sums', strides.k),
     );
     if (distances) {
@@ -93,7 +159,7 @@ export function runProbe(wave: Wave, all: Pass): void {
         probeLeadsKernel(),
         [Math.ceil((blocks * partsOfBlock - 1) / partsOfLeads), unitCount, 1],
         {
-          ...{ distance_stride: distances.stride, row, part, key_end: columns.end },
+          ...{ distance_stride: distances.stride, row: turn.row, part, key_end: columns.end },
           parts: blocks * partsOfBlock,
         },
         { leads, distances: distances.sums },

@@ -46,6 +46,13 @@ export function runsOf(values: Iterable<number>): Wave[] {
   return runs;
 }
 
+/** Waves that follow each other without a gap, as one. */
+export function adjacent(waves: readonly Wave[]): Wave[] {
+  return runsOf(
+    waves.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i)),
+  );
+}
+
 /** The units that a pass needs: whole KV heads where heads are summed. */
 function unitsOf(shape: LaunchShape, needed: ReadonlySet<number>, isGrouped: boolean): number[] {
   const size = shape.heads / shape.kvHeads;

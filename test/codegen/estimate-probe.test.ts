@@ -93,6 +93,19 @@ it.each(
   expect(error).toEqual({ batch: 0, head: 0, row: 1801 - 64 });
 });
 
+it.each(['portable', 'hopper'] as const)(
+  '%s: waves of one KV head choose what one of all chooses',
+  async (backend) => {
+    const call = callOfCase(100, true, { batch: 2, heads: 6, kvHeads: 3, headDim: 64, kLen: 700 });
+    const only = [0, 1, 4, 5];
+    const [whole, waves] = await Promise.all([
+      emulate(call, { backend, only }),
+      emulate(call, { backend, only, scoreBytes: 1 }),
+    ]);
+    expect(waves.sets).toEqual(whole.sets);
+  },
+);
+
 async function checkSums(call: Call, processors: number, backend: ProductBackend): Promise<void> {
   const { q, k, shape, graphs } = call;
   const [first, second] = [q, k].map(({ strides }) => strides.slice(0, 3) as unknown as Strides);

@@ -5,7 +5,7 @@
 #define LEADING_BITS 12
 #define LISTED 3072
 
-struct LongShared {
+struct alignas(16) LongShared {
   u32 bins[1 << LEADING_BITS];
   u64 listed[LISTED];  // the trailing bits of the weight, above what is the larger the lower the column is
   u32 parts[32];
@@ -66,21 +66,31 @@ WARPLOOM_DEVICE void clear_bins(LongShared& shared, int bins) {
 /** Counts the leading bits of the weights that are seen and not forced. A barrier has to follow. */
 template <typename Row> WARPLOOM_DEVICE void count_leading(LongShared& shared, const Row& row) {
   clear_bins(shared, 1 << LEADING_BITS);
-  for_seen(row, [&](int column, float weight) {
-    if (!is_forced(row.forced, column)) atomicAdd(&shared.bins[ordered_bits(weight) >> TRAILING_BITS], 1u);
-  });
+  for_free(row, [&](float weight) { atomicAdd(&shared.bins[ordered_bits(weight) >> TRAILING_BITS], 1u); });
 }
 
 /** Writes the members beyond a bin, and calls `list` for the weights in it, with their columns from column `from` on. */
 template <typename Row, typename List> WARPLOOM_DEVICE void write_beyond(const Row& row, u32 bin, int from, List list) {
-  write_chosen(row, [&](int column, float weight) {
-    const u32 key = ordered_bits(weight);
-    if (key >> TRAILING_BITS == bin) {
-      const u64 order = (u64)((1u << COLUMN_BITS) - 1u - (u32)(from + column));
-      list((u64)(key & ((1u << TRAILING_BITS) - 1u)) << COLUMN_BITS | order);
-    }
-    return key >> TRAILING_BITS > bin;
+  const auto bin_of = [](float weight) { return ordered_bits(weight) >> TRAILING_BITS; };
+  write_noted(row, [&](float weight) { return bin_of(weight) > bin; }, [&](float weight) { return bin_of(weight) == bin; },
+              [&](int column, float weight) {
+    const u64 order = (u64)((1u << COLUMN_BITS) - 1u - (u32)(from + column));
+    list((u64)(ordered_bits(weight) & ((1u << TRAILING_BITS) - 1u)) << COLUMN_BITS | order);
   });
+}
+
+/** Calls `use(weight)` for all weights of a list, whose reads are under way several at once. */
+template <typename Use> WARPLOOM_DEVICE void for_listed(const u64* list, u32 count, Use use) {
+  constexpr int ahead = 2 * READ_AHEAD;
+  for (u32 first = threadIdx.x; first < count; first += ahead * blockDim.x) {
+    u64 weights[ahead];
+#pragma unroll
+    for (int i = 0; i < ahead; ++i)
+      if (first + i * blockDim.x < count) weights[i] = list[first + i * blockDim.x];
+#pragma unroll
+    for (int i = 0; i < ahead; ++i)
+      if (first + i * blockDim.x < count) use(weights[i]);
+  }
 }
 
 /** Sets the bits of the `missing` largest of the `equal` weights of a list. A barrier has gone before. */
@@ -92,28 +102,28 @@ WARPLOOM_DEVICE void mark_listed(LongShared& shared, const u64* list, u32* bits,
   while (equal > missing) {
     shift -= DIGIT_BITS;
     clear_bins(shared, 1 << DIGIT_BITS);
-    for (u32 i = threadIdx.x; i < count; i += blockDim.x) {
-      const u64 digits = list[i] >> shift;
+    for_listed(list, count, [&](u64 weight) {
+      const u64 digits = weight >> shift;
       if (digits >> DIGIT_BITS == prefix) atomicAdd(&shared.bins[digits & ((1u << DIGIT_BITS) - 1u)], 1u);
-    }
+    });
     find_bin<1 << DIGIT_BITS>(shared, missing);
     prefix = prefix << DIGIT_BITS | shared.bin;
     missing = shared.missing;
     equal = shared.equal;
   }
   __syncthreads();
-  for (u32 i = threadIdx.x; i < count; i += blockDim.x) {
-    if (list[i] >> shift < prefix) continue;
-    const int column = (1 << COLUMN_BITS) - 1 - (int)(list[i] & ((1u << COLUMN_BITS) - 1u));
+  for_listed(list, count, [&](u64 weight) {
+    if (weight >> shift < prefix) return;
+    const int column = (1 << COLUMN_BITS) - 1 - (int)(weight & ((1u << COLUMN_BITS) - 1u));
     atomicOr(&bits[column >> 5], 1u << (column & 31));
-  }
+  });
 }
 
 /** Writes what the counts of the leading bits leave no question about. Returns whether that is all of the row. */
 template <typename Row> WARPLOOM_DEVICE bool write_certain(const LongShared& shared, const Row& row) {
   if (shared.equal != shared.missing) return false;
   const u32 bin = shared.bin;
-  write_chosen(row, [&](int, float weight) { return ordered_bits(weight) >> TRAILING_BITS >= bin; });
+  write_chosen(row, [&](float weight) { return ordered_bits(weight) >> TRAILING_BITS >= bin; });
   return true;
 }
 

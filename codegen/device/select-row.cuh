@@ -31,8 +31,8 @@ WARPLOOM_DEVICE Forced forced_of_sums(int columns, int first, int last) {
 
 /** Bits whose order as unsigned integers is the order of the numbers; -0 counts as 0. */
 WARPLOOM_DEVICE u32 ordered_bits(float x) {
-  const u32 bits = (u32)__float_as_int(x + 0.0f);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  const int bits = __float_as_int(x + 0.0f);
+  return (u32)bits ^ ((u32)(bits >> 31) | 0x80000000u);
 }
 #define ORDERED_ZERO 0x80000000u
 /** The number behind ordered bits. */
@@ -53,25 +53,65 @@ template <typename Weight> struct SeenRow {
 /** Reads that are under way at once: what is done with one must not hold up the next. */
 #define READ_AHEAD 4
 
-/** Calls `use(column, weight)` for all columns that the row sees, in any order. */
-template <typename Row, typename Use> WARPLOOM_DEVICE void for_seen(const Row& row, Use use) {
+/** Calls `fours(column, values)` for all columns that the row sees, four at a time, and `one(column, value)` for the rest. */
+template <typename Row, typename Fours, typename One>
+WARPLOOM_DEVICE void for_fours(const Row& row, Fours fours, One one) {
   const int whole = row.to & ~3, apart = 4 * blockDim.x;
   for (int first = 4 * threadIdx.x; first < whole; first += READ_AHEAD * apart) {
-    float4 fours[READ_AHEAD];
+    float4 ahead[READ_AHEAD];
 #pragma unroll
     for (int i = 0; i < READ_AHEAD; ++i)
-      if (first + i * apart < whole) fours[i] = *(const float4*)(row.values + first + i * apart);
+      if (first + i * apart < whole) ahead[i] = *(const float4*)(row.values + (u32)(first + i * apart));
 #pragma unroll
     for (int i = 0; i < READ_AHEAD; ++i) {
-      const int column = first + i * apart;
-      if (column >= whole) break;
-      use(column, row.weight(fours[i].x));
-      use(column + 1, row.weight(fours[i].y));
-      use(column + 2, row.weight(fours[i].z));
-      use(column + 3, row.weight(fours[i].w));
+      if (first + i * apart >= whole) break;
+      fours(first + i * apart, ahead[i]);
     }
   }
-  for (int column = whole + threadIdx.x; column < row.to; column += blockDim.x) use(column, row.weight(row.values[column]));
+  for (int column = whole + threadIdx.x; column < row.to; column += blockDim.x) one(column, row.values[column]);
+}
+
+/** Calls `use(column, weight)` for all columns that the row sees, in any order. */
+template <typename Row, typename Use> WARPLOOM_DEVICE void for_seen(const Row& row, Use use) {
+  const auto one = [&](int column, float value) { use(column, row.weight(value)); };
+  for_fours(row, [&](int column, float4 four) {
+    one(column, four.x);
+    one(column + 1, four.y);
+    one(column + 2, four.z);
+    one(column + 3, four.w);
+  }, one);
+}
+
+/** Columns [from, to). */
+struct Columns {
+  int from, to;
+};
+/** Of the columns that a row sees, a run without forced ones: all but a few of a long row, which need no other look. */
+template <typename Row> WARPLOOM_DEVICE Columns free_columns(const Row& row) {
+  const Forced& forced = row.forced;
+  return {forced.first, forced.to > max(0, forced.from) ? min(row.to, forced.from) : row.to};
+}
+WARPLOOM_DEVICE bool has_four(Columns columns, int column) { return column >= columns.from && column + 4 <= columns.to; }
+
+/** Calls `use(weight)` for all columns that the row sees and that are not forced, in any order. */
+template <typename Row, typename Use> WARPLOOM_DEVICE void for_free(const Row& row, Use use) {
+  const Columns free = free_columns(row);
+  const auto one = [&](int column, float value) {
+    if (!is_forced(row.forced, column)) use(row.weight(value));
+  };
+  for_fours(row, [&](int column, float4 four) {
+    if (has_four(free, column)) {
+      use(row.weight(four.x));
+      use(row.weight(four.y));
+      use(row.weight(four.z));
+      use(row.weight(four.w));
+    } else {
+      one(column, four.x);
+      one(column + 1, four.y);
+      one(column + 2, four.z);
+      one(column + 3, four.w);
+    }
+  }, one);
 }
 
 /** The values of the columns [column, column + 4), zeros for those that the row does not see. */
@@ -85,11 +125,14 @@ template <typename Row> WARPLOOM_DEVICE float4 four_values(const Row& row, int c
 }
 
 /**
- * Writes the bits of a row: forced members, and those seen of which `choice(column, weight)` says so. Returns how
- * many this thread has written.
+ * Writes the bits of a row: forced members, and those seen of which `choice(weight)` says so; and calls
+ * `note(column, weight)` for those seen and not forced of which `is_noted(weight)` says so. Returns how many members this
+ * thread has written.
  */
-template <typename Row, typename Choice> WARPLOOM_DEVICE u32 write_chosen(const Row& row, Choice choice) {
+template <typename Row, typename Choice, typename IsNoted, typename Note>
+WARPLOOM_DEVICE u32 write_noted(const Row& row, Choice choice, IsNoted is_noted, Note note) {
   const int lane = threadIdx.x & 31, apart = 4 * blockDim.x, end = row.words * 32;
+  const Columns free = free_columns(row);
   u32 members = 0;
   // Whole warps stay together: eight lanes make a word.
   for (int first = 4 * (int)(threadIdx.x & ~31u); first < end; first += READ_AHEAD * apart) {
@@ -100,12 +143,21 @@ template <typename Row, typename Choice> WARPLOOM_DEVICE u32 write_chosen(const 
     for (int i = 0; i < READ_AHEAD; ++i) {
       if (first + i * apart >= end) break;
       const int column = first + i * apart + 4 * lane;
-      const float four[4] = {fours[i].x, fours[i].y, fours[i].z, fours[i].w};
-      u32 word = 0;
+      const float four[4] = {row.weight(fours[i].x), row.weight(fours[i].y), row.weight(fours[i].z), row.weight(fours[i].w)};
+      u32 word = 0, noted = 0;
 #pragma unroll
       for (int c = 0; c < 4; ++c) {
-        const bool is_seen = column + c < row.to;
-        if (is_forced(row.forced, column + c) || (is_seen && choice(column + c, row.weight(four[c])))) word |= 1u << c;
+        if (choice(four[c])) word |= 1u << c;
+        if (is_noted(four[c])) noted |= 1u << c;
+      }
+      if (!has_four(free, column)) {
+        const u32 forced = forced_bits(row.forced, column) & 15u, seen = low_bits(row.to - column);
+        word = (word & seen) | forced;
+        noted &= seen & ~forced;
+      }
+      for (; noted != 0; noted &= noted - 1u) {
+        const int c = __ffs(noted) - 1;
+        note(column + c, c < 2 ? (c == 0 ? four[0] : four[1]) : (c == 2 ? four[2] : four[3]));
       }
       members += __popc(word);
       word <<= 4 * (lane & 7);
@@ -116,4 +168,9 @@ template <typename Row, typename Choice> WARPLOOM_DEVICE u32 write_chosen(const 
     }
   }
   return members;
+}
+
+/** Writes the bits of a row: forced members, and those seen of which `choice(weight)` says so. Returns as `write_noted` does. */
+template <typename Row, typename Choice> WARPLOOM_DEVICE u32 write_chosen(const Row& row, Choice choice) {
+  return write_noted(row, choice, [](float) { return false; }, [](int, float) {});
 }

@@ -3,7 +3,7 @@
 
 /** Writes the forced members alone. */
 template <typename Row> WARPLOOM_DEVICE u32 write_forced(const Row& row) {
-  return write_chosen(row, [](int, float) { return false; });
+  return write_chosen(row, [](float) { return false; });
 }
 
 /** Columns that the row sees and that are not forced. */
@@ -16,14 +16,14 @@ template <typename Row> WARPLOOM_DEVICE int count_free(const Row& row) {
 /** Writes the forced members and those above a threshold, ties as many as are missing. */
 template <typename Row> WARPLOOM_DEVICE u32 write_above(RadixShared& shared, const Row& row, Threshold found, u64 equal) {
   if (found.missing < equal) return write_with_ties(shared, row, found.key, found.missing);
-  return write_chosen(row, [&](int, float weight) { return ordered_bits(weight) >= found.key; });
+  return write_chosen(row, [&](float weight) { return ordered_bits(weight) >= found.key; });
 }
 
 /** The `count` largest, the forced members included. */
 template <typename Row> WARPLOOM_DEVICE u32 choose_largest(RadixShared& shared, const Row& row, int count) {
   const int need = count - forced_count(row.forced);
   if (need <= 0) return write_forced(row);
-  if (count_free(row) <= need) return write_chosen(row, [](int, float) { return true; });
+  if (count_free(row) <= need) return write_chosen(row, [](float) { return true; });
   const Threshold found = radix_threshold<true>(
       shared, row, (u64)need, [&](int column, float) { return is_forced(row.forced, column) ? 0ull : 1ull; });
   return write_above(shared, row, found, found.equal);
@@ -36,7 +36,7 @@ WARPLOOM_DEVICE u32 choose_above(WarpValues<float>& values, const Row& row, floa
   for_seen(row, [&](int, float weight) { reference = OF_SUM ? reference + weight : fmaxf(reference, weight); });
   reference = OF_SUM ? block_sum(values, reference) : block_max(values, reference);
   const float threshold = share * reference;
-  return write_chosen(row, [&](int, float weight) { return weight >= threshold; });
+  return write_chosen(row, [&](float weight) { return weight >= threshold; });
 }
 
 /**
@@ -47,7 +47,7 @@ template <typename Row>
 WARPLOOM_DEVICE u32 choose_mass(RadixShared& shared, WarpValues<float>& floats, WarpValues<u64>& integers,
                                 const Row& row, float mass) {
   // Mass 1 is every positive weight, whatever the rounding of the sums.
-  if (mass == 1.0f) return write_chosen(row, [](int, float weight) { return weight > 0.0f; });
+  if (mass == 1.0f) return write_chosen(row, [](float weight) { return weight > 0.0f; });
   float largest = 0.0f;
   for_seen(row, [&](int, float weight) { largest = fmaxf(largest, weight); });
   largest = block_max(floats, largest);

@@ -94,11 +94,14 @@ const shortRows = 4;
 export const isSplit = ({ leaf, rows }: Pick<SelectSpec, 'leaf' | 'rows'>, threads: number) =>
   leaf.op === 'topk' && !rows && threads === mostThreadsOfRow;
 
-/** Columns of a part of such a row: SPLIT_COLUMNS of device/select-split.cuh. */
-export const splitColumns = 2 ** 14;
+/** Columns of a part of such a row, the threads of the block that has it, and blocks on a multiprocessor at once. */
+const [columnsOfPart, threadsOfPart, partsAtOnce] = (process.env.WARPLOOM_TOPK ?? '32768,512,2')
+  .split(',')
+  .map(Number) as [number, number, number];
+export const splitColumns = columnsOfPart;
 
 /** Bytes that such a row needs beside its weights: counts, zeros before, and weights at the threshold. */
-export const splitBytes = { tally: 4 * (2 ** 12 + 2), listed: 8 * 2 ** 14 } as const;
+export const splitBytes = { tally: 4 * (2 ** 12 + 4), listed: 8 * 2 ** 14 } as const;
 
 const splitFields: readonly Field[] = [
   address('tallies', 'SplitTally*', '[units of all parts]'),
@@ -119,13 +122,13 @@ function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestT
   const count = 'p.count[blockIdx.y]';
   if (isSplit(spec, threads)) {
     const tally = 'p.tallies[blockIdx.y]';
-    const from = '(int)blockIdx.x * SPLIT_COLUMNS';
+    const from = `(int)blockIdx.x * ${splitColumns}`;
     return {
       suffix: role === 'count' ? '_count' : '_split',
       call:
         role === 'count'
-          ? `count_part(counts, ${tally}, seen, ${from})`
-          : `choose_part(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * SPLIT_LISTED, seen, ${from}, gridDim.x, ${count})`,
+          ? `count_part<${splitColumns}>(counts, ${tally}, seen, ${from})`
+          : `choose_part<${splitColumns}>(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * SPLIT_LISTED, seen, ${from}, gridDim.x, ${count})`,
       primitives: ['select-long', 'select-split'],
       fields: splitFields,
       index: ['const int index = 0;'],
@@ -167,6 +170,7 @@ export function selectKernel(
   const { leaf, how, rows } = spec;
   const largest = leaf.op === 'topk' ? topkText(spec, threads, role) : undefined;
   const isShort = largest?.suffix === '_short';
+  const isParted = isSplit(spec, threads);
   const rule = {
     topk: largest?.call ?? '',
     above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share[blockIdx.y])`,
@@ -220,9 +224,13 @@ export function selectKernel(
       ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
       ...(largest?.fields ?? []),
     ],
-    threads: threads * rowsOfBlock(leaf, threads),
-    mostThreads: isShort ? shortRows * fewThreadsOfRow : mostThreadsOfRow,
-    blocks: isShort ? 8 : 1,
+    threads: isParted ? threadsOfPart : threads * rowsOfBlock(leaf, threads),
+    mostThreads: isParted
+      ? threadsOfPart
+      : isShort
+        ? shortRows * fewThreadsOfRow
+        : mostThreadsOfRow,
+    blocks: isParted ? partsAtOnce : isShort ? 8 : 1,
     body: [
       ...(rule.includes('(shared') || rule.includes(', shared')
         ? ['__shared__ RadixShared shared;']

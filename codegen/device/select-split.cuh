@@ -30,29 +30,21 @@ WARPLOOM_DEVICE void count_part(LongShared& shared, SplitTally& tally, const Row
     if (shared.bins[bin] != 0) atomicAdd(&tally.bins[bin], shared.bins[bin]);
 }
 
-/** The second: the bits of a part of the `count` largest of the row, by one of the `parts` blocks that share it. */
-template <int COLUMNS, typename Row>
-WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTally& tally, u64* listed, const Row& row,
-                                 int from, int parts, int count) {
-  const int need = count - forced_count(row.forced);
-  const Row part = part_of_row<COLUMNS>(row, from);
-  if (need <= 0) {
-    write_forced(part);
-    return;
-  }
-  if (count_free(row) <= need) {
-    write_chosen(part, [](float) { return true; });
-    return;
-  }
-  for (int bin = 4 * threadIdx.x; bin < 1 << LEADING_BITS; bin += 4 * blockDim.x)
-    *(uint4*)&shared.bins[bin] = *(const uint4*)&tally.bins[bin];
-  find_bin<1 << LEADING_BITS>(shared, need);
-  if (write_certain(shared, part)) return;
-  const u32 bin = shared.bin, missing = shared.missing, equal = shared.equal;
-  if (equal > SPLIT_LISTED) {
-    if (from == 0) choose_largest(radix, row, count);
-    return;
-  }
+/** Whether this is the last of the `parts` blocks of a row to call: it sees what the others have written. */
+WARPLOOM_DEVICE bool is_last_part(LongShared& shared, SplitTally& tally, int parts) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) shared.count = atomicAdd(&tally.done, 1u);
+  __syncthreads();
+  if ((int)shared.count != parts - 1) return false;
+  __threadfence();
+  if (threadIdx.x == 0) tally.listed = tally.done = 0;  // for who launches this again without a fill
+  return true;
+}
+
+/** Lists the weights of a part in a bin of the leading bits, with their columns, and writes the members beyond it. */
+template <typename Row>
+WARPLOOM_DEVICE void list_part(LongShared& shared, SplitTally& tally, u64* listed, const Row& part, u32 bin, int from) {
   if (threadIdx.x == 0) shared.count = 0;
   __syncthreads();
   // What does not fit the list of the block goes to that of the row at once.
@@ -66,12 +58,30 @@ WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTa
   if (threadIdx.x == 0) shared.parts[0] = atomicAdd(&tally.listed, own);
   __syncthreads();
   for (u32 i = threadIdx.x; i < own; i += blockDim.x) listed[shared.parts[0] + i] = shared.listed[i];
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) shared.parts[1] = atomicAdd(&tally.done, 1u);
-  __syncthreads();
-  if ((int)shared.parts[1] != parts - 1) return;
-  __threadfence();
-  if (threadIdx.x == 0) tally.listed = tally.done = 0;  // for who launches this again without a fill
-  mark_listed(shared, listed, row.bits, missing, equal);
+}
+
+/** The second: the bits of a part of the `count` largest of the row, by one of the `parts` blocks that share it. */
+template <int COLUMNS, typename Row>
+WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTally& tally, u64* listed, const Row& row,
+                                 int from, int parts, int count) {
+  const int need = count - forced_count(row.forced);
+  const Row part = part_of_row<COLUMNS>(row, from);
+  u32 missing = 0, equal = 0;  // of the weights at the threshold, so many more and so many there are
+  if (need <= 0) {
+    write_forced(part);
+  } else if (count_free(row) <= need) {
+    write_chosen(part, [](float) { return true; });
+  } else {
+    for (int bin = 4 * threadIdx.x; bin < 1 << LEADING_BITS; bin += 4 * blockDim.x)
+      *(uint4*)&shared.bins[bin] = *(const uint4*)&tally.bins[bin];
+    find_bin<1 << LEADING_BITS>(shared, need);
+    if (!write_certain(shared, part)) {
+      missing = shared.missing;
+      equal = shared.equal;
+      if (equal <= SPLIT_LISTED) list_part(shared, tally, listed, part, shared.bin, from);
+    }
+  }
+  if (!is_last_part(shared, tally, parts) || equal == 0) return;
+  if (equal <= SPLIT_LISTED) mark_listed(shared, listed, row.bits, missing, equal);
+  else choose_largest(radix, row, count);
 }

@@ -78,8 +78,9 @@ const rowSumsName = 'row sums';
 
 /** Of adjacent waves together: one launch for all of them has fewer parts a row, and less of it is beginning and end. */
 function rowSumsOf(wave: Wave, all: Pass): RowSums {
-  const runs = process.env.WARPLOOM_PROBE_ROWS === 'each' ? [wave] : adjacent(all.plan.waves);
-  const units = runs.find(({ from, to }) => from <= wave.from && wave.to <= to)!;
+  const units = adjacent(all.plan.waves).find(
+    ({ from, to }) => from <= wave.from && wave.to <= to,
+  )!;
   const tileCount = Math.ceil(all.pass.grid.columns.end / keysOfTile(specOf(all)));
   const tiles = Math.ceil(tileCount / mostSplits(groupsOf(units, all), all));
   return { units, splits: Math.ceil(tileCount / tiles), tiles };

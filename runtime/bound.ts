@@ -1,5 +1,8 @@
 // How far a device's output may be from the float64 oracle: one function, used by every test.
 
+import { coarseError } from '../codegen/attention/tanh.ts';
+import { type Definition, lifted } from '../dsl/definition.ts';
+import { walk } from '../dsl/expression.ts';
 import type { FloatType } from './dtype.ts';
 
 /** Half the distance between neighbouring numbers near 1. */
@@ -14,6 +17,8 @@ export interface Magnitudes {
   readonly value: number;
   /** Largest |logit| that the softmax sees; 8 covers standard normal q and k. */
   readonly logit?: number;
+  /** How much further than its rounding a score may be off. */
+  readonly moved?: number;
 }
 
 export interface Bound {
@@ -32,14 +37,26 @@ export function errorBound(
   dtype: FloatType,
   length: number,
   headDim: number,
-  { value, logit = 8 }: Magnitudes,
+  { value, logit = 8, moved = 0 }: Magnitudes,
 ): Bound {
   const single = roundoff.fp32;
   const logits = single * Math.sqrt(headDim) * Math.max(1, logit);
   const sums = single * Math.sqrt(Math.max(1, length));
   return {
-    out: 2 * value * (2 * roundoff[dtype] + logits + sums) + Number.MIN_VALUE,
+    // Logits that move by m change every weight by a factor within e^(-2m) .. e^(2m).
+    out:
+      2 * value * (2 * roundoff[dtype] + logits + sums) +
+      value * Math.expm1(2 * moved) +
+      Number.MIN_VALUE,
     // An LSE is stored in fp32, whatever the dtype.
-    lse: 2 * (logits + sums + single * Math.max(1, logit + Math.log(Math.max(1, length)))),
+    lse: 2 * (logits + sums + single * Math.max(1, logit + Math.log(Math.max(1, length)))) + moved,
   };
+}
+
+/** How far the functions of a score may move it, by the logit that they are taken of: kernels take small tanhs coarsely. */
+export function functionErrorOf(definition: Definition): (logit: number) => number {
+  const { score } = lifted(definition);
+  const parts = score ? [...walk(score)] : [];
+  const takesTanh = parts.some((part) => part.op === 'unary' && part.name === 'tanh');
+  return takesTanh ? coarseError : () => 0;
 }

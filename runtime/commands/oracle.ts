@@ -1,10 +1,11 @@
 // `run --check`: an output held against the float64 oracle, on the same chosen sets, in steps that leave
 // room for progress and Ctrl-C. The bound itself is runtime/bound.ts's.
 
+import type { Definition } from '../../dsl/definition.ts';
 import type { Pattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { spread } from '../../dsl/spread.ts';
-import { type Bound, errorBound } from '../bound.ts';
+import { type Bound, errorBound, functionErrorOf } from '../bound.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { PlannedCall } from '../plans.ts';
@@ -57,7 +58,7 @@ export async function checkOutput(
     onProgress?.((at + step.length) / wanted.length);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  const bound = await boundOf(inputs, output.lse, shape, dtype);
+  const bound = await boundOf(target.definitions, inputs, output.lse, shape, dtype);
   const isWithin = out <= bound.out && lse <= bound.lse;
   return { rows: wanted.length, error: { out, lse }, bound, isWithin };
 }
@@ -96,6 +97,7 @@ function difference(a: number, b: number): number {
  * the row sums say, which a score function or stand-ins may have raised.
  */
 async function boundOf(
+  definitions: readonly Definition[],
   { q, k, v }: AttentionInputs,
   lse: ArrayLike<number>,
   { kLen, headDim }: LaunchShape,
@@ -106,7 +108,8 @@ async function boundOf(
   for (let i = 0; i < lse.length; i += 1) {
     if (Number.isFinite(lse[i])) logit = Math.max(logit, Math.abs(lse[i]!));
   }
-  return errorBound(dtype, kLen, headDim, { value, logit });
+  const moved = Math.max(...definitions.map((one) => functionErrorOf(one)(logit)));
+  return errorBound(dtype, kLen, headDim, { value, logit, moved });
 }
 
 /** The largest Euclidean length of a row. */

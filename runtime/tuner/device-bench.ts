@@ -55,7 +55,7 @@ export class DeviceBench implements Bench {
     this.compilers = compilers.count;
     this.#request = request;
     this.#remote = remote;
-    this.#tolerance = toleranceOf(inputs, shape, dtype);
+    this.#tolerance = toleranceOf(request.pattern.definition, inputs, shape, dtype);
   }
 
   /** throws: what opening the device throws. */

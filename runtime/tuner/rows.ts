@@ -1,10 +1,11 @@
 // Rows of an output that stand for all of it: which they are, how they are read off a device, and how far those of
 // two kernels may be apart.
 
+import type { Definition } from '../../dsl/definition.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { spread } from '../../dsl/spread.ts';
 import type { AttendResult } from '../attend.ts';
-import { errorBound } from '../bound.ts';
+import { errorBound, functionErrorOf } from '../bound.ts';
 import { BlockMemory } from '../cuda/block.ts';
 import type { Machine } from '../cuda/machine.ts';
 import { bytesPerElement, type FloatType } from '../dtype.ts';
@@ -69,12 +70,14 @@ export interface Tolerance {
 
 /** Tolerance for these tensors: logits as large as sampled rows of q and k allow. */
 export function toleranceOf(
+  definition: Definition,
   { q, k, v }: AttentionInputs,
   { kLen, headDim }: LaunchShape,
   dtype: FloatType,
 ): Tolerance {
   const logit = (longest(q) * longest(k)) / Math.sqrt(headDim);
-  const bound = errorBound(dtype, kLen, headDim, { value: largest(v), logit });
+  const moved = functionErrorOf(definition)(logit);
+  const bound = errorBound(dtype, kLen, headDim, { value: largest(v), logit, moved });
   return { out: 2 * bound.out, lse: 2 * bound.lse };
 }
 

@@ -14,11 +14,12 @@ export function scoresText<Knobs extends TileKnobs>(
   context: KernelContext<Knobs>,
   way: MaskWay = 'rows',
   apply: (context: KernelContext<Knobs>) => string = applyText,
+  weigh: (context: KernelContext<Knobs>) => string = () => weighText,
 ): string {
   const { passes, score } = context;
   const sections = [scoresType, maskText(context, way)];
   if (score?.value) sections.push(apply(context));
-  if (passes.some(({ kind }) => kind === 'rest')) sections.push(weighText);
+  if (passes.some(({ kind }) => kind === 'rest')) sections.push(weigh(context));
   return `${sections.join('\n\n')}\n`;
 }
 
@@ -50,12 +51,13 @@ WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, c
 }`;
 }
 
-const weighText = `// A mean key stands for so many: the exponent of 2 gains log2(size).
+export const weighText = `// A mean key stands for so many: the exponent of 2 gains log2(size).
 template <int blocks = score_blocks>
 WARPLOOM_DEVICE void weigh_pools(const Unit& u, float scale, const Visit& visit, int column, Scores& s) {
   const int last = u.k_len / pool_size;  // the pool that may have fewer keys
-  const float all = __log2f((float)pool_size) / scale;
-  const float fewer = __log2f((float)max(1, u.k_len - last * pool_size)) / scale;
+  const float inverse = __fdividef(1.f, scale);  // compilers would divide for each key
+  const float all = __log2f((float)pool_size) * inverse;
+  const float fewer = __log2f((float)max(1, u.k_len - last * pool_size)) * inverse;
 #pragma unroll
   for (int j = 0; j < blocks; ++j)
 #pragma unroll

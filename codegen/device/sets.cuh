@@ -21,36 +21,23 @@ WARPLOOM_DEVICE u32 bits_between(int word, int from, int to) {
 #define MOST_SET_ROWS 64
 #define MOST_SET_COLUMNS 4096
 
-/** Is any member in rows [r0, r1] and columns [c0, c1]? True where the range is too wide to look. */
-WARPLOOM_DEVICE bool set_any(const SetView& set, int r0, int r1, int c0, int c1) {
-  r0 = max(own_row(set, r0), 0);
-  r1 = min(own_row(set, r1), set.rows - 1);
-  c0 = max(c0, 0);
-  c1 = min(c1, set.columns - 1);
-  if (r0 > r1 || c0 > c1) return false;
-  if (r1 - r0 >= MOST_SET_ROWS || c1 - c0 >= MOST_SET_COLUMNS) return true;
-  for (int row = r0; row <= r1; ++row)
-    for (int word = c0 >> 5; word <= c1 >> 5; ++word)
-      if (set.bits[(i64)row * set.stride + word] & bits_between(word, c0, c1)) return true;
-  return false;
-}
-
-/** Is every (row, column) of the range a member? False where the range is too wide to look. */
-WARPLOOM_DEVICE bool set_all(const SetView& set, int r0, int r1, int c0, int c1) {
-  r0 = own_row(set, r0);
-  r1 = own_row(set, r1);
-  if (r0 < 0 || r1 >= set.rows || c0 < 0 || c1 >= set.columns) return false;
-  if (r1 - r0 >= MOST_SET_ROWS || c1 - c0 >= MOST_SET_COLUMNS) return false;
-  for (int row = r0; row <= r1; ++row)
-    for (int word = c0 >> 5; word <= c1 >> 5; ++word)
-      if (~set.bits[(i64)row * set.stride + word] & bits_between(word, c0, c1)) return false;
-  return true;
-}
-
-/** Whether members can be, and can be missing, among these rows and columns. */
+/** Whether members can be, and can be missing, among these rows and columns: both where the range is too wide to look. */
 WARPLOOM_DEVICE Truth set_truth(const SetView& set, Bounds row, Bounds column) {
-  const bool any = set_any(set, row.lo, row.hi, column.lo, column.hi);
-  return {any, !(any && set_all(set, row.lo, row.hi, column.lo, column.hi))};
+  const Bounds rows = {own_row(set, row.lo), own_row(set, row.hi)};
+  const int r0 = max(rows.lo, 0), r1 = min(rows.hi, set.rows - 1);
+  const int c0 = max(column.lo, 0), c1 = min(column.hi, set.columns - 1);
+  if (r0 > r1 || c0 > c1) return {false, true};
+  if (r1 - r0 >= MOST_SET_ROWS || c1 - c0 >= MOST_SET_COLUMNS) return {true, true};
+  // What lies outside of the set is missing.
+  u32 found = 0u, missing = (u32)(rows.lo != r0 || rows.hi != r1 || column.lo != c0 || column.hi != c1);
+  for (int r = r0; r <= r1; ++r)
+    for (int word = c0 >> 5; word <= c1 >> 5; ++word) {
+      const u32 bits = set.bits[(i64)r * set.stride + word], asked = bits_between(word, c0, c1);
+      found |= bits & asked;
+      missing |= ~bits & asked;
+      if (found != 0u && missing != 0u) return {true, true};
+    }
+  return {found != 0u, missing != 0u};
 }
 
 /** 32 columns of rows [r0, r1] (counted from the first row of the set), united. */

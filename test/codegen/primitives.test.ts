@@ -28,11 +28,11 @@ describe('the primitives of a kernel', () => {
   it('are those that it mentions, and those that these mention', () => {
     const names = ['integers', 'bounds', 'sets'] as const;
     const text = primitivesFor('if (set_truth(set, row, column).may) return;', ...names);
-    for (const kept of ['set_all', 'set_any', 'bits_between', 'own_row', 'clamp_int'])
+    for (const kept of ['set_truth', 'bits_between', 'own_row', 'clamp_int'])
       expect(text).toContain(`${kept}(`);
     for (const gone of ['set_next', 'set_word', 'floor_div', 'truth_of', 'FloatBounds'])
       expect(text).not.toContain(gone);
-    expect(text).toContain('/** Is any member in rows');
+    expect(text).toContain('/** Whether members can be, and can be missing');
     expect(text).not.toContain('/** The first column from');
   });
 

@@ -3,12 +3,14 @@
 // Sources: FlashAttention-3 (Shah et al., 2024) for products that overlap the softmax; the speculative softmax
 // and products across tiles are our own.
 
+import { real } from '../../../dsl/expression.ts';
 import { scalarText } from '../../expression.ts';
 import type { KernelContext } from '../backend.ts';
 import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
 import { finishText } from './finish.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
+import { poolExponent } from './pools.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -31,11 +33,14 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const relative = score?.value !== undefined;
   // What is left of a bias that products have a part of.
   const ramp = score?.ramp;
-  const factors = relative ? '' : ramp ? 'scale, base, ' : 'scale, ';
+  // And what stand-ins count for.
+  const pool = poolExponent(context);
+  const hasBase = ramp !== undefined || pool !== undefined;
+  const factors = relative ? '' : hasBase ? 'scale, base, ' : 'scale, ';
   const weigh = (from: string, to: string, indent: string): string =>
     `${indent}softmax.weigh<${from}, ${to}>(${factors}s);\n`;
   const climb = (blocks: string, indent: string): string =>
-    `softmax.climb${blocks}(scale, ${when(ramp !== undefined, 'base, ')}s);\n${relative ? `${indent}softmax.relate${blocks}(s);\n` : ''}`;
+    `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${relative ? `${indent}softmax.relate${blocks}(s);\n` : ''}`;
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
@@ -49,7 +54,14 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
         ? [`if (steep) add_bias(task->unit, task->start + query_of(row), at + column, s);`]
         : []),
       ...(hasRest
-        ? [`if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`]
+        ? [
+            ...(pool === undefined
+              ? []
+              : [
+                  `base[0] = base[1] = visit.kind == STAND_INS ? ${scalarText(real(pool), names)} : 0.f;`,
+                ]),
+            `if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`,
+          ]
         : []),
       `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
     ]
@@ -94,6 +106,9 @@ ${when(
   bool steep = false;  // products have no part of the bias
   float base[2];       // what the author's score adds at the first of the step's keys
 `,
+)}${when(
+  pool !== undefined,
+  '  float base[2];  // what the keys of the step count for: of stand-ins log2 of those that they are for\n',
 )}  int at = 0, what = 0;  // of the step: what its K slot holds
 ${when(
   paired,

@@ -28,6 +28,7 @@ import { constantsText, mainText, tilesText } from './main.ts';
 import { tensorMapFields } from './maps.ts';
 import { distancesOf, memberFields, memberText } from './members.ts';
 import { pairsProblem, pairText } from './pairs.ts';
+import { poolsText } from './pools.ts';
 import { productsText } from './products.ts';
 import { canRamp, rampText } from './ramp.ts';
 import { applyText } from './scores.ts';
@@ -75,7 +76,7 @@ export const hopper: AttentionBackend<HopperKnobs> = {
       walkerText(context, layout),
       copierText(context),
       elementsText(context, askedWhole(context, way), true),
-      scoresText(context, way, applyText),
+      scoresText(context, way, applyText, poolsText),
       accumulatorsText,
       productsText(context),
       ...(context.score?.ramp ? [rampText(context)] : []),

@@ -5,24 +5,25 @@
 import type { KernelContext } from '../backend.ts';
 import { quadText } from '../softmax.ts';
 import type { HopperKnobs } from './knobs.ts';
+import { poolExponent } from './pools.ts';
 
-const fromText = (hasRamp = false): string => {
+const fromText = (hasBase = false): string => {
   const from = (half: number): string => {
     const own = `reference[${half}] == NEGATIVE_INFINITY ? 0.f : reference[${half}]`;
-    return hasRamp ? `(${own}) - base[${half}]` : own;
+    return hasBase ? `(${own}) - base[${half}]` : own;
   };
   return `    const float first = ${from(0)}, second = ${from(1)};`;
 };
 
-/** With a ramp exponents are so much more. */
-const baseParameter = (hasRamp: boolean): string => (hasRamp ? 'const float (&base)[2], ' : '');
+/** With a ramp, or stand-ins, exponents are so much more. */
+const baseParameter = (hasBase: boolean): string => (hasBase ? 'const float (&base)[2], ' : '');
 
 const weighText = (
-  hasRamp: boolean,
-): string => `  // The scores of some blocks become weights 2^(scale * s${hasRamp ? ' + base' : ''} - reference); those of a row that has seen nothing 0.
+  hasBase: boolean,
+): string => `  // The scores of some blocks become weights 2^(scale * s${hasBase ? ' + base' : ''} - reference); those of a row that has seen nothing 0.
   template <int from, int to>
-  __device__ __forceinline__ void weigh(float scale, ${baseParameter(hasRamp)}Scores& s) {
-${fromText(hasRamp)}
+  __device__ __forceinline__ void weigh(float scale, ${baseParameter(hasBase)}Scores& s) {
+${fromText(hasBase)}
 #pragma unroll
     for (int j = from; j < to; ++j)
 #pragma unroll
@@ -55,8 +56,9 @@ ${fromText()}
   }`;
 
 /** `Softmax`, `pack`. Needs `Scores` and the accumulators. */
-export function hopperSoftmaxText({ dtype, knobs, score }: KernelContext<HopperKnobs>): string {
-  const hasRamp = score?.ramp !== undefined;
+export function hopperSoftmaxText(context: KernelContext<HopperKnobs>): string {
+  const { dtype, knobs, score } = context;
+  const hasBase = score?.ramp !== undefined || poolExponent(context) !== undefined;
   const speculation = `
   // Before the first step that does not look for the highest score: a row without one yet is relative to 0.
   __device__ __forceinline__ void keep() {
@@ -108,19 +110,19 @@ ${
     }
   }
 
-${score?.value ? relativeWeighText : weighText(hasRamp)}
+${score?.value ? relativeWeighText : weighText(hasBase)}
 
   // Has the references follow the highest scores. One that lifts weights to at most 2^8 is not followed
   // (FlashAttention-4). Did any of the warp's move?
   template <int blocks = score_blocks>
-  __device__ __forceinline__ bool climb(float scale, ${baseParameter(hasRamp)}const Scores& s) {
+  __device__ __forceinline__ bool climb(float scale, ${baseParameter(hasBase)}const Scores& s) {
     bool moved = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float high = fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]);
 #pragma unroll
       for (int j = 1; j < blocks; ++j) high = fmaxf(high, fmaxf(s[0][j][2 * half], s[0][j][2 * half + 1]));
-      high = quad_max(high) * scale${hasRamp ? ' + base[half]' : ''};
+      high = quad_max(high) * scale${hasBase ? ' + base[half]' : ''};
       const float before = reference[half];
       const bool move = high > before && !(high - before <= 8.f);
       factor[half] = move ? exp2_fast(before - high) : 1.f;

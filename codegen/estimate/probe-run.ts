@@ -1,9 +1,10 @@
 // The launches of a probe: 64 queries of each head at a time, the last ones first.
 
 import { at, errorBuffer, type Place } from './launches.ts';
+import { addLeads, isReadOnce, type Leads } from './leads.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, sumPlace } from './places.ts';
-import { partsOfLeads, probeLeadsKernel, probeRowsKernel, probeSumsKernel } from './probe.ts';
+import { probeRowsKernel, probeSumsKernel } from './probe.ts';
 import {
   feedMaps,
   headsOfBlock,
@@ -114,7 +115,8 @@ function sumRows(sums: RowSums, all: Pass): void {
     );
 }
 
-export function runProbe(wave: Wave, all: Pass): void {
+/** Returns the leads of the last launch, where who reads the sums per distance adds them (`selections.ts`). */
+export function runProbe(wave: Wave, all: Pass): Leads | undefined {
   const { pass, strides, launches } = all;
   const { columns } = pass.grid;
   const spec = specOf(all);
@@ -130,12 +132,12 @@ export function runProbe(wave: Wave, all: Pass): void {
   const blocks = Math.ceil(columns.end / (partsOfBlock * part));
   const target = (keep: ReadingPlan['want']['keep']) => {
     const reading = pass.readings.find(({ want }) => want.keep === keep);
-    return reading && sumPlace(reading, 1, wave, all);
+    return reading && { reading, ...sumPlace(reading, 1, wave, all) };
   };
   const [keys, distances] = [target('keys'), target('distances')];
-  const leads = at(
-    launches.need('leads', distances ? 4 * unitCount * blocks * partsOfBlock * probeQueries : 0),
-  );
+  const parts = blocks * partsOfBlock;
+  const leads = at(launches.need('leads', distances ? 4 * unitCount * parts * probeQueries : 0));
+  let left: Leads | undefined;
   const turns = turnsOf(all);
   for (const [i, turn] of [...turns.entries()].reverse()) {
     const places: Record<string, Place> = {};
@@ -156,15 +158,10 @@ export function runProbe(wave: Wave, all: Pass): void {
       feedMaps(spec, 'sums', strides.k),
     );
     if (distances) {
-      launches.launch(
-        probeLeadsKernel(),
-        [Math.ceil((blocks * partsOfBlock - 1) / partsOfLeads), unitCount, 1],
-        {
-          ...{ distance_stride: distances.stride, row: turn.row, part, key_end: columns.end },
-          parts: blocks * partsOfBlock,
-        },
-        { leads, distances: distances.sums },
-      );
+      const own = { reading: distances.reading, place: leads, row: turn.row, part, parts };
+      if (i === 0 && isReadOnce(distances.reading, all)) left = own;
+      else addLeads(own, distances, all);
     }
   }
+  return left;
 }

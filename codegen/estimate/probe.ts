@@ -17,7 +17,6 @@ import {
   type ProbeSpec,
   partsOfBlock,
   probeBlock,
-  probeQueries,
 } from './probe-feed.ts';
 import { floatText } from './scores.ts';
 import { address, kernelOf } from './text.ts';
@@ -166,38 +165,6 @@ export function probeSumsKernel(
       `    (unit * gridDim.x + blockIdx.x) * ${partsOfBlock} * PROBE, p.key_end};`,
       `probe_sums<${keep.keys}, ${keep.distances}, ${adds}>(feed, probe, blockIdx.x * ${partsOfBlock} * p.part, p.part, ${scaleText(shape)},`,
       '    lse + warpgroup * PROBE, targets, is_head);',
-    ],
-  });
-}
-
-/** Threads of the kernel of leads: of so many parts at once. */
-const leadThreads = 1024;
-export const partsOfLeads = leadThreads / probeQueries;
-
-/** Adds the diagonals that began in the part before. grid: [parts but the first / partsOfLeads, query heads]. */
-export function probeLeadsKernel(): Kernel {
-  return kernelOf({
-    name: 'estimate_probe_leads',
-    about: [
-      'Adds what the diagonals that go on in the next part of the keys have there:',
-      'leads [query heads, parts, 64] to sums [query heads, distance_stride].',
-    ],
-    primitives: [],
-    fields: [
-      address('leads', 'const float*'),
-      address('distances', 'float*'),
-      { name: 'distance_stride', type: 'i32' },
-      { name: 'row', type: 'i32', comment: 'the position of the first query' },
-      { name: 'part', type: 'i32', comment: 'keys of a part' },
-      { name: 'parts', type: 'i32' },
-      { name: 'key_end', type: 'i32' },
-    ],
-    threads: leadThreads,
-    body: [
-      `const int part = blockIdx.x * ${partsOfLeads} + threadIdx.x / ${probeQueries} + 1, lead = threadIdx.x % ${probeQueries};`,
-      `const int distance = p.row - part * p.part + ${probeQueries} - lead;`,
-      'if (part >= p.parts || distance < 0 || distance >= p.key_end) return;',
-      `p.distances[(i64)blockIdx.y * p.distance_stride + distance] += p.leads[((i64)blockIdx.y * p.parts + part) * ${probeQueries} + lead];`,
     ],
   });
 }

@@ -4,6 +4,7 @@
 import { runCells } from './cells-run.ts';
 import { runEnergies } from './energies-run.ts';
 import { kernelsOf } from './kernels.ts';
+import type { Leads } from './leads.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import { type Pass, type PassContext, pooledPlace, sumPlace } from './places.ts';
 import { runProbe } from './probe-run.ts';
@@ -14,7 +15,7 @@ import { factorsOf } from './vectors.ts';
 import { type Wave, wavesOf, wavesOfCells, wavesOfRows, wavesOfSums } from './waves.ts';
 
 const planOf = { probe: wavesOfSums, energies: wavesOfRows, cells: wavesOfCells, stored: wavesOf };
-const runFamily = { probe: runProbe, energies: runEnergies, cells: runCells, stored: runStored };
+const runFamily = { energies: runEnergies, cells: runCells, stored: runStored };
 
 export function runPass(pass: PassPlan, context: PassContext): void {
   const { shape, needed, scoreBytes, dtype, backend = 'portable' } = context;
@@ -31,11 +32,19 @@ export function runPass(pass: PassPlan, context: PassContext): void {
   const { rows, columns } = pass.grid;
   const isEmpty = rows.from === rows.to || columns.from === columns.to;
   for (const wave of all.plan.waves) {
+    const leads = isEmpty ? undefined : runWave(wave, all);
     if (isEmpty) for (const reading of summed(pass)) clearSums(reading, wave, all);
-    else runFamily[pass.family](wave, all);
     for (const reading of summed(pass)) poolSums(reading, wave, all);
-    selectFromSums(summed(pass), wave, all);
+    selectFromSums(summed(pass), leads, wave, all);
   }
+}
+
+/** Returns what is still to be added to the sums, if anything is. */
+function runWave(wave: Wave, all: Pass): Leads | undefined {
+  const { family } = all.pass;
+  if (family === 'probe') return runProbe(wave, all);
+  runFamily[family](wave, all);
+  return undefined;
 }
 
 /** The readings that are sums of one axis. */

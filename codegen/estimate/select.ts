@@ -6,6 +6,8 @@ import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field, FieldValues } from '../struct.ts';
 import { unitFields, unitText, wordThreads } from './bitmaps.ts';
+import { addLeadsText, leadFields } from './leads.ts';
+import { probeQueries } from './probe-feed.ts';
 import {
   address,
   fewThreadsOfRow,
@@ -110,6 +112,16 @@ const splitFields: readonly Field[] = [
   address('listed', 'u64*', '[units of all parts, SPLIT_LISTED]'),
 ];
 
+/** Leads of sums per distance, of each part. */
+const leadsOfParts: readonly Field[] = [
+  { ...address('leads', 'const float*', 'see lead_parts'), length: mostParts },
+  {
+    ...{ name: 'lead_parts', type: 'i32', length: mostParts },
+    comment: '[units, lead_parts, 64] are to be added; 0: none',
+  },
+  ...leadFields,
+];
+
 /** How the largest of a row are found: of a long one in two readings, of a short one in registers of one warp. */
 interface LargestText {
   readonly suffix: string;
@@ -118,22 +130,35 @@ interface LargestText {
   readonly fields?: readonly Field[];
   /** Statements: which row of its unit a block, or a warp, is for. */
   readonly index?: readonly string[];
+  /** A statement: what is done to the weights before the call. */
+  readonly first?: string;
 }
 
 function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestText {
   const count = 'p.count[blockIdx.y]';
   if (isSplit(spec, threads)) {
-    const tally = 'p.tallies[blockIdx.y]';
-    const from = `(int)blockIdx.x * ${splitColumns}`;
+    const common = { primitives: ['select-long', 'select-split'], index: ['const int index = 0;'] };
+    const [tally, from] = ['p.tallies[blockIdx.y]', `(int)blockIdx.x * ${splitColumns}`];
+    if (role === 'count')
+      return {
+        ...common,
+        suffix: '_count',
+        call: `count_part<${splitColumns}>(counts, ${tally}, seen, ${from})`,
+        primitives: ['estimate-leads', ...common.primitives],
+        fields: [...splitFields, ...leadsOfParts],
+        first: addLeadsText(
+          `p.leads[part] + (i64)own * p.lead_parts[part] * ${probeQueries}`,
+          'p.lead_parts[part]',
+          'p.weights[part] + at * p.stride[part]',
+          from,
+          `min(to, ${from} + ${splitColumns})`,
+        ),
+      };
     return {
-      suffix: role === 'count' ? '_count' : '_split',
-      call:
-        role === 'count'
-          ? `count_part<${splitColumns}>(counts, ${tally}, seen, ${from})`
-          : `choose_part<${splitColumns}>(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * SPLIT_LISTED, seen, ${from}, gridDim.x, ${count})`,
-      primitives: ['select-long', 'select-split'],
+      ...common,
+      suffix: '_split',
+      call: `choose_part<${splitColumns}>(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * SPLIT_LISTED, seen, ${from}, gridDim.x, ${count})`,
       fields: splitFields,
-      index: ['const int index = 0;'],
     };
   }
   if (threads === mostThreadsOfRow)
@@ -210,7 +235,7 @@ export function selectKernel(
       ...inParts([
         address(
           'weights',
-          'const float*',
+          largest?.first ? 'float*' : 'const float*',
           '[units, rows, stride]; scores where they are not weights yet',
         ),
         { name: 'stride', type: 'i32' },
@@ -258,6 +283,7 @@ export function selectKernel(
       `const int unit = ${own('unit')} + own, words = ${own('words')};`,
       `u32* bits = ${own('bits')} + ((i64)unit * ${own('set_rows')} + row - ${own('set_from')}) * words;`,
       `const SeenRow<decltype(weight)> seen = {${own('weights')} + at * ${own('stride')}, weight, to, forced, bits, words};`,
+      ...(largest?.first ? [largest.first] : []),
       ...(hasCapacity(leaf)
         ? [
             '__shared__ WarpValues<u32> counts;',

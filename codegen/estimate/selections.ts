@@ -4,6 +4,7 @@
 import type { Kernel } from '../kernel.ts';
 import type { FieldValues } from '../struct.ts';
 import { at, type Place } from './launches.ts';
+import { type Leads, leadArguments, leadsFrom } from './leads.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, statisticsOf, sumRows, weightsOf } from './places.ts';
 import {
@@ -20,6 +21,7 @@ import { type Chunk, runsOf, type Wave } from './waves.ts';
 
 /** Units that follow each other, of one selection. */
 interface Segment {
+  readonly reading: ReadingPlan;
   readonly kernel: Kernel;
   /** What goes before, where a row is split. */
   readonly count: Kernel | undefined;
@@ -66,8 +68,13 @@ export function select(reading: ReadingPlan, chunk: Chunk, wave: Wave, all: Pass
 const rowsOfLaunch = ({ leaves, domain }: Selection): number =>
   rowsOfBlock(leaves[0]!, threadsOfRow(domain.columns));
 
-/** Selects from sums of one axis. */
-export function selectFromSums(readings: readonly ReadingPlan[], wave: Wave, all: Pass): void {
+/** Selects from sums of one axis, after leads are added to them. */
+export function selectFromSums(
+  readings: readonly ReadingPlan[],
+  leads: Leads | undefined,
+  wave: Wave,
+  all: Pass,
+): void {
   const row = { from: 0, to: 1 };
   const segments = readings.flatMap((reading) => segmentsOf(reading, row, wave, all));
   const launched: Segment[][] = [];
@@ -80,10 +87,14 @@ export function selectFromSums(readings: readonly ReadingPlan[], wave: Wave, all
     if (together) together.push(segment);
     else launched.push([segment]);
   }
-  for (const own of launched) launchParts(own, all);
+  for (const own of launched) launchParts(own, leads, all);
 }
 
-function launchParts(segments: readonly Segment[], { launches, pass }: Pass): void {
+function launchParts(
+  segments: readonly Segment[],
+  leads: Leads | undefined,
+  { launches, pass }: Pass,
+): void {
   const args: Record<string, number> = {
     ...numberArguments(segments),
     row_from: 0,
@@ -115,8 +126,23 @@ function launchParts(segments: readonly Segment[], { launches, pass }: Pass): vo
   const tallies = at(launches.need('tallies', units * splitBytes.tally));
   const listed = at(launches.need('listed', units * splitBytes.listed));
   launches.fill(tallies, units * splitBytes.tally, 0);
-  for (const one of [count, kernel])
-    launches.launch(one, grid, args, { ...buffers, tallies, listed });
+  const split = { ...buffers, tallies, listed };
+  const own = leadsOfParts(segments, leads);
+  launches.launch(count, grid, { ...args, ...own.args }, { ...split, ...own.buffers });
+  launches.launch(kernel, grid, args, split);
+}
+
+/** The leads of the part that has some, and for the others none. */
+function leadsOfParts(segments: readonly Segment[], leads: Leads | undefined) {
+  const args: Record<string, number> = { ...leadArguments(leads) };
+  const buffers: Record<string, Place> = {};
+  for (let part = 0; part < mostParts; part += 1) {
+    const { reading, weights, before } = segments[part] ?? segments[0]!;
+    const own = leads?.reading === reading ? leads : undefined;
+    args[`lead_parts[${part}]`] = own ? own.parts : 0;
+    buffers[`leads[${part}]`] = own ? leadsFrom(own, before) : weights;
+  }
+  return { args, buffers };
 }
 
 /** The units of a wave that are needed, in segments of at most `mostUnits`. */
@@ -142,6 +168,7 @@ function segmentsOf(reading: ReadingPlan, rows: Chunk, wave: Wave, all: Pass): S
         const to = Math.min(run.to, from + mostUnits);
         const before = from - units.from;
         segments.push({
+          reading,
           kernel,
           count,
           selection,

@@ -2,6 +2,7 @@
 // warp, long ones by a whole block.
 
 import { describe, expect, it } from 'vitest';
+import { leadArguments } from '../../codegen/estimate/leads.ts';
 import {
   isSplit,
   leafArguments,
@@ -74,6 +75,14 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
     ),
     ...(split ? ['tallies', 'listed'].map((name) => [name, place(name)] as const) : []),
   ]);
+  // What the launch that counts is told besides: there are no leads.
+  const first = {
+    args: {
+      ...leadArguments(undefined),
+      ...Object.fromEntries(each({ lead_parts: 0 }, mostParts)),
+    },
+    buffers: { 'leads[0]': place('weights'), 'leads[1]': place('weights') },
+  };
   const bytes = {
     tallies: rows.length * splitBytes.tally,
     listed: rows.length * splitBytes.listed,
@@ -89,7 +98,14 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
         ...(split ? (['count', 'choose'] as const) : (['choose'] as const)).map((role) => {
           const kernel = selectKernel(spec, threads, role);
           const blocks = split ? Math.ceil(columns / splitColumns) : 1;
-          return { op: 'launch', kernel, args, grid: [blocks, rows.length, 1], buffers } as const;
+          const own = role === 'count' ? first : { args: {}, buffers: {} };
+          return {
+            op: 'launch',
+            kernel,
+            grid: [blocks, rows.length, 1],
+            args: { ...args, ...own.args },
+            buffers: { ...buffers, ...own.buffers },
+          } as const;
         }),
       ],
     },

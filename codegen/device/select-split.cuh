@@ -1,12 +1,19 @@
 // The largest of a long row by many blocks: those of one launch count the leading bits of a part of the row each, those
-// of the next write what is certain of their parts and list the weights at the threshold, and the last of them
-// to come looks among these for the rest.
+// of the next write what is certain of their parts and list the weights at the threshold. Among these the last of them to
+// come looks for the rest, or, beside other rows, a block of the launch that counts next.
 
 #define SPLIT_LISTED 16384  // weights of a row
+
+/** What is left of a row: of `equal` weights that are listed the `missing` largest, whose bits are to be set. */
+struct alignas(16) SplitRest {
+  u32* bits;
+  u32 missing, equal;
+};
 
 /** Of a row, zeros before the first launch. */
 struct alignas(16) SplitTally {
   u32 bins[1 << LEADING_BITS];
+  SplitRest rest;
   u32 listed, done;  // weights, and blocks that have listed theirs
 };
 
@@ -60,10 +67,13 @@ WARPLOOM_DEVICE void list_part(LongShared& shared, SplitTally& tally, u64* liste
   for (u32 i = threadIdx.x; i < own; i += blockDim.x) listed[shared.parts[0] + i] = shared.listed[i];
 }
 
-/** The second: the bits of a part of the `count` largest of the row, by one of the `parts` blocks that share it. */
+/**
+ * The second: the bits of a part of the `count` largest of the row, by one of the `parts` blocks that share it. Where it
+ * `leaves` the rest, `choose_rest` has to follow before others are listed there.
+ */
 template <int COLUMNS, typename Row>
 WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTally& tally, u64* listed, const Row& row,
-                                 int from, int parts, int count) {
+                                 int from, int parts, int count, bool leaves) {
   const int need = count - forced_count(row.forced);
   const Row part = part_of_row<COLUMNS>(row, from);
   u32 missing = 0, equal = 0;  // of the weights at the threshold, so many more and so many there are
@@ -82,6 +92,16 @@ WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTa
     }
   }
   if (!is_last_part(shared, tally, parts) || equal == 0) return;
-  if (equal <= SPLIT_LISTED) mark_listed(shared, listed, row.bits, missing, equal);
-  else choose_largest(radix, row, count);
+  if (equal > SPLIT_LISTED) choose_largest(radix, row, count);
+  else if (!leaves) mark_listed(shared, listed, row.bits, missing, equal);
+  else if (threadIdx.x == 0) tally.rest = {row.bits, missing, equal};
+}
+
+/** Chooses what the second launch has left of a row, by a block. */
+WARPLOOM_DEVICE void choose_rest(LongShared& shared, SplitTally& tally, const u64* listed) {
+  const SplitRest rest = tally.rest;
+  if (rest.missing == 0) return;
+  __syncthreads();
+  if (threadIdx.x == 0) tally.rest.missing = 0;  // for who launches this again without what goes before
+  mark_listed(shared, listed, rest.bits, rest.missing, rest.equal);
 }

@@ -8,7 +8,8 @@ import type { Leads } from './leads.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import { type Pass, type PassContext, pooledPlace, sumPlace } from './places.ts';
 import { runProbe } from './probe-run.ts';
-import { selectFromSums } from './selections.ts';
+import { countSplitRows, selectFromSums } from './selections.ts';
+import { SplitRows } from './split-rows.ts';
 import { checkStored, runStored } from './stored.ts';
 import { sumThreads } from './sums.ts';
 import { factorsOf } from './vectors.ts';
@@ -31,11 +32,13 @@ export function runPass(pass: PassPlan, context: PassContext): void {
   if (pass.family === 'stored') checkStored(pass, all.plan);
   const { rows, columns } = pass.grid;
   const isEmpty = rows.from === rows.to || columns.from === columns.to;
+  const readings = summed(pass);
+  const splitRows = new SplitRows(all.launches, countSplitRows(readings, all));
   for (const wave of all.plan.waves) {
     const leads = isEmpty ? undefined : runWave(wave, all);
-    if (isEmpty) for (const reading of summed(pass)) clearSums(reading, wave, all);
-    for (const reading of summed(pass)) poolSums(reading, wave, all);
-    selectFromSums(summed(pass), leads, wave, all);
+    if (isEmpty) for (const reading of readings) clearSums(reading, wave, all);
+    for (const reading of readings) poolSums(reading, wave, all);
+    selectFromSums({ readings, leads, splitRows }, wave, all);
   }
 }
 

@@ -104,16 +104,16 @@ export const isSplit = ({ leaf, rows }: Pick<SelectSpec, 'leaf' | 'rows'>, threa
 const [columnsOfPart, threadsOfPart, partsAtOnce] = [32768, 512, 2];
 export const splitColumns = columnsOfPart;
 
-/** Bytes that such a row needs beside its weights: counts, zeros before, and weights at the threshold. */
-export const splitBytes = { tally: 4 * (2 ** 12 + 4), listed: 8 * 2 ** 14 } as const;
-
 const splitFields: readonly Field[] = [
   address('tallies', 'SplitTally*', '[units of all parts]'),
   address('listed', 'u64*', '[units of all parts, SPLIT_LISTED]'),
 ];
 
-/** Leads of sums per distance, of each part. */
-const leadsOfParts: readonly Field[] = [
+/** What the launch that counts is told besides: rows with a rest, and leads of sums per distance. */
+const countFields: readonly Field[] = [
+  { name: 'units', type: 'i32', comment: 'of all parts' },
+  address('before', 'SplitTally*', '[before_units]: of the launch before'),
+  { name: 'before_units', type: 'i32', comment: 'that have left their rest; 0: none' },
   { ...address('leads', 'const float*', 'see lead_parts'), length: mostParts },
   {
     ...{ name: 'lead_parts', type: 'i32', length: mostParts },
@@ -138,27 +138,41 @@ function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestT
   const count = 'p.count[blockIdx.y]';
   if (isSplit(spec, threads)) {
     const common = { primitives: ['select-long', 'select-split'], index: ['const int index = 0;'] };
-    const [tally, from] = ['p.tallies[blockIdx.y]', `(int)blockIdx.x * ${splitColumns}`];
+    const tally = 'p.tallies[blockIdx.y]';
+    const listed = 'p.listed + (i64)blockIdx.y * SPLIT_LISTED';
     if (role === 'count')
       return {
         ...common,
         suffix: '_count',
-        call: `count_part<${splitColumns}>(counts, ${tally}, seen, ${from})`,
+        call: `count_part<${splitColumns}>(counts, ${tally}, seen, from)`,
         primitives: ['estimate-leads', ...common.primitives],
-        fields: [...splitFields, ...leadsOfParts],
+        fields: [...splitFields, ...countFields],
+        index: [
+          'const bool has_rest = p.before_units > 0;',
+          'if (has_rest && blockIdx.x == 0) {',
+          `  if ((int)blockIdx.y < p.before_units) choose_rest(counts, p.before[blockIdx.y], ${listed});`,
+          '  return;',
+          '}',
+          'if ((int)blockIdx.y >= p.units) return;',
+          ...common.index,
+          `const int from = ((int)blockIdx.x - has_rest) * ${splitColumns};`,
+        ],
         first: addLeadsText(
           `p.leads[part] + (i64)own * p.lead_parts[part] * ${probeQueries}`,
           'p.lead_parts[part]',
           'p.weights[part] + at * p.stride[part]',
-          from,
-          `min(to, ${from} + ${splitColumns})`,
+          'from',
+          `min(to, from + ${splitColumns})`,
         ),
       };
     return {
       ...common,
       suffix: '_split',
-      call: `choose_part<${splitColumns}>(counts, shared, ${tally}, p.listed + (i64)blockIdx.y * SPLIT_LISTED, seen, ${from}, gridDim.x, ${count})`,
-      fields: splitFields,
+      call: `choose_part<${splitColumns}>(counts, shared, ${tally}, ${listed}, seen, (int)blockIdx.x * ${splitColumns}, gridDim.x, ${count}, p.leaves)`,
+      fields: [
+        ...splitFields,
+        { name: 'leaves', type: 'i32', comment: 'the rest to who counts next' },
+      ],
     };
   }
   if (threads === mostThreadsOfRow)
@@ -186,8 +200,8 @@ function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestT
 export type SelectRole = 'count' | 'choose';
 
 /**
- * grid: [rows / rowsOfBlock, units of all parts], or of split rows [parts of the row, units of all parts]; `threads`
- * share a row or its part. Sums of one axis come in parts, one after the other.
+ * grid: [rows / rowsOfBlock, units of all parts], or of split rows [parts of the row, units of all parts], and where there
+ * is a rest to choose one part more, before the others, and no fewer units than have one; `threads` share a row or its part. Sums of one axis come in parts, one after the other.
  */
 export function selectKernel(
   spec: SelectSpec,

@@ -7,14 +7,8 @@ import { at, type Place } from './launches.ts';
 import { type Leads, leadArguments, leadsFrom } from './leads.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, statisticsOf, sumRows, weightsOf } from './places.ts';
-import {
-  leafArguments,
-  mostParts,
-  mostUnits,
-  rowsOfBlock,
-  splitBytes,
-  splitColumns,
-} from './select.ts';
+import { leafArguments, mostParts, mostUnits, rowsOfBlock } from './select.ts';
+import type { SplitRows } from './split-rows.ts';
 import { gridArguments, threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';
 import { type Chunk, runsOf, type Wave } from './waves.ts';
@@ -68,15 +62,28 @@ export function select(reading: ReadingPlan, chunk: Chunk, wave: Wave, all: Pass
 const rowsOfLaunch = ({ leaves, domain }: Selection): number =>
   rowsOfBlock(leaves[0]!, threadsOfRow(domain.columns));
 
-/** Selects from sums of one axis, after leads are added to them. */
-export function selectFromSums(
-  readings: readonly ReadingPlan[],
-  leads: Leads | undefined,
-  wave: Wave,
-  all: Pass,
-): void {
-  const row = { from: 0, to: 1 };
-  const segments = readings.flatMap((reading) => segmentsOf(reading, row, wave, all));
+/** Sums of one axis, and what else the selections from them are told. */
+export interface SummedReadings {
+  readonly readings: readonly ReadingPlan[];
+  /** What is to be added to sums first. */
+  readonly leads: Leads | undefined;
+  readonly splitRows: SplitRows;
+}
+
+/** Rows of all waves that are shared by several blocks. */
+export function countSplitRows(readings: readonly ReadingPlan[], all: Pass): number {
+  const split = readings.filter((one) => all.kernels.readings.get(one)!.count.some(Boolean));
+  return all.plan.waves
+    .flatMap((wave) => split.flatMap((reading) => segmentsOf(reading, oneRow, wave, all)))
+    .reduce((sum, { count, numbers }) => sum + (count ? numbers.length : 0), 0);
+}
+
+const oneRow: Chunk = { from: 0, to: 1 };
+
+/** Selects from sums of one axis. */
+export function selectFromSums(summed: SummedReadings, wave: Wave, all: Pass): void {
+  const { readings } = summed;
+  const segments = readings.flatMap((reading) => segmentsOf(reading, oneRow, wave, all));
   const launched: Segment[][] = [];
   for (const segment of segments) {
     const fits = ([first, ...more]: Segment[]): boolean =>
@@ -87,12 +94,12 @@ export function selectFromSums(
     if (together) together.push(segment);
     else launched.push([segment]);
   }
-  for (const own of launched) launchParts(own, leads, all);
+  for (const own of launched) launchParts(own, summed, all);
 }
 
 function launchParts(
   segments: readonly Segment[],
-  leads: Leads | undefined,
+  { leads, splitRows }: SummedReadings,
   { launches, pass }: Pass,
 ): void {
   const args: Record<string, number> = {
@@ -122,14 +129,9 @@ function launchParts(
     return;
   }
   const columns = Math.max(...segments.map(({ selection }) => selection.domain.columns));
-  const grid = [Math.ceil(columns / splitColumns), units, 1] as const;
-  const tallies = at(launches.need('tallies', units * splitBytes.tally));
-  const listed = at(launches.need('listed', units * splitBytes.listed));
-  launches.fill(tallies, units * splitBytes.tally, 0);
-  const split = { ...buffers, tallies, listed };
-  const own = leadsOfParts(segments, leads);
-  launches.launch(count, grid, { ...args, ...own.args }, { ...split, ...own.buffers });
-  launches.launch(kernel, grid, args, split);
+  const both = { args, buffers };
+  const counting = leadsOfParts(segments, leads);
+  splitRows.launch({ count, choose: kernel, columns, units, both, counting });
 }
 
 /** The leads of the part that has some, and for the others none. */

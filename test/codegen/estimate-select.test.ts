@@ -2,6 +2,7 @@
 // warp, long ones by a whole block.
 
 import { describe, expect, it } from 'vitest';
+import { at, Launches, type Place } from '../../codegen/estimate/launches.ts';
 import { leadArguments } from '../../codegen/estimate/leads.ts';
 import {
   isSplit,
@@ -10,9 +11,8 @@ import {
   mostUnits,
   type SelectSpec,
   selectKernel,
-  splitBytes,
-  splitColumns,
 } from '../../codegen/estimate/select.ts';
+import { SplitRows } from '../../codegen/estimate/split-rows.ts';
 import { mostThreadsOfRow } from '../../codegen/estimate/text.ts';
 import { line } from '../../dsl/estimate/axes.ts';
 import { runEmulated } from '../../runtime/emulator/run.ts';
@@ -59,64 +59,51 @@ async function choose(leaf: Leaf, rows: readonly Float32Array[], threads: number
   const spec = { leaf, grid, rows: undefined, columns: own, how: 'raw' } as const;
   const split = isSplit(spec, threads);
   const each = (values: Readonly<Record<string, number>>, length: number) =>
-    Object.entries(values).flatMap(([name, value]) =>
-      Array.from({ length }, (_, i) => [`${name}[${i}]`, value] as const),
+    Object.fromEntries(
+      Object.entries(values).flatMap(([name, value]) =>
+        Array.from({ length }, (_, i) => [`${name}[${i}]`, value] as const),
+      ),
     );
-  const parts = { column_end: columns, stride, words, set_from: 0, set_rows: 1, unit: 0 };
-  const args: Record<string, number> = {
-    ...{ row_from: 0, rows: 1, second: rows.length },
-    ...Object.fromEntries([...each(leafArguments(leaf), mostUnits), ...each(parts, mostParts)]),
-  };
-  const place = (buffer: string) => ({ buffer, offset: 0 });
-  const names = ['weights', 'bits', ...(leaf.op === 'topk' ? [] : ['dense'])];
-  const buffers = Object.fromEntries([
-    ...names.flatMap((name) =>
-      Array.from({ length: mostParts }, (_, i) => [`${name}[${i}]`, place(name)] as const),
-    ),
-    ...(split ? ['tallies', 'listed'].map((name) => [name, place(name)] as const) : []),
-  ]);
-  // What the launch that counts is told besides: there are no leads.
-  const first = {
-    args: {
-      ...leadArguments(undefined),
-      ...Object.fromEntries(each({ lead_parts: 0 }, mostParts)),
-    },
-    buffers: { 'leads[0]': place('weights'), 'leads[1]': place('weights') },
-  };
-  const bytes = {
-    tallies: rows.length * splitBytes.tally,
-    listed: rows.length * splitBytes.listed,
-    dense: 4 * rows.length,
-  };
-  const { bits } = await runEmulated(
-    {
-      workspace: [],
-      steps: [
-        ...(['dense', 'tallies'] as const).map(
-          (name) => ({ op: 'fill', ...place(name), bytes: bytes[name], value: 0 }) as const,
-        ),
-        ...(split ? (['count', 'choose'] as const) : (['choose'] as const)).map((role) => {
-          const kernel = selectKernel(spec, threads, role);
-          const blocks = split ? Math.ceil(columns / splitColumns) : 1;
-          const own = role === 'count' ? first : { args: {}, buffers: {} };
-          return {
-            op: 'launch',
-            kernel,
-            grid: [blocks, rows.length, 1],
-            args: { ...args, ...own.args },
-            buffers: { ...buffers, ...own.buffers },
-          } as const;
-        }),
-      ],
-    },
-    {
-      weights: new Uint8Array(weights.buffer),
-      bits: { bytes: 4 * words * rows.length },
-      dense: { bytes: bytes.dense },
-      tallies: { bytes: bytes.tallies },
-      listed: { bytes: bytes.listed },
-    },
-  );
+  const inParts = (places: Readonly<Record<string, Place>>) =>
+    Object.fromEntries(
+      Object.entries(places).flatMap(([name, place]) =>
+        Array.from({ length: mostParts }, (_, i) => [`${name}[${i}]`, place] as const),
+      ),
+    );
+  const launches = new Launches();
+  const splitRows = new SplitRows(launches, split ? rows.length : 0);
+  launches.fill(at('dense'), 4 * rows.length, 0);
+  // Some rows, then fewer that find a rest of these.
+  const half = split ? Math.ceil(rows.length / 2) : rows.length;
+  for (const from of half < rows.length ? [0, half] : [0]) {
+    const units = Math.min(half, rows.length - from);
+    const parts = { column_end: columns, stride, words, set_from: 0, set_rows: 1, unit: from };
+    const args = {
+      ...{ row_from: 0, rows: 1, second: units },
+      ...each(leafArguments(leaf), mostUnits),
+      ...each(parts, mostParts),
+    };
+    const weightsOf = at('weights', 4 * from * stride);
+    const dense = leaf.op === 'topk' ? {} : { dense: at('dense') };
+    const buffers = inParts({ weights: weightsOf, bits: at('bits'), ...dense });
+    const kernel = selectKernel(spec, threads);
+    if (!split) {
+      launches.launch(kernel, [1, units, 1], args, buffers);
+      continue;
+    }
+    const count = selectKernel(spec, threads, 'count');
+    const counting = {
+      args: { ...leadArguments(undefined), ...each({ lead_parts: 0 }, mostParts) },
+      buffers: inParts({ leads: weightsOf }),
+    };
+    const both = { args, buffers };
+    splitRows.launch({ count, choose: kernel, columns, units, both, counting });
+  }
+  const { bits } = await runEmulated(launches.list, {
+    weights: new Uint8Array(weights.buffer),
+    bits: { bytes: 4 * words * rows.length },
+    dense: { bytes: 4 * rows.length },
+  });
   const all = new Uint32Array(bits.slice().buffer);
   return rows.map((_, i) =>
     Array.from({ length: columns }, (_unused, c) => c).filter(

@@ -3,8 +3,8 @@
 // - the families of passes, each its kernels and its launches (-run): probe, energies and cells, which hold no scores,
 //   and stored, which computes anything: scores, sums
 // - what they are made of: vectors, tiles (sizes in shared memory), products (by back-end)
-// - what reads them: leads (a part of a probe), select (kernels), selections (launches), bitmaps; sets (launches after the passes), fallback (of
-//   heads that chose too much)
+// - what reads them: leads (that a probe leaves to be added), select (kernels; largest: of one rule), selections (launches;
+//   split-rows: of long rows), bitmaps; sets (launches after the passes), fallback (of heads that chose too much)
 // - kernels (of one pass), text (how one is written), launches (the list being built), places (where things lie),
 //   run (the launches of a pass); lists: what attention reads beside the bits of a set
 // What every step means: runtime/reference/estimate.ts.

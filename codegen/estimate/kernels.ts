@@ -3,10 +3,11 @@
 import { line } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Kernel } from '../kernel.ts';
+import { isSplit } from './largest.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import type { ProductBackend } from './products.ts';
 import { scoreKernel, statisticsKernel } from './scores.ts';
-import { isSplit, type SelectSpec, selectKernel } from './select.ts';
+import { type SelectSpec, selectKernel } from './select.ts';
 import { distanceKernel, poolSumsKernel, type SumSpec, shiftKernel, sumKernel } from './sums.ts';
 import { threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';

@@ -6,17 +6,8 @@ import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field, FieldValues } from '../struct.ts';
 import { unitFields, unitText, wordThreads } from './bitmaps.ts';
-import { addLeadsText, leadFields } from './leads.ts';
-import { probeQueries } from './probe-feed.ts';
-import {
-  address,
-  fewThreadsOfRow,
-  gridFields,
-  gridText,
-  kernelOf,
-  mostThreadsOfRow,
-  toInt,
-} from './text.ts';
+import { largestText, type SelectRole } from './largest.ts';
+import { address, gridFields, gridText, kernelOf, mostThreadsOfRow, toInt } from './text.ts';
 
 /** What a selection sees. */
 export interface SelectSpec {
@@ -85,120 +76,6 @@ const numberFields = (leaf: Leaf): Field[] =>
     comment: 'of each unit',
   }));
 
-/** Rows that one block selects from: where a warp has a row to itself, several. */
-export const rowsOfBlock = (leaf: Leaf, threads: number): number =>
-  leaf.op === 'topk' && threads === fewThreadsOfRow ? shortRows : 1;
-
-/** SHORT_ROWS of device/select-short.cuh. */
-const shortRows = 4;
-
-/** Whether a long row of sums is shared by several blocks: few rows alone keep few multiprocessors busy. */
-export const isSplit = ({ leaf, rows }: Pick<SelectSpec, 'leaf' | 'rows'>, threads: number) =>
-  leaf.op === 'topk' && !rows && threads === mostThreadsOfRow;
-
-/**
- * Columns of a part of such a row, the threads of the block that has it, and blocks on a multiprocessor at once: at 128K all
- * parts of 64 rows are under way together. An H100 took 36 us for them, 55 with one block of 1024 threads and half the
- * columns, and 43 to 48 with three ways in between.
- */
-const [columnsOfPart, threadsOfPart, partsAtOnce] = [32768, 512, 2];
-export const splitColumns = columnsOfPart;
-
-const splitFields: readonly Field[] = [
-  address('tallies', 'SplitTally*', '[units of all parts]'),
-  address('listed', 'u64*', '[units of all parts, SPLIT_LISTED]'),
-];
-
-/** What the launch that counts is told besides: rows with a rest, and leads of sums per distance. */
-const countFields: readonly Field[] = [
-  { name: 'units', type: 'i32', comment: 'of all parts' },
-  address('before', 'SplitTally*', '[before_units]: of the launch before'),
-  { name: 'before_units', type: 'i32', comment: 'that have left their rest; 0: none' },
-  { ...address('leads', 'const float*', 'see lead_parts'), length: mostParts },
-  {
-    ...{ name: 'lead_parts', type: 'i32', length: mostParts },
-    comment: '[units, lead_parts, 64] are to be added; 0: none',
-  },
-  ...leadFields,
-];
-
-/** How the largest of a row are found: of a long one in two readings, of a short one in registers of one warp. */
-interface LargestText {
-  readonly suffix: string;
-  readonly call: string;
-  readonly primitives: readonly string[];
-  readonly fields?: readonly Field[];
-  /** Statements: which row of its unit a block, or a warp, is for. */
-  readonly index?: readonly string[];
-  /** A statement: what is done to the weights before the call. */
-  readonly first?: string;
-}
-
-function topkText(spec: SelectSpec, threads: number, role: SelectRole): LargestText {
-  const count = 'p.count[blockIdx.y]';
-  if (isSplit(spec, threads)) {
-    const common = { primitives: ['select-long', 'select-split'], index: ['const int index = 0;'] };
-    const tally = 'p.tallies[blockIdx.y]';
-    const listed = 'p.listed + (i64)blockIdx.y * SPLIT_LISTED';
-    if (role === 'count')
-      return {
-        ...common,
-        suffix: '_count',
-        call: `count_part<${splitColumns}>(counts, ${tally}, seen, from)`,
-        primitives: ['estimate-leads', ...common.primitives],
-        fields: [...splitFields, ...countFields],
-        index: [
-          'const bool has_rest = p.before_units > 0;',
-          'if (has_rest && blockIdx.x == 0) {',
-          `  if ((int)blockIdx.y < p.before_units) choose_rest(counts, p.before[blockIdx.y], ${listed});`,
-          '  return;',
-          '}',
-          'if ((int)blockIdx.y >= p.units) return;',
-          ...common.index,
-          `const int from = ((int)blockIdx.x - has_rest) * ${splitColumns};`,
-        ],
-        first: addLeadsText(
-          `p.leads[part] + (i64)own * p.lead_parts[part] * ${probeQueries}`,
-          'p.lead_parts[part]',
-          'p.weights[part] + at * p.stride[part]',
-          'from',
-          `min(to, from + ${splitColumns})`,
-        ),
-      };
-    return {
-      ...common,
-      suffix: '_split',
-      call: `choose_part<${splitColumns}>(counts, shared, ${tally}, ${listed}, seen, (int)blockIdx.x * ${splitColumns}, gridDim.x, ${count}, p.leaves)`,
-      fields: [
-        ...splitFields,
-        { name: 'leaves', type: 'i32', comment: 'the rest to who counts next' },
-      ],
-    };
-  }
-  if (threads === mostThreadsOfRow)
-    return {
-      suffix: '_long',
-      call: `choose_largest_of_long(counts, shared, seen, ${count})`,
-      primitives: ['select-long'],
-    };
-  if (threads === fewThreadsOfRow)
-    return {
-      suffix: '_short',
-      call: `choose_largest_of_short(rows_of_block[threadIdx.x / 32], seen, ${count})`,
-      primitives: ['estimate-error', 'half-pairs', 'select-short'],
-      index: [
-        '__shared__ ShortShared rows_of_block[SHORT_ROWS];',
-        // Of one lane: what follows is the same for all, and has registers of its own.
-        'const int index = blockIdx.x * SHORT_ROWS + __shfl_sync(FULL_WARP, threadIdx.x / 32, 0);',
-        'if (index >= p.rows) return;',
-      ],
-    };
-  return { suffix: '', call: `choose_largest(shared, seen, ${count})`, primitives: [] };
-}
-
-/** Where a row is split, what is done before it is chosen from. */
-export type SelectRole = 'count' | 'choose';
-
 /**
  * grid: [rows / rowsOfBlock, units of all parts], or of split rows [parts of the row, units of all parts], and where there
  * is a rest to choose one part more, before the others, and no fewer units than have one; `threads` share a row or its part. Sums of one axis come in parts, one after the other.
@@ -209,9 +86,7 @@ export function selectKernel(
   role: SelectRole = 'choose',
 ): Kernel {
   const { leaf, how, rows } = spec;
-  const largest = leaf.op === 'topk' ? topkText(spec, threads, role) : undefined;
-  const isShort = largest?.suffix === '_short';
-  const isParted = isSplit(spec, threads);
+  const largest = leaf.op === 'topk' ? largestText(spec, threads, role) : undefined;
   const rule = {
     topk: largest?.call ?? '',
     above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share[blockIdx.y])`,
@@ -264,14 +139,9 @@ export function selectKernel(
       ...bitFields(length),
       ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
       ...(largest?.fields ?? []),
+      ...inParts(largest?.partFields ?? []),
     ],
-    threads: isParted ? threadsOfPart : threads * rowsOfBlock(leaf, threads),
-    mostThreads: isParted
-      ? threadsOfPart
-      : isShort
-        ? shortRows * fewThreadsOfRow
-        : mostThreadsOfRow,
-    blocks: isParted ? partsAtOnce : isShort ? 8 : 1,
+    ...(largest?.block ?? { threads, mostThreads: mostThreadsOfRow, blocks: 1 }),
     body: [
       ...(rule.includes('(shared') || rule.includes(', shared')
         ? ['__shared__ RadixShared shared;']

@@ -3,8 +3,8 @@
 
 import type { Kernel } from '../kernel.ts';
 import type { FieldValues } from '../struct.ts';
+import { splitColumns } from './largest.ts';
 import { at, type Launches, type Place } from './launches.ts';
-import { splitColumns } from './select.ts';
 
 /** Bytes that such a row needs beside its weights: a tally, and weights at the threshold. */
 const rowBytes = { tally: 4 * (2 ** 12 + 8), listed: 8 * 2 ** 14 } as const;

@@ -2,10 +2,10 @@
 // warp, long ones by a whole block.
 
 import { describe, expect, it } from 'vitest';
+import { isSplit } from '../../codegen/estimate/largest.ts';
 import { at, Launches, type Place } from '../../codegen/estimate/launches.ts';
 import { leadArguments } from '../../codegen/estimate/leads.ts';
 import {
-  isSplit,
   leafArguments,
   mostParts,
   mostUnits,

@@ -49,6 +49,11 @@ WARPLOOM_DEVICE bool is_last_part(LongShared& shared, SplitTally& tally, int par
   return true;
 }
 
+/** Nowhere behind the end, where who leaves a rest launches this again without a fill. */
+WARPLOOM_DEVICE void put_listed(u64* listed, u32 at, u64 weight) {
+  if (at < SPLIT_LISTED) listed[at] = weight;
+}
+
 /** Lists the weights of a part in a bin of the leading bits, with their columns, and writes the members beyond it. */
 template <typename Row>
 WARPLOOM_DEVICE void list_part(LongShared& shared, SplitTally& tally, u64* listed, const Row& part, u32 bin, int from) {
@@ -58,13 +63,13 @@ WARPLOOM_DEVICE void list_part(LongShared& shared, SplitTally& tally, u64* liste
   write_beyond(part, bin, from, [&](u64 weight) {
     const u32 at = atomicAdd(&shared.count, 1u);
     if (at < LISTED) shared.listed[at] = weight;
-    else listed[atomicAdd(&tally.listed, 1u)] = weight;
+    else put_listed(listed, atomicAdd(&tally.listed, 1u), weight);
   });
   __syncthreads();
   const u32 own = min(shared.count, LISTED);
   if (threadIdx.x == 0) shared.parts[0] = atomicAdd(&tally.listed, own);
   __syncthreads();
-  for (u32 i = threadIdx.x; i < own; i += blockDim.x) listed[shared.parts[0] + i] = shared.listed[i];
+  for (u32 i = threadIdx.x; i < own; i += blockDim.x) put_listed(listed, shared.parts[0] + i, shared.listed[i]);
 }
 
 /**
@@ -91,10 +96,14 @@ WARPLOOM_DEVICE void choose_part(LongShared& shared, RadixShared& radix, SplitTa
       if (equal <= SPLIT_LISTED) list_part(shared, tally, listed, part, shared.bin, from);
     }
   }
-  if (!is_last_part(shared, tally, parts) || equal == 0) return;
-  if (equal > SPLIT_LISTED) choose_largest(radix, row, count);
-  else if (!leaves) mark_listed(shared, listed, row.bits, missing, equal);
-  else if (threadIdx.x == 0) tally.rest = {row.bits, missing, equal};
+  if (equal == 0) return;
+  if (leaves && equal <= SPLIT_LISTED) {
+    if (from == 0 && threadIdx.x == 0) tally.rest = {row.bits, missing, equal};
+    return;
+  }
+  if (!is_last_part(shared, tally, parts)) return;
+  if (equal <= SPLIT_LISTED) mark_listed(shared, listed, row.bits, missing, equal);
+  else choose_largest(radix, row, count);
 }
 
 /** Chooses what the second launch has left of a row, by a block. */

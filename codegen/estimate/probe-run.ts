@@ -81,7 +81,7 @@ const rowSumsName = 'row sums';
  * What a block of row sums takes before its first tile, in tiles. Where it is little beside its tiles, two rounds of blocks
  * leave fewer multiprocessors idle: 264 of 264 for 8 KV heads on an H100, where one round has 128 of 132.
  */
-const tilesOfBeginning = process.env.WARPLOOM_PROBE_ROUNDS === '1' ? Number.MAX_VALUE : 4;
+const tilesOfBeginning = 4;
 
 /** Of adjacent waves together: one launch for all of them has fewer parts a row, and less of it is beginning and end. */
 function rowSumsOf(wave: Wave, all: Pass): RowSums {

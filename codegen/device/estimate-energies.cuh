@@ -3,6 +3,7 @@
 // sums over queries by itself. While a tile is summed, the products of the next are made.
 
 #define ENERGY_POOLS 64  // of a tile
+#define ENERGY_THREADS 128
 
 /** The queries that one block of energies sums over: `tokens` positions from `position` on, of `heads` heads. */
 struct EnergyQueries {
@@ -50,31 +51,24 @@ WARPLOOM_DEVICE void report_tile(u64* error, const float (&scores)[BLOCKS][4], c
 struct EnergyEnds {
   const int* ends;
   int least;
-  /** Makes the scores that are not seen negative infinity. */
+  /** Makes the scores that are not seen the least number that is finite. */
   template <int BLOCKS> __device__ __forceinline__ void mask(float (&scores)[BLOCKS][4], int pool) const {
     if (pool + ENERGY_POOLS <= least) return;
 #pragma unroll
     for (int j = 0; j < BLOCKS; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e)
-        if (pool + tile_row(e >> 1) >= ends[tile_column(j, e & 1)]) scores[j][e] = NEGATIVE_INFINITY;
-  }
-  /** Finite where all scores are that are seen, but for products that overflow. */
-  template <int BLOCKS> __device__ __forceinline__ float check(const float (&scores)[BLOCKS][4], int pool) const {
-    float check = 0.0f;
-    if (pool + ENERGY_POOLS <= least) {
-#pragma unroll
-      for (int j = 0; j < BLOCKS; ++j) check = fmaf(scores[j][0], scores[j][1], fmaf(scores[j][2], scores[j][3], check));
-    } else {
-#pragma unroll
-      for (int j = 0; j < BLOCKS; ++j)
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-          if (pool + tile_row(e >> 1) < ends[tile_column(j, e & 1)]) check = fmaf(scores[j][e], 0.0f, check);
-    }
-    return check;
+        if (pool + tile_row(e >> 1) >= ends[tile_column(j, e & 1)]) scores[j][e] = -LARGEST_FLOAT;
   }
 };
+
+/** The most that the bits of scores come to: INFINITE_BITS or more where a negative one is not finite. */
+template <int BLOCKS> WARPLOOM_DEVICE u32 most_bits(const float (&scores)[BLOCKS][4]) {
+  u32 bits = 0u;
+#pragma unroll
+  for (int j = 0; j < BLOCKS; ++j) bits = largest_bits(largest_bits(bits, scores[j][0], scores[j][1]), scores[j][2], scores[j][3]);
+  return bits;
+}
 
 template <int BLOCKS> WARPLOOM_DEVICE float largest_of(const float (&scores)[BLOCKS][4]) {
   float largest = NEGATIVE_INFINITY;
@@ -105,8 +99,8 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
   EnergyEnds ends = {shared.ends, 0};
   const auto copy = [&](int tile) {
     if (is_there(tile))
-      copy_rows<ENERGY_POOLS, lines, DIM>(pool_tiles + tile % 2 * tile_bytes, pools,
-                                          tile * ENERGY_POOLS + (int)threadIdx.x / 8, blockDim.x / 8, pool_end);
+      copy_rows<ENERGY_POOLS, lines, DIM, ENERGY_THREADS>(pool_tiles + tile % 2 * tile_bytes, pools,
+                                                          tile * ENERGY_POOLS + (int)threadIdx.x / 8, ENERGY_THREADS / 8, pool_end);
     copy_commit();
   };
   const auto arrived = [&] {
@@ -125,7 +119,7 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
       const int position = queries.position_of(query + threadIdx.x);
       shared.ends[threadIdx.x] = position < 0 ? 0 : seen_end(position);
     }
-    copy_tile<QUERIES, lines, DIM>(tiles, queries, 0, [&](int i) { return queries.position_of(query + i) < 0 ? -1 : query + i; });
+    copy_tile<QUERIES, lines, DIM, ENERGY_THREADS>(tiles, queries, [&](int i) { return queries.position_of(query + i) < 0 ? -1 : query + i; });
     copy(0);
     arrived();
     int least = pool_end;
@@ -136,8 +130,10 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
   float reference = 0.0f, most = 0.0f;  // of the exponentials; of the sums
   const auto put_sums = [&](float (&scores)[blocks][4], int query, int tile) {
     const int pool = tile * ENERGY_POOLS;
-    if (!(fabsf(ends.check(scores, pool)) <= LARGEST_FLOAT)) most = ENERGY_LIMIT;
-    ends.mask(scores, pool);
+    // Where all see to the end, nothing is written of what is not seen.
+    if (ends.least < pool_end) ends.mask(scores, pool);
+    // Of scores that are not finite sums tell all but those whose exponential is nothing.
+    if (most_bits(scores) >= INFINITE_BITS) most = ENERGY_LIMIT;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float even = 0.0f, odd = 0.0f;
@@ -149,9 +145,10 @@ WARPLOOM_DEVICE void energies_of(EnergyShared<QUERIES>& shared, u32 tiles, const
       float sum = even + odd;
       sum += __shfl_xor_sync(FULL_WARP, sum, 1);
       sum += __shfl_xor_sync(FULL_WARP, sum, 2);
-      most = fmaxf(most, sum < ENERGY_LIMIT ? sum : ENERGY_LIMIT);
       const int own = pool + tile_row(half);
-      if ((threadIdx.x & 3) == 0 && own < pool_end) energies[own] = query > 0 ? energies[own] + sum : sum;
+      if (own >= pool_end) continue;
+      most = fmaxf(most, sum < ENERGY_LIMIT ? sum : ENERGY_LIMIT);
+      if ((threadIdx.x & 3) == 0) energies[own] = query > 0 ? energies[own] + sum : sum;
     }
   };
 #pragma unroll 1

@@ -29,7 +29,7 @@ struct ProbeQueries {
 template <int DIM, typename RowsOf>
 WARPLOOM_DEVICE void copy_probe_queries(u32 tiles, const ProbeQueries& probe, int warpgroups, int heads, RowsOf rows_of) {
   for (int head = 0; head < warpgroups; ++head)
-    copy_tile<PROBE, probe_lines<DIM>, DIM>(tiles + head * probe_tile_bytes<DIM, PROBE>, rows_of(head), 0, [&](int i) {
+    copy_tile<PROBE, probe_lines<DIM>, DIM>(tiles + head * probe_tile_bytes<DIM, PROBE>, rows_of(head), [&](int i) {
       return head < heads && probe.row + i < probe.row_end ? probe.row + i : -1;
     });
 }

@@ -9,44 +9,53 @@ template <int ROWS> WARPLOOM_DEVICE u32 chunk_address(u32 tile, int row, int chu
   return tile + (chunk >> 3) * (ROWS * LINE_BYTES) + row * LINE_BYTES + ((chunk & 7) ^ (row & 7)) * 16;
 }
 
-/**
- * Starts to copy LINES lines from line `line` on into a tile; `member_of(row)` says whose vector a row of the
- * tile holds, a negative number that it holds zeros. Vectors have WIDTH elements, a multiple of 8, and
- * zeros up to a multiple of 16. All threads of the block share the work.
- */
-template <int ROWS, int LINES, int WIDTH, typename Rows, typename MemberOf>
-WARPLOOM_DEVICE void copy_tile(u32 tile, const Rows& rows, int line, MemberOf member_of) {
-  constexpr int chunks = LINES * 8 < (WIDTH + 15) / 16 * 2 ? LINES * 8 : (WIDTH + 15) / 16 * 2;
-  for (int i = threadIdx.x; i < ROWS * chunks; i += blockDim.x) {
-    const int row = i / chunks, chunk = i % chunks;
-    const int member = member_of(row), element = line * LINE_ELEMENTS + chunk * 8;
-    const u16* source = member >= 0 && element < WIDTH ? rows.find(member, element) : nullptr;
-    copy_async_16(chunk_address<ROWS>(tile, row, chunk), source, source != nullptr);
+/** Starts to copy a chunk of every line of a vector: `source` is what the first line's holds, or zeros where `is_there` is false. */
+template <int ROWS, int LINES, int WIDTH>
+WARPLOOM_DEVICE void copy_chunks(u32 to, const u16* source, bool is_there) {
+#pragma unroll
+  for (int line = 0; line < LINES; ++line) {
+    const int element = line * LINE_ELEMENTS + threadIdx.x % 8 * 8;
+    if (WIDTH % LINE_ELEMENTS == 0 || element < (WIDTH + 15) / 16 * 16)
+      copy_async_16(to + line * ROWS * LINE_BYTES, source + line * LINE_ELEMENTS,
+                    is_there && (WIDTH % LINE_ELEMENTS == 0 || element < WIDTH));
   }
 }
 
 /**
- * The same of tokens or pools at equal distances: thread t copies chunk t % 8 of every line of the rows t / 8, t / 8 +
- * blockDim.x / 8 and so on. `member` is whose vector the first of them holds, the next ones' are `step` further;
- * those from `end` on hold zeros.
+ * Starts to copy LINES lines of vectors into a tile: thread t copies chunk t % 8 of every line of the rows t / 8,
+ * t / 8 + THREADS / 8 and so on. `member_of(row)` says whose vector a row of the tile holds, a negative number that it
+ * holds zeros; elements of a vector follow each other. Vectors have WIDTH elements, a multiple of 8, and zeros up to a
+ * multiple of 16. All threads of the block share the work: THREADS, or where that is 0 as many as there are.
  */
-template <int ROWS, int LINES, int WIDTH, typename Rows>
+template <int ROWS, int LINES, int WIDTH, int THREADS = 0, typename Rows, typename MemberOf>
+WARPLOOM_DEVICE void copy_tile(u32 tile, const Rows& rows, MemberOf member_of) {
+  const int chunk = threadIdx.x % 8, apart = (THREADS > 0 ? THREADS : blockDim.x) / 8;
+  const u32 to = chunk_address<ROWS>(tile, threadIdx.x / 8, chunk);
+#pragma unroll(THREADS > 0 ? ROWS * 8 / THREADS : 1)
+  for (int first = 0; first < ROWS; first += apart) {
+    const int row = first + threadIdx.x / 8;
+    if (THREADS == 0 && row >= ROWS) break;
+    const int member = member_of(row);
+    copy_chunks<ROWS, LINES, WIDTH>(to + first * LINE_BYTES, rows.find(max(member, 0), chunk * 8), member >= 0);
+  }
+}
+
+/**
+ * The same of tokens or pools at equal distances: `member` is whose vector the first row of a thread holds, the next ones'
+ * are `step` further; those from `end` on hold zeros.
+ */
+template <int ROWS, int LINES, int WIDTH, int THREADS = 0, typename Rows>
 WARPLOOM_DEVICE void copy_rows(u32 tile, const Rows& rows, int member, int step, int end) {
-  const int chunk = threadIdx.x % 8, apart = blockDim.x / 8;
+  const int chunk = threadIdx.x % 8, apart = (THREADS > 0 ? THREADS : blockDim.x) / 8;
   const u16* source = rows.start(member) + chunk * 8;
   const i64 source_step = step * rows.apart();
-  u32 to = chunk_address<ROWS>(tile, threadIdx.x / 8, chunk);
-  for (int row = threadIdx.x / 8; row < ROWS; row += apart) {
-#pragma unroll
-    for (int line = 0; line < LINES; ++line) {
-      const int element = line * LINE_ELEMENTS + chunk * 8;
-      if (WIDTH % LINE_ELEMENTS == 0 || element < (WIDTH + 15) / 16 * 16)
-        copy_async_16(to + line * ROWS * LINE_BYTES, source + line * LINE_ELEMENTS,
-                      member < end && (WIDTH % LINE_ELEMENTS == 0 || element < WIDTH));
-    }
+  const u32 to = chunk_address<ROWS>(tile, threadIdx.x / 8, chunk);
+#pragma unroll(THREADS > 0 ? ROWS * 8 / THREADS : 1)
+  for (int first = 0; first < ROWS; first += apart) {
+    if (THREADS == 0 && first + threadIdx.x / 8 >= ROWS) break;
+    copy_chunks<ROWS, LINES, WIDTH>(to + first * LINE_BYTES, source, member < end);
     member += step;
     source += source_step;
-    to += apart * LINE_BYTES;
   }
 }
 

@@ -4,7 +4,7 @@ import type { BoxMap, Place } from '../kernel.ts';
 import type { FieldValues } from '../struct.ts';
 import { areBoxes, cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
 import { at, errorBuffer } from './launches.ts';
-import { columnsOf, type Pass, sumPlace, sumRows } from './places.ts';
+import { columnsOf, multiprocessorsOf, type Pass, sumPlace, sumRows } from './places.ts';
 import { scoreTile } from './scores.ts';
 import { select } from './selections.ts';
 import { gridArguments, headArguments, lineArguments } from './text.ts';
@@ -24,9 +24,14 @@ export function runCells(wave: Wave, all: Pass): void {
   const blocks = at(launches.need('block sums', 4 * rowCount * blockStride));
   const parts = at(launches.need('parts', 8 * rowCount * partStride));
   const units = wave.to - wave.from;
-  const { args, maps } = boxArguments(all);
+  const { args, maps } = boxArguments(units, all);
   for (const chunk of plan.chunks) {
     const rows = chunk.to - chunk.from;
+    const tiles = [
+      Math.ceil(columnsOf(chunk, all) / cellTile),
+      Math.ceil(rows / scoreTile),
+      units,
+    ] as const;
     const common = {
       ...gridArguments(grid),
       block_stride: blockStride,
@@ -36,7 +41,7 @@ export function runCells(wave: Wave, all: Pass): void {
     };
     launches.launch(
       cellSumsKernel(all),
-      [Math.ceil(columnsOf(chunk, all) / cellTile), Math.ceil(rows / scoreTile), units],
+      maps ? [Math.min(multiprocessorsOf(all), tiles[0] * tiles[1] * units), 1, 1] : tiles,
       {
         ...tensorArguments('q', strides.q, shape),
         ...tensorArguments('k', strides.k, shape),
@@ -47,7 +52,7 @@ export function runCells(wave: Wave, all: Pass): void {
         ...args,
       },
       { q: at('q'), k: at('k'), blocks, parts, error: at(errorBuffer) },
-      { maps },
+      maps && { maps },
     );
     const own = sumRows(reading!, chunk, all);
     const { sums, stride } = sumPlace(reading!, own.to - own.from, wave, all);
@@ -62,11 +67,14 @@ export function runCells(wave: Wave, all: Pass): void {
 }
 
 /** What a launch of `cellSumsKernel` needs beside its fields of either back-end. */
-function boxArguments({ factors, shape, strides, dtype, backend }: Pass): {
+function boxArguments(
+  units: number,
+  { factors, shape, strides, dtype, backend }: Pass,
+): {
   readonly args: FieldValues;
-  readonly maps: Readonly<Record<string, Place & BoxMap>>;
+  readonly maps?: Readonly<Record<string, Place & BoxMap>>;
 } {
-  if (!areBoxes(factors, shape, backend)) return { args: {}, maps: {} };
+  if (!areBoxes(factors, shape, backend)) return { args: {} };
   const mapOf = ({ tensor, line: own }: Side, boxCells: number): Place & BoxMap => {
     const [batch, head, row] = strides[tensor].map((elements) => 2 * elements) as [
       number,
@@ -85,7 +93,7 @@ function boxArguments({ factors, shape, strides, dtype, backend }: Pass): {
     };
   };
   return {
-    args: { q_cell: factors.rows.line.from },
+    args: { q_cell: factors.rows.line.from, units },
     maps: {
       q_map: mapOf(factors.rows, scoreTile),
       k_map: mapOf(factors.columns, cellColumns(backend)),

@@ -7,9 +7,9 @@ import type { Kernel } from '../kernel.ts';
 import type { Field } from '../struct.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import { type ProductBackend, productParts } from './products.ts';
-import { floatText, scoreShared } from './scores.ts';
+import { floatText, scoreShared, scoreTile } from './scores.ts';
 import { address, gridFields, gridText, headFields, kernelOf } from './text.ts';
-import { lineElements } from './tiles.ts';
+import { firstTileBytes, lineBytes, lineElements } from './tiles.ts';
 import {
   type Factors,
   type HalfType,
@@ -31,7 +31,7 @@ const bandTiles = 8;
 /** Threads of a block that multiply, and of the warpgroup of which one warp orders boxes. */
 const threads = { multiplying: 256, copying: 128 } as const;
 /** Registers of a thread of either. */
-const registers = { multiplying: 240, copying: 24 } as const;
+const registers = { multiplying: 232, copying: 40 } as const;
 
 /** Cells are boxes where lines make up tokens, and tokens whole cells, so that none reaches into what follows. */
 export const areBoxes = ({ rows, columns }: Factors, shape: LaunchShape, backend: ProductBackend) =>
@@ -44,6 +44,7 @@ const boxFields: readonly Field[] = [
   { name: 'q_map', type: 'map', comment: 'boxes of cells of queries' },
   { name: 'k_map', type: 'map', comment: 'of keys' },
   { name: 'q_cell', type: 'i32', comment: 'the first cell of the queries' },
+  { name: 'units', type: 'i32', comment: 'of the wave' },
 ];
 
 /** Floats of a row, on either back-end: a number for each block of `perBlock` cells, and a sum for each tile. */
@@ -80,7 +81,10 @@ interface CellSums {
   readonly factors: Factors;
 }
 
-/** grid: [column tiles, row tiles, query heads]. */
+/** Lines that the second warpgroup multiplies behind the first. */
+const lag = Number(process.env.WARPLOOM_CELLS_LAG ?? 1);
+
+/** grid: [column tiles, row tiles, query heads]; of boxes as many blocks as stay. */
 export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSums): Kernel {
   const { grid } = pass;
   const { rows, columns, width, scale } = factors;
@@ -105,7 +109,9 @@ export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSum
       'estimate-error',
       'estimate-partial',
       'estimate-cells',
-      ...(isBoxed ? ['barrier', 'tensor-copy', 'warpgroup', 'estimate-cell-boxes'] : []),
+      ...(isBoxed
+        ? ['barrier', 'tensor-copy', 'warpgroup', 'estimate-cell-tiles', 'estimate-cell-boxes']
+        : []),
     ],
     products: productParts(backend, dtype, [tile.columns], isBoxed ? 'lines' : 'tiles'),
     fields: [
@@ -121,65 +127,78 @@ export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSum
     ],
     threads: threads.multiplying + (isBoxed ? threads.copying : 0),
     blocks: 1,
-    sharedBytes: scoreShared(width, tile.columns, tile.stages),
+    sharedBytes: isBoxed
+      ? firstTileBytes + (scoreTile + tile.columns) * lineBytes * tile.stages
+      : scoreShared(width, tile.columns, tile.stages),
     body: [
       'extern __shared__ u8 shared[];',
-      'const Head head = head_of(p.unit_from + blockIdx.z, p.heads, p.kv_heads);',
       ...gridText(grid),
-      // Blocks that run together share lines of both factors: bands of columns, row by row.
-      `const int id = blockIdx.y * gridDim.x + blockIdx.x, band = id / (${bandTiles} * gridDim.y) * ${bandTiles};`,
-      `const int width = min(${bandTiles}, gridDim.x - band), own = id - band * gridDim.y;`,
-      `const int row = p.row_from + own / width * SCORE_TILE, column = (band + own % width) * ${tile.columns};`,
-      'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows), column_end = line_to(grid.columns);',
-      'if (column >= visible_end(grid, row_end - 1)) return;',
-      ...(isBoxed ? boxesText : copiesText)({ pass, shape, dtype, backend, factors }),
-      '#pragma unroll',
-      'for (int half = 0; half < 2; ++half) {',
-      '  const int own_row = row + threadIdx.x / 128 * 64 + tile_row(half);',
-      '  const bool is_there = own_row < row_end;',
-      // Lanes of rows that are not there stay for the shuffles.
-      '  const int known_row = min(own_row, row_end - 1);',
-      '  const i64 at = (i64)blockIdx.z * p.rows + known_row - p.row_from;',
-      '  const int end = is_there ? visible_end(grid, known_row) : 0;',
-      `  const bool is_finite = put_block_sums<${cells}, ${tile.columns}>(sums, half, column, end, ${floatText(scale * Math.LOG2E)}, is_there,`,
-      `      p.blocks + at * p.block_stride + column / ${cells}, p.parts + at * p.part_stride + column / ${tile.columns});`,
-      '  if (!is_finite) report_not_finite(p.error, head, own_row);',
-      '}',
+      'const CellSums target = {p.blocks, p.parts, p.block_stride, p.part_stride, p.row_from, p.rows};',
+      ...(isBoxed ? boxesText : copiesText)({ pass, shape, dtype, backend, factors }, [
+        'int bad = -1;',
+        ...[0, 1].map(
+          (half) =>
+            `bad = max(bad, target.put<${half}, ${cells}, ${tile.columns}>(sums, grid, unit, row, column, ${floatText(scale * Math.LOG2E)}));`,
+        ),
+        'if (bad >= 0) report_not_finite(p.error, head_of(p.unit_from + unit, p.heads, p.kv_heads), bad);',
+      ]),
     ],
   });
 }
 
-/** Statements: products by lines that all threads copy. */
-function copiesText({ shape, dtype, backend, factors }: CellSums): string[] {
+/** Statements: products by lines that all threads copy, and what is done with the `sums` of `row`, `column` and `unit`. */
+function copiesText(
+  { shape, dtype, backend, factors }: CellSums,
+  put: readonly string[],
+): string[] {
   const { rows, columns, width } = factors;
   const tile = tiles[backend];
   return [
+    'const int unit = blockIdx.z;',
+    'const Head head = head_of(p.unit_from + unit, p.heads, p.kv_heads);',
+    // Blocks that run together share lines of both factors: bands of columns, row by row.
+    `const int id = blockIdx.y * gridDim.x + blockIdx.x, band = id / (${bandTiles} * gridDim.y) * ${bandTiles};`,
+    `const int width = min(${bandTiles}, gridDim.x - band), own = id - band * gridDim.y;`,
+    `const int row = p.row_from + own / width * SCORE_TILE, column = (band + own % width) * ${tile.columns};`,
+    'const int row_end = min(row + SCORE_TILE, p.row_from + p.rows), column_end = line_to(grid.columns);',
+    'if (column >= visible_end(grid, row_end - 1)) return;',
     ...vectorsText('left', rows, shape),
     ...vectorsText('right', columns, shape),
     `float sums[${tile.columns / 8}][4];`,
     `score_tile<${dtype === 'bf16'}, ${width}, ${tile.columns}, ${tile.stages}>(`,
     '    first_tile(shared), left, [&](int i) { return row + i < row_end ? row + i : -1; }, right,',
     '    [&](int i) { return column + i < column_end ? column + i : -1; }, sums);',
+    ...put,
   ];
 }
 
-/** Statements: products by boxes that a warp orders. */
-function boxesText({ shape, backend, factors }: CellSums): string[] {
-  const tile = tiles[backend];
+/** The same: products by boxes that a warp orders, tile after tile. */
+function boxesText({ shape, backend, factors }: CellSums, put: readonly string[]): string[] {
+  const { columns, stages } = tiles[backend];
   return [
-    `__shared__ CellBarriers<${tile.stages}> barriers;`,
-    `const CellBoxes<${factors.rows.line.size}, ${shape.headDim}, ${tile.columns}, ${tile.stages}> boxes = {barriers, first_tile(shared),`,
-    '    {p.q_map, row - p.q_cell, head.head, head.batch}, {p.k_map, column, head.kv_head, head.batch}};',
+    `__shared__ CellRing<${stages}> ring;`,
+    `const CellBoxes<${factors.rows.line.size}, ${shape.headDim}, ${columns}, ${stages}, ${lag}> boxes = {ring, first_tile(shared), p.q_map, p.k_map, p.q_cell};`,
     'boxes.begin();',
     '__syncthreads();',
     'if (boxes.is_producer()) {',
     `  registers_give<${registers.copying}>();`,
-    '  boxes.produce();',
+    `  boxes.produce(CellWalk<${columns}, ${bandTiles}>(grid, p.row_from, p.rows, p.units),`,
+    '                [&](int unit) { return head_of(p.unit_from + unit, p.heads, p.kv_heads); });',
     '  return;',
     '}',
     `registers_take<${registers.multiplying}>();`,
-    `float sums[${tile.columns / 8}][4];`,
-    'boxes.multiply(sums);',
+    'u32 line = 0;',
+    '#pragma unroll 1',
+    'for (;;) {',
+    ...[
+      'const CellTile tile = boxes.next(line);',
+      'const int unit = tile.unit, row = tile.row, column = tile.column;',
+      'if (__any_sync(FULL_WARP, unit < 0)) return;',
+      `float sums[${columns / 8}][4];`,
+      'boxes.multiply(sums, line);',
+      ...put,
+    ].map((text) => (text.startsWith('#') ? text : `  ${text}`)),
+    '}',
   ];
 }
 

@@ -26,6 +26,13 @@ export interface Pass extends PassContext {
   readonly kernels: PassKernels;
 }
 
+/** Of a GPU that is not known. */
+const someMultiprocessors = 132;
+
+/** How many blocks of a multiprocessor each run at once. */
+export const multiprocessorsOf = ({ multiprocessors = someMultiprocessors }: Pass): number =>
+  multiprocessors;
+
 /** KV heads of a wave, numbered over all batch entries. */
 export function groupsOf({ from, to }: Wave, { shape }: Pass): Wave {
   const size = shape.heads / shape.kvHeads;

@@ -3,7 +3,7 @@
 import { at, errorBuffer, type Place } from './launches.ts';
 import { addLeads, isReadOnce, type Leads } from './leads.ts';
 import type { ReadingPlan } from './passes.ts';
-import { groupsOf, type Pass, sumPlace } from './places.ts';
+import { groupsOf, multiprocessorsOf, type Pass, sumPlace } from './places.ts';
 import { probeRowsKernel, probeSumsKernel } from './probe.ts';
 import {
   feedMaps,
@@ -15,9 +15,6 @@ import {
 } from './probe-feed.ts';
 import { tensorArguments } from './vectors.ts';
 import { adjacent, roundUp, type Wave } from './waves.ts';
-
-/** Of a GPU that is not known. */
-const someMultiprocessors = 132;
 
 /** Keys of a part: a tile holds 8 of each, and a diagonal spans at most two. */
 const partAlignment = 8;
@@ -50,8 +47,8 @@ const headBlocksOf = (all: Pass): number =>
 
 /** Blocks over the keys of a KV head, for as many blocks as run at once, or that many times `rounds`. */
 function mostSplits({ from, to }: Wave, all: Pass, rounds = 1): number {
-  const { multiprocessors = someMultiprocessors } = all;
-  return Math.max(1, Math.floor((rounds * multiprocessors) / ((to - from) * headBlocksOf(all))));
+  const atOnce = multiprocessorsOf(all);
+  return Math.max(1, Math.floor((rounds * atOnce) / ((to - from) * headBlocksOf(all))));
 }
 
 /** What all launches of a probe are told. */

@@ -67,7 +67,9 @@ template <int SIZE, int DIM, int COLUMNS, int STAGES, int LAG> struct CellBoxes 
   /** The tile that line `at` begins; it is to be multiplied, unless there is none. Both warpgroups call. */
   __device__ __forceinline__ CellTile next(u32 at) const {
     barrier_wait(ring.full[at % STAGES], at / STAGES & 1);
-    return ring.tiles[at % STAGES];
+    const CellTile tile = ring.tiles[at % STAGES];
+    __syncwarp();  // one lane will tell that all have read
+    return tile;
   }
   /** Products of all lines from `at` on; the first warpgroup gets the first 64 rows. */
   __device__ __forceinline__ void multiply(float (&sums)[COLUMNS / 8][4], u32& at) const {

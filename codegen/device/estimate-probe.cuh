@@ -28,10 +28,17 @@ struct ProbeQueries {
 /** Starts to copy the queries of the heads from `first` on, one for each warpgroup; heads behind the group stay zeros. */
 template <int DIM, typename RowsOf>
 WARPLOOM_DEVICE void copy_probe_queries(u32 tiles, const ProbeQueries& probe, int warpgroups, int heads, RowsOf rows_of) {
-  for (int head = 0; head < warpgroups; ++head)
-    copy_tile<PROBE, probe_lines<DIM>, DIM>(tiles + head * probe_tile_bytes<DIM, PROBE>, rows_of(head), [&](int i) {
-      return head < heads && probe.row + i < probe.row_end ? probe.row + i : -1;
-    });
+  constexpr int all = (DIM + 15) / 16 * 2, chunks = probe_lines<DIM> * 8 < all ? probe_lines<DIM> * 8 : all;
+  for (int head = 0; head < warpgroups; ++head) {
+    const u32 tile = tiles + head * probe_tile_bytes<DIM, PROBE>;
+    const auto rows = rows_of(head);
+    for (int i = threadIdx.x; i < PROBE * chunks; i += blockDim.x) {
+      const int row = i / chunks, chunk = i % chunks, element = chunk * 8;
+      const bool is_there = head < heads && probe.row + row < probe.row_end && element < DIM;
+      const u16* source = is_there ? rows.find(probe.row + row, element) : nullptr;
+      copy_async_16(chunk_address<PROBE>(tile, row, chunk), source, source != nullptr);
+    }
+  }
 }
 
 /**

@@ -25,24 +25,23 @@ WARPLOOM_DEVICE void copy_chunks(u32 to, const u16* source, bool is_there) {
  * Starts to copy LINES lines of vectors into a tile: thread t copies chunk t % 8 of every line of the rows t / 8,
  * t / 8 + THREADS / 8 and so on. `member_of(row)` says whose vector a row of the tile holds, a negative number that it
  * holds zeros; elements of a vector follow each other. Vectors have WIDTH elements, a multiple of 8, and zeros up to a
- * multiple of 16. All threads of the block share the work: THREADS, or where that is 0 as many as there are.
+ * multiple of 16. The THREADS of the block share the work.
  */
-template <int ROWS, int LINES, int WIDTH, int THREADS = 0, typename Rows, typename MemberOf>
+template <int ROWS, int LINES, int WIDTH, int THREADS, typename Rows, typename MemberOf>
 WARPLOOM_DEVICE void copy_tile(u32 tile, const Rows& rows, MemberOf member_of) {
-  const int chunk = threadIdx.x % 8, apart = (THREADS > 0 ? THREADS : blockDim.x) / 8;
+  static_assert(ROWS % (THREADS / 8) == 0, "every thread has as many rows");
+  const int chunk = threadIdx.x % 8;
   const u32 to = chunk_address<ROWS>(tile, threadIdx.x / 8, chunk);
-#pragma unroll(THREADS > 0 ? ROWS * 8 / THREADS : 1)
-  for (int first = 0; first < ROWS; first += apart) {
-    const int row = first + threadIdx.x / 8;
-    if (THREADS == 0 && row >= ROWS) break;
-    const int member = member_of(row);
+#pragma unroll
+  for (int first = 0; first < ROWS; first += THREADS / 8) {
+    const int member = member_of(first + threadIdx.x / 8);
     copy_chunks<ROWS, LINES, WIDTH>(to + first * LINE_BYTES, rows.find(max(member, 0), chunk * 8), member >= 0);
   }
 }
 
 /**
  * The same of tokens or pools at equal distances: `member` is whose vector the first row of a thread holds, the next ones'
- * are `step` further; those from `end` on hold zeros.
+ * are `step` further; those from `end` on hold zeros. THREADS is 0 where any number of them shares the work.
  */
 template <int ROWS, int LINES, int WIDTH, int THREADS = 0, typename Rows>
 WARPLOOM_DEVICE void copy_rows(u32 tile, const Rows& rows, int member, int step, int end) {

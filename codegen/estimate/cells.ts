@@ -82,7 +82,7 @@ interface CellSums {
 }
 
 /** Lines that the second warpgroup multiplies behind the first. */
-const lag = Number(process.env.WARPLOOM_CELLS_LAG ?? 1);
+const lag = 1;
 
 /** grid: [column tiles, row tiles, query heads]; of boxes as many blocks as stay. */
 export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSums): Kernel {
@@ -102,6 +102,7 @@ export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSum
       'shared',
       'async-copy',
       'numbers',
+      'float-bits',
       'estimate-lines',
       'estimate-rows',
       'estimate-tile',

@@ -40,6 +40,7 @@ export function energiesKernel(
       'shared',
       'async-copy',
       'numbers',
+      'float-bits',
       'estimate-lines',
       'estimate-reduce',
       'estimate-rows',

@@ -12,7 +12,7 @@ export function kernelOf(
     body,
     threads = 32,
     sharedBytes = 0,
-    primitives = ['shared', 'async-copy', 'matrix', 'numbers'],
+    primitives = ['shared', 'async-copy', 'matrix', 'numbers', 'float-bits'],
     before = '',
   }: {
     readonly fields: readonly Field[];

@@ -21,10 +21,3 @@ WARPLOOM_DEVICE u32 pack_fp16(float low, float high) {
 WARPLOOM_DEVICE float float_of_bf16(u16 bits) { return __int_as_float((int)((u32)bits << 16)); }
 
 WARPLOOM_DEVICE float float_of_fp16(u16 bits) { return warploomFloatOfFp16(bits); }
-
-#define INFINITE_BITS 0xff800000u
-
-WARPLOOM_DEVICE u32 largest_bits(u32 bits, float a, float b) {
-  const u32 x = __float_as_uint(a), y = __float_as_uint(b), larger = x > y ? x : y;
-  return larger > bits ? larger : bits;
-}

@@ -2,7 +2,7 @@
 
 import { coarseError } from '../codegen/attention/tanh.ts';
 import { type Definition, lifted } from '../dsl/definition.ts';
-import { walk } from '../dsl/expression.ts';
+import { type Expression, walk } from '../dsl/expression.ts';
 import type { FloatType } from './dtype.ts';
 
 /** Half the distance between neighbouring numbers near 1. */
@@ -53,10 +53,10 @@ export function errorBound(
   };
 }
 
-/** How far the functions of a score may move it, by the logit that they are taken of: kernels take small tanhs coarsely. */
-export function functionErrorOf(definition: Definition): (logit: number) => number {
+/** How far the functions of a score may move it: kernels take small tanhs coarsely. */
+export function functionError(definition: Definition): number {
   const { score } = lifted(definition);
   const parts = score ? [...walk(score)] : [];
-  const takesTanh = parts.some((part) => part.op === 'unary' && part.name === 'tanh');
-  return takesTanh ? coarseError : () => 0;
+  const isTanh = (part: Expression): boolean => part.op === 'unary' && part.name === 'tanh';
+  return coarseError * parts.filter(isTanh).length;
 }

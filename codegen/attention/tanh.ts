@@ -75,11 +75,8 @@ export const termRanges: readonly SmallRange[] = [
   { below: 0.4, error: 6.4e-6, mostError, coefficients: [0.9999937531374675, -0.3326257948194, 0.12127786695482724] },
 ]; // biome-ignore format: a table
 
-/** How far a tanh may be off, as a move of the logit that it is taken of: a fifth more, since it moves less than that. */
-export const coarseError = (logit: number): number => {
-  const relative = Math.max(...termRanges.map(({ error }) => error));
-  return 1.2 * Math.min(relative * Math.abs(logit), mostError * Math.LN2);
-};
+/** How far a tanh of small numbers may move a score, whatever it is taken of. */
+export const coarseError = mostError * Math.LN2;
 
 /**
  * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions that the hardware

@@ -4,7 +4,7 @@
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
 import { mentions } from '../../dsl/expression.ts';
-import { type Bound, errorBound, functionErrorOf } from '../bound.ts';
+import { type Bound, errorBound, functionError } from '../bound.ts';
 import { readChosen } from '../cuda/sets.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs, CallInputs } from '../inputs.ts';
@@ -129,21 +129,21 @@ export async function compareWithOracle(
   const { score } = lifted(definition);
   const usesPosition = score && ['q', 'k', 'row'].some((name) => mentions(score, 'index', name));
   const ofPosition = usesPosition ? 2 ** -23 * (qLen + kLen) : 0;
-  const ofFunctions = functionErrorOf(definition);
   const slack = (s: number) =>
-    errorBound('fp32', 1, headDim, { value, logit: Math.abs(s) }).lse + ofPosition + ofFunctions(s);
+    errorBound('fp32', 1, headDim, { value, logit: Math.abs(s) }).lse + ofPosition;
   const scores = new Map<string, RowScores>();
   const oracle = reference(
     { definition: recorded(definition, slack, scores) } as never,
     { ...inputs, chosen: await readChosen(chosen) } as AttentionInputs,
     params as never,
   );
+  const ofFunctions = functionError(definition);
   const plain = errorBound(dtype, kLen, headDim, { value, logit });
   const boundOf = (batch: number, head: number, row: number): Bound => {
     if (!definition.score) return plain;
     const found = [`${batch} ${head} ${row}`, `${batch} ${head} any`].map((key) => scores.get(key));
     const most = Math.max(...found.map((one) => one?.most ?? 0));
-    const moved = Math.max(...found.map((one) => one?.moved ?? 0));
+    const moved = ofFunctions + Math.max(...found.map((one) => one?.moved ?? 0));
     return errorBound(dtype, kLen, headDim, { value, logit: most, moved });
   };
   const [outs, lses] = [await out.read(), await lse.read()];

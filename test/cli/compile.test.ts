@@ -144,9 +144,11 @@ export const long = pattern('long')
   const filled = folder();
   const asked = ['compile', file, '--arch', 'sm_90a', '--length', '256', '--cache', filled];
   const { kernels } = JSON.parse((await start([...asked, '--json']).ended).out);
-  expect(kernels.map((one: { isPassedOver: boolean }) => one.isPassedOver)).toEqual([true, false]);
+  const passedOver = kernels.map((one: { isPassedOver: boolean }) => one.isPassedOver);
+  expect(passedOver.length).toBeGreaterThan(1);
+  expect(passedOver).toEqual([...passedOver.slice(1).fill(true), false]);
   expect(kernels[0].spillBytes).toBeGreaterThan(0);
-  expect(entriesOf(filled)).toHaveLength(2);
+  expect(entriesOf(filled)).toHaveLength(kernels.length);
   Object.assign(process.env, { WARPLOOM_KERNELS: filled, WARPLOOM_NVRTC: '/nowhere' });
   const call = ['--random', '1,1,1,256,128', '--dtype', 'bf16', '--arch', 'sm_90a', '--json'];
   const { out } = await start(['explain', file, ...call]).ended;

@@ -1,8 +1,9 @@
 // How far a device's output may be from the float64 oracle: one function, used by every test.
 
+import { stepError } from '../codegen/attention/steps.ts';
 import { coarseError } from '../codegen/attention/tanh.ts';
 import { type Definition, lifted } from '../dsl/definition.ts';
-import { type Expression, walk } from '../dsl/expression.ts';
+import { type Expression, mentions, walk } from '../dsl/expression.ts';
 import type { FloatType } from './dtype.ts';
 
 /** Half the distance between neighbouring numbers near 1. */
@@ -53,10 +54,11 @@ export function errorBound(
   };
 }
 
-/** How far the functions of a score may move it: kernels take small tanhs coarsely. */
-export function functionError(definition: Definition): number {
+/** How far kernels may move a score of so many keys: they take small tanhs coarsely, and keys as steps from another. */
+export function scoreError(definition: Definition, kLen: number): number {
   const { score } = lifted(definition);
-  const parts = score ? [...walk(score)] : [];
+  if (!score) return 0;
   const isTanh = (part: Expression): boolean => part.op === 'unary' && part.name === 'tanh';
-  return coarseError * parts.filter(isTanh).length;
+  const ofTanhs = coarseError * [...walk(score)].filter(isTanh).length;
+  return ofTanhs + (mentions(score, 'index', 'k') ? stepError(kLen) : 0);
 }

@@ -5,9 +5,10 @@ import type { Expression } from '../../dsl/expression.ts';
 import { isQuick, scalarText } from '../expression.ts';
 import type { Names } from '../names.ts';
 import type { KernelContext } from './backend.ts';
+import type { Exponent } from './exponent.ts';
 import type { KernelPass } from './passes.ts';
 
-/** `key_of`, `allowed` of those passes whose masks are asked as a whole, and, where there is one, `score`. */
+/** `key_of`, `allowed` of those passes whose masks are asked as a whole; of a score `score`, `is_steep`, `steep_bias`. */
 export const elementsText = (
   { passes, score, names }: KernelContext,
   asked: readonly KernelPass[],
@@ -19,6 +20,7 @@ export const elementsText = (
     // Of a mask that allows no pair there is no pass, and the loops over steps, which are never run, ask all the same.
     ...(asked.length > 0 || passes.length === 0 ? [allowedText(asked)] : []),
     ...(score?.value ? [scoreText(score.value, names, isRelative)] : []),
+    ...(score?.steep ? [steepText(score.steep, names)] : []),
   ].join('\n\n');
 
 /** The key of a column; the number of keys for a column that has none. */
@@ -57,3 +59,18 @@ const scoreText = (value: Expression, names: Names, isRelative: boolean): string
 WARPLOOM_DEVICE float score(const Unit& u, float s, int q, int k, int step${isRelative ? ', float reference' : ''}) {
   return ${scalarText(value, names, 'score')};
 }`;
+
+const steepText = (steep: NonNullable<Exponent['steep']>, names: Names): string =>
+  `// Has the unit a slope whose part of a tile would be rounded more coarsely than exponents may be?
+WARPLOOM_DEVICE bool is_steep(const Unit& u) {
+  return ${scalarText(steep.condition, names)};
+}${
+    'bias' in steep
+      ? `
+
+// What such slopes add at key k + step, to ${steep.place === 'product' ? 'the product' : 'what is made of the product'}.
+WARPLOOM_DEVICE float steep_bias(const Unit& u, int q, int k, int step) {
+  return ${scalarText(steep.bias, names, 'score')};
+}`
+      : ''
+  }`;

@@ -4,9 +4,19 @@
 // reference that is known before the scores are: what it costs to subtract it goes into a sum that is there anyway.
 // A ramp is a bias that is linear in the key: products that have its part of each key make it one number for a tile.
 
-import { binary, children, type Expression, index, mentions, real } from '../../dsl/expression.ts';
-import { local, logitScale, step, type Uniforms } from '../uniforms.ts';
-import { signOfKey, slopeOf } from './linear.ts';
+import {
+  binary,
+  children,
+  type Expression,
+  index,
+  mentions,
+  not,
+  real,
+  unary,
+} from '../../dsl/expression.ts';
+import { local, logitScale, type Uniforms } from '../uniforms.ts';
+import { slopeOf } from './linear.ts';
+import { hasStep, isGentle, type Steep, type Stepped, steppedOf } from './steps.ts';
 import { type SmallScore, smallScore } from './tanh.ts';
 
 /** `exponent = scale * value`, or, of a relative one, `exponent - reference = value`; the scale is positive. */
@@ -17,6 +27,8 @@ export interface Exponent {
   readonly scale: Expression;
   /** What the exponent is more; of one that is not relative, and of no value. */
   readonly ramp?: Ramp | undefined;
+  /** What units of steep slopes have beside the value; of a ramp, which units are steep and have none. */
+  readonly steep?: Steep | Pick<Steep, 'condition'> | undefined;
   /** A relative value where all that `tanh` is taken of is small; undefined where none is taken. */
   readonly small?: SmallScore | undefined;
 }
@@ -94,13 +106,15 @@ function isPositive(node: Expression): boolean {
 export interface ExponentForms {
   readonly relative?: boolean | undefined;
   readonly ramps?: boolean | undefined;
+  /** Keys are entries of a list: none is a step from another. */
+  readonly listed?: boolean | undefined;
 }
 
 /** The exponent of a score of the scaled logit. */
 export function exponentOf(
   score: Expression,
   uniforms: Uniforms,
-  { relative: isRelative = false, ramps = false }: ExponentForms = {},
+  { relative: isRelative = false, ramps = false, listed = false }: ExponentForms = {},
 ): Exponent {
   uniforms.hasScale = true;
   const logit = binary('mul', index('s'), logitScale.param);
@@ -108,11 +122,14 @@ export function exponentOf(
   const { factor, core, bias } = sumOf(whole, uniforms);
   const scale = times(factor, log2OfE);
   const isProduct = core.op === 'index';
-  if (!bias && isPositive(scale) && (isProduct || !isRelative))
-    return {
-      value: isProduct ? undefined : withSteps(uniforms.ofScore(core)),
-      scale: uniforms.ofScore(scale),
-    };
+  const stepped = (parts: readonly Expression[], by: Expression): Stepped =>
+    listed ? { parts, steep: undefined } : steppedOf(parts, by, uniforms);
+  if (!bias && isPositive(scale) && (isProduct || !isRelative)) {
+    const own = isProduct ? undefined : uniforms.ofScore(core);
+    const by = uniforms.ofScore(scale);
+    const { parts, steep } = stepped(own ? [own] : [], by);
+    return { value: parts[0], scale: by, steep };
+  }
   if (ramps && bias && isProduct && isPositive(scale) && mentions(bias, 'index', 'k')) {
     const slope = slopeOf(bias, uniforms);
     if (slope)
@@ -123,15 +140,22 @@ export function exponentOf(
           slope: uniforms.named(binary('div', slope, factor)),
           bias: uniforms.ofScore(times(bias, log2OfE)),
         },
+        steep: { condition: not(isGentle(uniforms.named(unary('abs', times(slope, log2OfE))))) },
       };
   }
-  const product = withSteps(uniforms.ofScore(times(core, scale)));
-  const added = bias && withSteps(uniforms.ofScore(times(bias, log2OfE)));
-  if (!isRelative) return { value: added ? binary('add', product, added) : product, scale: one };
+  const { parts, steep } = stepped(
+    [times(core, scale), ...(bias ? [times(bias, log2OfE)] : [])].map((part) =>
+      uniforms.ofScore(part),
+    ),
+    one,
+  );
+  const [product, added] = parts as [Expression, Expression?];
+  if (!isRelative)
+    return { value: added ? binary('add', product, added) : product, scale: one, steep };
   const value = added
     ? binary('add', product, lessReference(added))
     : binary('sub', product, reference);
-  return { value, scale: one, small: smallScore(value, uniforms) };
+  return { value, scale: one, steep, small: smallScore(value, uniforms) };
 }
 
 const reference = local('reference');
@@ -147,34 +171,10 @@ function lessReference(node: Expression): Expression {
   return binary('sub', node, reference);
 }
 
-const hasStep = (node: Expression): boolean =>
-  mentions(node, 'param', step.int.name) || mentions(node, 'param', step.float.name);
-
 function replaceProduct(node: Expression, by: Expression): Expression {
   if (node.op === 'index') return node.name === 's' ? by : node;
   const args = children(node);
   return args.length === 0
     ? node
     : ({ ...node, args: args.map((arg) => replaceProduct(arg, by)) } as Expression);
-}
-
-/**
- * Keys as `k + step`: a key of the lane, the same for a whole tile, and a number that is known when the kernel
- * is compiled. Floats of differences with a key become a float for the tile and a constant: exact below 2^24.
- */
-function withSteps(node: Expression): Expression {
-  if (node.op === 'index') return node.name === 'k' ? binary('add', node, step.int.param) : node;
-  if (node.op === 'float') {
-    const sign = signOfKey(node.args[0]);
-    if (sign !== undefined) return binary(sign > 0 ? 'add' : 'sub', node, step.float.param);
-  }
-  if (node.op === 'binary' && node.name === 'mul') {
-    // Multiplied out, only the constant differs from key to key: one instruction.
-    const [a, b] = node.args;
-    const sign = a.op === 'float' ? signOfKey(a.args[0]) : undefined;
-    if (sign !== undefined && b.op === 'param')
-      return binary(sign > 0 ? 'add' : 'sub', node, binary('mul', step.float.param, b));
-  }
-  const args = children(node);
-  return args.length === 0 ? node : ({ ...node, args: args.map(withSteps) } as Expression);
 }

@@ -10,7 +10,7 @@ import { unitBytes, unitFields, unitText } from '../unit.ts';
 import type { AttentionBackend, KernelContext, KernelLaunch, LaunchRequest } from './backend.ts';
 import { exponentOf } from './exponent.ts';
 import { headsAreAlike } from './heads.ts';
-import { type KernelPass, passesOf, withFixed } from './passes.ts';
+import { gathers, type KernelPass, passesOf, withFixed } from './passes.ts';
 import { portable } from './portable/index.ts';
 import type { AttentionSpec } from './spec.ts';
 import type { TileKnobs } from './tiles.ts';
@@ -36,7 +36,11 @@ export function attentionKernel<Knobs extends TileKnobs>(
   const uniforms = new Uniforms();
   const mask = uniforms.ofMask(withFixed(spec.mask, spec.fixed));
   const passes = passesOf(mask, spec.gather, spec.restSize);
-  const forms = { relative: backend.relative, ramps: backend.ramps?.(spec, passes) };
+  const forms = {
+    relative: backend.relative,
+    ramps: backend.ramps?.(spec, passes),
+    listed: gathers(passes),
+  };
   const score = spec.score && exponentOf(withFixed(spec.score, spec.fixed), uniforms, forms);
   const names = namesOf(spec.declarations);
   const unit = { ...spec, names, uniforms: uniforms.all, hasScale: uniforms.hasScale };

@@ -3,7 +3,9 @@
 // that. The row blocks of a warp follow each other.
 
 import type { KernelContext } from './backend.ts';
+import type { Exponent } from './exponent.ts';
 import { type MaskWay, maskText } from './masks/index.ts';
+import { gathers } from './passes.ts';
 import type { TileKnobs } from './tiles.ts';
 
 /**
@@ -25,18 +27,15 @@ export function scoresText<Knobs extends TileKnobs>(
 
 const scoresType = 'typedef float Scores[row_blocks][score_blocks][4];';
 
-function applyText({ passes }: KernelContext): string {
+function applyText({ passes, score }: KernelContext): string {
   // Entries of a list are keys of their own; of tiles and pools the first of a lane is enough.
-  const isListed = passes.some(({ kind }) => kind === 'columns');
+  const isListed = gathers(passes);
   const key = isListed
     ? `
       const int key = key_of(u, p, index, visit, column + j * 8 + e);`
     : '';
   const place = isListed ? 'key, 0' : 'place_of(visit, j * 8) + column - j * 8, j * 8 + e';
-  return `// Products become the author's scores, in the first score blocks.
-template <int blocks = score_blocks>
-WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
-#pragma unroll
+  const all = (statement: string): string => `#pragma unroll
   for (int j = 0; j < blocks; ++j)
 #pragma unroll
     for (int e = 0; e < 2; ++e) {${key}
@@ -45,10 +44,27 @@ WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, c
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           float& value = s[i][j][half * 2 + e];
-          value = score(u, value, q + 16 * i + 8 * half, ${place});
+          ${statement}
         }
-    }
+    }`;
+  const at = `q + 16 * i + 8 * half, ${place}`;
+  const body = withSteepText(
+    score!,
+    all(`value = score(u, value, ${at});`),
+    all(`value += steep_bias(u, ${at});`),
+  );
+  return `// Products become the author's scores, in the first score blocks.
+template <int blocks = score_blocks>
+WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
+${body}
 }`;
+}
+
+/** The loops over scores of a kernel, and those that units of steep slopes have before or after. */
+export function withSteepText({ steep }: Exponent, loops: string, steepLoops: string): string {
+  if (!steep || !('bias' in steep)) return loops;
+  const own = `  if (is_steep(u)) {\n${steepLoops}\n  }`;
+  return steep.place === 'product' ? `${own}\n${loops}` : `${loops}\n${own}`;
 }
 
 export const weighText = `// A mean key stands for so many: the exponent of 2 gains log2(size).

@@ -5,7 +5,7 @@ import type { Definition } from '../../dsl/definition.ts';
 import type { Pattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { spread } from '../../dsl/spread.ts';
-import { type Bound, errorBound, functionError } from '../bound.ts';
+import { type Bound, errorBound, scoreError } from '../bound.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { PlannedCall } from '../plans.ts';
@@ -108,7 +108,7 @@ async function boundOf(
   for (let i = 0; i < lse.length; i += 1) {
     if (Number.isFinite(lse[i])) logit = Math.max(logit, Math.abs(lse[i]!));
   }
-  const moved = Math.max(...definitions.map((one) => functionError(one)));
+  const moved = Math.max(...definitions.map((one) => scoreError(one, kLen)));
   return errorBound(dtype, kLen, headDim, { value, logit, moved });
 }
 

@@ -4,7 +4,7 @@
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import { type Definition, lifted } from '../../dsl/definition.ts';
 import { mentions } from '../../dsl/expression.ts';
-import { type Bound, errorBound, functionError } from '../bound.ts';
+import { type Bound, errorBound, scoreError } from '../bound.ts';
 import { readChosen } from '../cuda/sets.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs, CallInputs } from '../inputs.ts';
@@ -137,13 +137,13 @@ export async function compareWithOracle(
     { ...inputs, chosen: await readChosen(chosen) } as AttentionInputs,
     params as never,
   );
-  const ofFunctions = functionError(definition);
+  const ofKernels = scoreError(definition, kLen);
   const plain = errorBound(dtype, kLen, headDim, { value, logit });
   const boundOf = (batch: number, head: number, row: number): Bound => {
     if (!definition.score) return plain;
     const found = [`${batch} ${head} ${row}`, `${batch} ${head} any`].map((key) => scores.get(key));
     const most = Math.max(...found.map((one) => one?.most ?? 0));
-    const moved = ofFunctions + Math.max(...found.map((one) => one?.moved ?? 0));
+    const moved = ofKernels + Math.max(...found.map((one) => one?.moved ?? 0));
     return errorBound(dtype, kLen, headDim, { value, logit: most, moved });
   };
   const [outs, lses] = [await out.read(), await lse.read()];

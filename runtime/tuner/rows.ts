@@ -5,7 +5,7 @@ import type { Definition } from '../../dsl/definition.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { spread } from '../../dsl/spread.ts';
 import type { AttendResult } from '../attend.ts';
-import { errorBound, functionError } from '../bound.ts';
+import { errorBound, scoreError } from '../bound.ts';
 import { BlockMemory } from '../cuda/block.ts';
 import type { Machine } from '../cuda/machine.ts';
 import { bytesPerElement, type FloatType } from '../dtype.ts';
@@ -76,7 +76,7 @@ export function toleranceOf(
   dtype: FloatType,
 ): Tolerance {
   const logit = (longest(q) * longest(k)) / Math.sqrt(headDim);
-  const moved = functionError(definition);
+  const moved = scoreError(definition, kLen);
   const bound = errorBound(dtype, kLen, headDim, { value: largest(v), logit, moved });
   return { out: 2 * bound.out, lse: 2 * bound.lse };
 }

@@ -167,20 +167,39 @@ const attention = [
   ...inFile(
     'codegen/attention/exponent.ts',
     [
-      'all keys of a lane have the bias of the first',
-      "return binary(sign > 0 ? 'add' : 'sub', node, binary('mul', step.float.param, b));",
-      'return node;',
-    ],
-    [
       'a bias is not in units of the exponent',
-      'withSteps(uniforms.ofScore(times(bias, log2OfE)))',
-      'withSteps(uniforms.ofScore(bias))',
+      '...(bias ? [times(bias, log2OfE)] : [])',
+      '...(bias ? [bias] : [])',
     ],
     ['a slope is in units of the exponent', "binary('div', slope, factor)", 'slope'],
     [
       'a reference is subtracted twice',
       'return binary(node.name, lessReference(a), b);',
       'return binary(node.name, lessReference(a), lessReference(b));',
+    ],
+  ),
+  ...inFile(
+    'codegen/attention/steps.ts',
+    [
+      'all keys of a lane have the bias of the first',
+      "return binary(keySign(distance)! > 0 ? 'add' : 'sub', first, more);",
+      'return first;',
+    ],
+    [
+      'a steep slope is rounded like a gentle one',
+      'export const mostSlope = 1.5',
+      'export const mostSlope = 1e9',
+    ],
+    ['a steep slope counts twice', 'select(staysIn, slope, real(0))', 'slope'],
+    [
+      'a slope of a product is of what the product becomes',
+      "binary('div', term.slope, own.factor)",
+      'term.slope',
+    ],
+    [
+      'what is subtracted is added',
+      'inner.push([a!, factor], [b!, minus()])',
+      'inner.push([a!, factor], [b!, factor])',
     ],
   ),
   ...inFile(
@@ -205,11 +224,6 @@ const attention = [
     'codegen/attention/hopper/ramp.ts',
     ['a slope loses its last bits', 'pair == 1 ? 2.f * low : 0.f', '0.f'],
     ['a part of a slope has a share of its column', 'pair == 1 ? -middle', 'pair == 1 ? 0.f'],
-    [
-      'a steep slope is rounded like a gentle one',
-      ') <= ${mostSlope}f);',
-      ') < POSITIVE_INFINITY);',
-    ],
     ['a ramp is of packed keys as well', "kind === 'tiles'", "kind !== 'rest'"],
   ),
   ...inFile(

@@ -12,8 +12,8 @@
 // All of it is bf16, whatever the elements of Q and K are: integers up to 256 are exact, and slopes have the exponents
 // of floats. Products of another type may have the same accumulators.
 //
-// What a key adds to its product is rounded as coarsely as it is large, for a steep slope more coarsely than exponents
-// may be. A unit of such a slope has a ramp of none: its scores become exponents one by one.
+// What a key adds to its product is rounded as coarsely as it is large. A unit of a steep slope (../steps.ts) has a ramp of
+// none: its scores become exponents one by one.
 
 import { scalarText } from '../../expression.ts';
 import type { KernelContext } from '../backend.ts';
@@ -39,10 +39,7 @@ export const canRamp = (
   rowsOf(knobs) * 16 <= leftBytes &&
   hopperRegisterProblem(knobs, valueDim, heldRegisters) === undefined;
 
-/** Exponents of 2 that a key may differ from the next by: the slopes of ALiBi are below 1.45. */
-const mostSlope = 1.5;
-
-/** `write_ramp`, `slope_factor`, `is_steep`, `bias_at` and `add_bias` of a score with a ramp. */
+/** `write_ramp`, `slope_factor`, `bias_at` and `add_bias` of a score with a ramp. */
 export function rampText({ score, knobs, names }: KernelContext<HopperKnobs>): string {
   if (!score?.ramp) return '';
   return `// ---- a ramp: the part of each key in the author's score, as one step of the products ----
@@ -70,11 +67,6 @@ WARPLOOM_DEVICE void slope_factor(float slope, u32 (&factor)[1][1][4]) {
 // What the author's score adds to an exponent of 2 at a key.
 WARPLOOM_DEVICE float bias_at(const Unit& u, int q, int k) {
   return ${scalarText(score.ramp.bias, names, 'score')};
-}
-
-// Is the slope of a unit none for a ramp?
-WARPLOOM_DEVICE bool is_steep(const Unit& u) {
-  return !(fabsf(${scalarText(score.ramp.slope, names)} * ${scalarText(score.scale, names)}) <= ${mostSlope}f);
 }
 
 // Products of such a unit become exponents of 2.

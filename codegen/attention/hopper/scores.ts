@@ -4,6 +4,8 @@ import type { Expression } from '../../../dsl/expression.ts';
 import { scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import type { KernelContext } from '../backend.ts';
+import { gathers } from '../passes.ts';
+import { withSteepText } from '../scores.ts';
 import type { SmallScore } from '../tanh.ts';
 import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
 
@@ -16,21 +18,23 @@ export function applyText({
   names,
 }: KernelContext<HopperKnobs>): string {
   // Entries of a list are keys of their own; of tiles and pools the first of a lane is enough.
-  const isListed = passes.some(({ kind }) => kind === 'columns');
+  const isListed = gathers(passes);
   const place = isListed
     ? 'key_of(u, p, index, visit, column + j * 8 + e), 0'
     : 'place_of(visit, j * 8) + column - j * 8, j * 8 + e';
   const of = (name: string, more = ''): string =>
     `${name}(u, s[0][j][half * 2 + e], q + 8 * half, ${place}, reference[half]${more});`;
   const { small } = score!;
-  const body = small
+  const each = (statement: string): string => eachText('  ', '0', 'blocks', statement);
+  const loops = small
     ? groupsText(small, names, groupBlocks(knobs, valueDim), of)
-    : eachText('  ', '0', 'blocks', `s[0][j][half * 2 + e] = ${of('score')}`);
+    : each(`s[0][j][half * 2 + e] = ${of('score')}`);
+  const steep = each(`s[0][j][half * 2 + e] += steep_bias(u, q + 8 * half, ${place});`);
   return `${small ? `${smallText(small, names)}\n\n` : ''}// Products become exponents of 2 of the author's scores, less the reference of their row, in the first score blocks.
 template <int blocks = score_blocks>
 WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column,
                                  const float (&reference)[2], Scores& s) {
-${body}
+${withSteepText(score!, loops, steep)}
 }`;
 }
 

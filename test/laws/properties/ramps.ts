@@ -54,7 +54,7 @@ export interface RampedOptions {
 }
 
 const slope = fc.oneof(
-  { weight: 3, arbitrary: fc.constantFrom(0, 2 ** -8, 0.5, 1, 8, -8, -0.25, 100) },
+  { weight: 3, arbitrary: fc.constantFrom(0, 2 ** -8, 0.5, 1, 8, -8, -0.25, 100, -1000) },
   { weight: 2, arbitrary: fc.double({ min: -2, max: 2, noNaN: true }) },
 );
 

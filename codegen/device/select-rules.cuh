@@ -50,10 +50,13 @@ WARPLOOM_DEVICE u32 choose_mass(RadixShared& shared, WarpValues<float>& floats, 
   if (mass == 1.0f) return write_chosen(row, [](float weight) { return weight > 0.0f; });
   float largest = 0.0f;
   for_seen(row, [&](int, float weight) { largest = fmaxf(largest, weight); });
-  largest = block_max(floats, largest);
+  largest = fminf(block_max(floats, largest), LARGEST_FLOAT);
   const int exponent = (int)((u32)__float_as_int(largest) >> 23) - 126;  // largest < 2^exponent
   const int shift = 61 - (32 - __clz(max(row.to, 1))) - exponent;
-  const auto amount_of = [&](float weight) { return (u64)(ldexpf(weight, shift) + 0.5f); };
+  // NaN counts nothing, wherever it is counted: the amounts that are looked for have to be there.
+  const auto amount_of = [&](float weight) {
+    return (u64)(ldexpf(fminf(fmaxf(weight, 0.0f), LARGEST_FLOAT), shift) + 0.5f);
+  };
   u64 total = 0, got = 0;
   for_seen(row, [&](int column, float weight) {
     const u64 amount = amount_of(weight);
@@ -65,7 +68,7 @@ WARPLOOM_DEVICE u32 choose_mass(RadixShared& shared, WarpValues<float>& floats, 
   const u64 target = (u64)ceil((double)mass * (double)total);
   if (target <= got) return write_forced(row);
   Threshold found = radix_threshold<false>(shared, row, target - got, [&](int column, float weight) {
-    return weight > 0.0f && !is_forced(row.forced, column) ? amount_of(weight) : 0ull;
+    return is_forced(row.forced, column) ? 0ull : amount_of(weight);
   });
   // Of the weights equal to the threshold, as many as the rest of the mass needs.
   const u64 one = amount_of(float_of_ordered(found.key));

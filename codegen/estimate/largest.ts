@@ -132,7 +132,7 @@ export function largestText(spec: RowsOfLeaf, threads: number, role: SelectRole)
     return {
       suffix: '_short',
       call: `choose_largest_of_short(rows_of_block[threadIdx.x / 32], seen, ${count})`,
-      primitives: ['estimate-error', 'half-pairs', 'select-short'],
+      primitives: ['half-pairs', 'select-short'],
       block: { threads: shortRows * threads, mostThreads: shortRows * threads, blocks: 8 },
       index: [
         '__shared__ ShortShared rows_of_block[SHORT_ROWS];',

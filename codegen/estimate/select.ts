@@ -109,6 +109,7 @@ export function selectKernel(
     ],
     primitives: [
       'estimate-lines',
+      'estimate-error',
       'estimate-reduce',
       'estimate-weights',
       'select-row',

@@ -156,13 +156,43 @@ describe.each(sizes)('%d threads choose from %d weights', (threads, columns) => 
   });
 });
 
-it.each(sizes)(
-  '%d threads end with some set of %d where weights are no numbers',
-  async (threads, columns) => {
-    const row = Float32Array.from({ length: columns }, (_, c) => (c % 5 === 0 ? Number.NaN : c));
-    const count = Math.floor(columns / 2);
-    const leaf: Leaf = { op: 'topk', of: of as never, count, always: { first: 0, last: 0 } };
-    const [members] = await choose(leaf, [row], threads);
-    expect(members!.length).toBe(count);
-  },
-);
+/** Weights that no rule is made for: an estimate with such scores is refused (E004), and its sets are never looked at. */
+const noNumbers: Record<string, (column: number, noise: number) => number> = {
+  'not one number': () => Number.NaN,
+  'some numbers': (column) => (column % 5 === 0 ? Number.NaN : column),
+  'one number': (column) => (column === 1 ? 0.5 : Number.NaN),
+  'one no number': (column, noise) => (column === 2 ? Number.NaN : noise),
+  'infinities alone': () => Number.POSITIVE_INFINITY,
+  'infinities of both signs': (_, noise) => (noise - 0.5) / 0,
+  'all of it': (column, noise) => [Number.NaN, -noise, 1 / 0, -1 / 0, noise * 3e38][column % 5]!,
+};
+
+const rules: Record<string, (columns: number) => Leaf> = {
+  'a third': (columns) => ({ op: 'topk', of: of as never, count: Math.floor(columns / 3), always }),
+  half: (columns) => ({ op: 'topk', of: of as never, count: Math.floor(columns / 2), always }),
+  'a share of the largest': (columns) => ({ op: 'above', of: of as never, share: 0.5, reference: 'max', always, capacity: columns }),
+  'a share of the sum': (columns) => ({ op: 'above', of: of as never, share: 0.01, reference: 'sum', always, capacity: columns }),
+  'half of the mass': (columns) => ({ op: 'cover', of: of as never, mass: 0.5, always, capacity: columns }),
+  'nearly all of the mass': (columns) => ({ op: 'cover', of: of as never, mass: 0.999, always, capacity: columns }),
+  'all of the mass': (columns) => ({ op: 'cover', of: of as never, mass: 1, always, capacity: columns }),
+}; // biome-ignore format: a table
+
+describe.each(Object.entries(rules))('where weights are no numbers, %s', (_, leafOf) => {
+  // Odd and even numbers of columns: sums of what is no number may be even, and look like nothing.
+  it.each([...sizes, [32, 5], [32, 6], [256, 2999]] as [number, number][])(
+    'is some set, by %d threads of %d, and reads nothing that nobody wrote',
+    async (threads, columns) => {
+      const leaf = leafOf(columns);
+      const rows = Object.values(noNumbers).map((value) =>
+        Float32Array.from({ length: columns }, (_unused, c) => value(c, noiseOf(c))),
+      );
+      const chosen = await choose(leaf, rows, threads);
+      const forced = expected({ ...leaf, op: 'topk', count: 0 } as Leaf, new Float32Array(columns));
+      for (const [i, name] of Object.keys(noNumbers).entries()) {
+        expect(chosen[i], name).toEqual(expect.arrayContaining(forced));
+        if (leaf.op === 'topk')
+          expect(chosen[i]!.length, name).toBe(Math.max(leaf.count, forced.length));
+      }
+    },
+  );
+});

@@ -185,11 +185,7 @@ const attention = [
       "return binary(keySign(distance)! > 0 ? 'add' : 'sub', first, more);",
       'return first;',
     ],
-    [
-      'a steep slope is rounded like a gentle one',
-      'export const mostSlope = 1.5',
-      'export const mostSlope = 1e9',
-    ],
+    ['a steep slope is rounded like a gentle one', 'real(mostSlope)', 'real(1e9)'],
     ['a steep slope counts twice', 'select(staysIn, slope, real(0))', 'slope'],
     [
       'a slope of a product is of what the product becomes',

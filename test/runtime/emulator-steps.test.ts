@@ -21,7 +21,7 @@ const cases: Readonly<Record<string, AnyPattern>> = {
   'a distance beside a function': seen.score(({ s, q, k, head }, { slopes, far }) => Math.max(s, -60) + (k - q + far) * slopes.at(head)),
   'a distance within a function': seen.score(({ s, q, k, head }, { slopes, far }) => 3000 * Math.tanh((s - slopes.at(head) * (q - k - far)) / 3000)),
   'a distance beside a function, within another': seen.score(({ s, q, k, head }, { slopes, far }) => 3000 * Math.tanh((Math.max(s, -60) - slopes.at(head) * (q - k - far)) / 3000)),
-  'two distances': seen.score(({ s, q, k, head }, { slopes, far }) => (Math.max(s, -60) * 2 - slopes.at(head) * (q - k - far)) / 2 - (k - q + far) / 3),
+  'two distances': seen.score(({ s, q, k, head }, { slopes, far }) => (Math.max(s, -60) * 2 - slopes.at(head) * (q - k - far)) / 2 + (1 - (q - k - far) * slopes.at(head)) / 2),
 }; // biome-ignore format: a table
 
 const [heads, rows, dim] = [4, 150, 16] as const;

@@ -12,14 +12,14 @@ import { scalarText } from './expression.ts';
 import type { Names } from './names.ts';
 
 /** `q*Q + k*K + rest <= 0`, its rest the same for all pairs of a unit. */
-interface Constraint {
+export interface Constraint {
   readonly q: number;
   readonly k: number;
   readonly rest: string;
 }
 
 /** `row` as a query position, which the analysis of sums understands. */
-const positional = (node: Expression): Expression =>
+export const positional = (node: Expression): Expression =>
   rebuild(node, (part) =>
     part.op === 'index' && part.name === 'row'
       ? binary('sub', index('q'), binary('sub', index('kLen'), index('qLen')))
@@ -162,7 +162,7 @@ function boundText({ q, k, rest }: Constraint): string {
 }
 
 /** The constraints that a part stands for; undefined where it is something else. */
-function constraintsOf(part: Formula, names: Names): Constraint[] | undefined {
+export function constraintsOf(part: Formula, names: Names): Constraint[] | undefined {
   if (part.op === 'linear') {
     const { q, k, constant } = part;
     return [{ q, k, rest: `${constant}ll` }];

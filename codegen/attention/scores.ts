@@ -10,16 +10,17 @@ import type { TileKnobs } from './tiles.ts';
 
 /**
  * `Scores` and `mask_scores`; `apply_score`, of a back-end's own where it has one, and `weigh_pools` where needed. Needs
- * elements.ts before it.
+ * elements.ts before it. `masked` has the passes whose mask `mask_scores` is for.
  */
 export function scoresText<Knobs extends TileKnobs>(
   context: KernelContext<Knobs>,
   way: MaskWay = 'rows',
   apply: (context: KernelContext<Knobs>) => string = applyText,
   weigh: (context: KernelContext<Knobs>) => string = () => weighText,
+  masked = context,
 ): string {
   const { passes, score } = context;
-  const sections = [scoresType, maskText(context, way)];
+  const sections = [scoresType, maskText(masked, way)];
   if (score?.value) sections.push(apply(context));
   if (passes.some(({ kind }) => kind === 'rest')) sections.push(weigh(context));
   return `${sections.join('\n\n')}\n`;

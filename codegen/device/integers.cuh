@@ -5,6 +5,9 @@ WARPLOOM_DEVICE int floor_div(int a, int b) {
   return quotient - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
 }
 
+/** The first ones of 32 bits. */
+WARPLOOM_DEVICE u32 first_bits(i64 some) { return some <= 0 ? 0u : some >= 32 ? FULL_WARP : (1u << (int)some) - 1; }
+
 WARPLOOM_DEVICE int sign_of(int a) { return (a > 0) - (a < 0); }
 WARPLOOM_DEVICE int shift_left(int a, int b) { return (int)((u32)a << (b & 31)); }
 WARPLOOM_DEVICE int shift_right(int a, int b) { return a >> (b & 31); }

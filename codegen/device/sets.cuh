@@ -9,6 +9,17 @@ WARPLOOM_DEVICE bool set_has(const SetView& set, int row, int column) {
   return set.bits[(i64)row * set.stride + (column >> 5)] >> (column & 31) & 1u;
 }
 
+/** 32 columns of a row, from `column` on; those outside of the set it has not. */
+WARPLOOM_DEVICE u32 set_bits(const SetView& set, int row, int column) {
+  row = own_row(set, row);
+  if ((u32)row >= (u32)set.rows) return 0u;
+  const u32* bits = set.bits + (i64)row * set.stride;
+  const int word = column >> 5;  // of a negative column the one before
+  const u32 low = (u32)word < (u32)set.stride ? bits[word] : 0u;
+  const u32 high = (column & 31) != 0 && (u32)(word + 1) < (u32)set.stride ? bits[word + 1] : 0u;
+  return __funnelshift_r(low, high, column & 31);
+}
+
 /** Bits of word `word` that lie in columns [from, to], both inside the word's row. */
 WARPLOOM_DEVICE u32 bits_between(int word, int from, int to) {
   u32 mask = FULL_WARP;

@@ -111,7 +111,7 @@ function check(
         `\n  with ${JSON.stringify(binding.params)}`,
     );
   const tables = new Map<string, Uint8Array>();
-  for (const { pass, allowed, truths, keys } of answers.passes) {
+  for (const { pass, allowed, truths, keys, words } of answers.passes) {
     const table = tableOf(pass.mask);
     tables.set(pass.kind, table);
     for (const [at, value] of table.entries())
@@ -119,6 +119,19 @@ function check(
         fail(
           `allowed_${pass.kind} is ${allowed[at]} at q=${offset + Math.floor(at / kLen)}, k=${at % kLen}`,
         );
+    // Of stand-ins a bit is a pool, all of whose keys are asked.
+    const size = pass.kind === 'rest' ? pass.size : 1;
+    for (const [multiple, bits] of words.entries())
+      for (const [at, bit] of bits?.entries() ?? []) {
+        const [row, first] = [Math.floor(at / kLen), (at % kLen) * size];
+        const keysOf = table.subarray(
+          row * kLen + first,
+          row * kLen + Math.min(first + size, kLen),
+        );
+        const isWhole = first < kLen && keysOf.every((value) => value === 1);
+        if ((bit === 1) !== isWhole)
+          fail(`word ${multiple} of ${pass.kind} has ${bit} at q=${offset + row}, ${at % kLen}`);
+      }
     for (const [i, [q0, q1, k0, k1]] of boxes.entries()) {
       let [some, all] = [false, true];
       const isAllowed = (q: number, k: number) => table[(q - offset) * kLen + k] === 1;
@@ -263,6 +276,18 @@ const edges: Readonly<Record<string, Mask>> = {
   'rows outside': ({ q, k, batch }, { doc }) => doc.at(batch - 1, k) === 0 && doc.at(q, k) < 9,
   'rows and lengths': ({ row, k, qLen, kLen }) => row >= qLen - 5 || kLen - k <= row,
   'equal truths': ({ q, k }, { columns }) => columns.has(k) === (q % 3 === 1),
+  'blocks of a word': ({ q, k }, { blocks }) => blocks.has(Math.floor(q / 16), Math.floor(k / 32)),
+};
+
+/** With stand-ins for the keys of so many that the mask drops. */
+const pooled: Readonly<Record<string, readonly [restSize: number, mask: Mask]>> = {
+  'all keys from one on': [4, ({ q, k }) => k > q - 9],
+  'keys up to one, and from another on': [4, ({ q, k }) => k > q - 9 && k <= q + 2],
+  'blocks as large as pools': [
+    8,
+    ({ q, k }, { blocks }) => k > q || blocks.has(Math.floor(q / 16), Math.floor(k / 8)),
+  ],
+  'nothing of some queries': [2, ({ q }) => q % 3 === 0],
 };
 
 describe('masks at the edges', () => {
@@ -272,9 +297,12 @@ describe('masks at the edges', () => {
   ])(
     'mean on the device what they mean: %s',
     async (_, lengths) => {
-      const masks = Object.entries(edges).map(
-        ([where, mask]): Case => ({ mask: written(mask), where }),
-      );
+      const masks = [
+        ...Object.entries(edges).map(([where, mask]): Case => ({ mask: written(mask), where })),
+        ...Object.entries(pooled).map(
+          ([where, [restSize, mask]]): Case => ({ mask: written(mask), restSize, where }),
+        ),
+      ];
       const calls = Array.from({ length: 3 }, (__, i) => {
         const shape = {
           batch: i === 2 ? 2 : 1,

@@ -7,6 +7,7 @@ import type { KernelContext } from '../../codegen/attention/backend.ts';
 import { controlBytes } from '../../codegen/attention/hopper/control.ts';
 import { hopper } from '../../codegen/attention/hopper/index.ts';
 import type { HopperKnobs } from '../../codegen/attention/hopper/knobs.ts';
+import { judgesApart } from '../../codegen/attention/hopper/stand-ins.ts';
 import { attentionKernel } from '../../codegen/attention/kernel.ts';
 import type { Kernel } from '../../codegen/kernel.ts';
 import type { Declarations } from '../../dsl/declarations.ts';
@@ -24,6 +25,8 @@ interface Given {
   /** Loads that are the same for all pairs of a unit, and so kept with it. */
   readonly uniforms: number;
   readonly hasScore: boolean;
+  /** Of stand-ins that a warp judges: the mask then asks for nothing of what is given. */
+  readonly restSize: number | undefined;
 }
 type Knobs = Pick<HopperKnobs, 'warps' | 'boxes' | 'stages' | 'qBuffers' | 'speculative'>;
 
@@ -32,7 +35,7 @@ const named = <Value>(count: number, name: string, value: Value): Record<string,
 
 /** The kernel of a mask that asks for all that it is given, and the bytes that the model says. */
 function kernelOf(given: Given, knobs: Knobs): { kernel: Kernel; bytes: number } {
-  const { params, tensors, rank, sets, uniforms, hasScore } = given;
+  const { params, tensors, rank, sets, uniforms, hasScore, restSize } = given;
   const declarations: Declarations = {
     params: named(params, 'number', { kind: 'int', lo: 0, hi: 100 }),
     tensors: named(tensors, 'tensor', { kind: 'int', rank }),
@@ -64,14 +67,19 @@ function kernelOf(given: Given, knobs: Knobs): { kernel: Kernel; bytes: number }
   };
   const { kernel } = attentionKernel(
     {
-      ...{ declarations, mask: atoms.reduce((a, b) => x.and(a, b)), fixed: {}, gather: undefined },
+      ...{
+        declarations,
+        mask: restSize === undefined ? atoms.reduce((a, b) => x.and(a, b)) : atoms[0]!,
+        fixed: {},
+        gather: undefined,
+      },
       score: hasScore ? x.binary('mul', x.index('s'), x.real(0.5)) : undefined,
-      ...{ restSize: undefined, perGroup: new Set<string>(), dtype: 'bf16', segments: false },
+      ...{ restSize, perGroup: new Set<string>(), dtype: 'bf16', segments: false },
       ...{ headDim: 64, valueDim: 64, knobs: all },
     },
     { ...hopper, problem: (own) => void context.push(own) },
   );
-  return { kernel, bytes: controlBytes(context[0]!) };
+  return { kernel, bytes: controlBytes(context[0]!, judgesApart(context[0]!)) };
 }
 
 /** Only two warpgroups ask for boxes of their own. */
@@ -96,6 +104,7 @@ const givens: fc.Arbitrary<Given> = fc.record({
   sets: fc.nat(6),
   uniforms: fc.nat(5),
   hasScore: fc.boolean(),
+  restSize: fc.constantFrom(undefined, 16),
 });
 
 describe('what a Hopper kernel declares in shared memory', () => {
@@ -119,11 +128,12 @@ extern "C" __global__ void attention(const __grid_constant__ Arguments p) {}
   });
 
   it.each<Given & Knobs>([
-    { params: 0, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: false, warps: 8, boxes: 1, stages: 2, qBuffers: 2, speculative: true },
-    { params: 30, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: true, warps: 12, boxes: 1, stages: 2, qBuffers: 1, speculative: true },
-    { params: 5, tensors: 4, rank: 2, sets: 5, uniforms: 3, hasScore: false, warps: 8, boxes: 1, stages: 3, qBuffers: 1, speculative: false },
-    { params: 5, tensors: 2, rank: 2, sets: 2, uniforms: 2, hasScore: false, warps: 8, boxes: 2, stages: 2, qBuffers: 2, speculative: true },
-    { params: 0, tensors: 0, rank: 1, sets: 1, uniforms: 0, hasScore: false, warps: 8, boxes: 3, stages: 2, qBuffers: 1, speculative: true },
+    { params: 0, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: false, restSize: undefined, warps: 8, boxes: 1, stages: 2, qBuffers: 2, speculative: true },
+    { params: 3, tensors: 0, rank: 1, sets: 1, uniforms: 0, hasScore: false, restSize: 16, warps: 8, boxes: 1, stages: 2, qBuffers: 2, speculative: true },
+    { params: 30, tensors: 0, rank: 1, sets: 0, uniforms: 0, hasScore: true, restSize: undefined, warps: 12, boxes: 1, stages: 2, qBuffers: 1, speculative: true },
+    { params: 5, tensors: 4, rank: 2, sets: 5, uniforms: 3, hasScore: false, restSize: undefined, warps: 8, boxes: 1, stages: 3, qBuffers: 1, speculative: false },
+    { params: 5, tensors: 2, rank: 2, sets: 2, uniforms: 2, hasScore: false, restSize: undefined, warps: 8, boxes: 2, stages: 2, qBuffers: 2, speculative: true },
+    { params: 0, tensors: 0, rank: 1, sets: 1, uniforms: 0, hasScore: false, restSize: undefined, warps: 8, boxes: 3, stages: 2, qBuffers: 1, speculative: true },
   ])('is what ptxas reports, but for the alignment of what follows: %j', async (one) => {
     const { kernel, bytes } = kernelOf(one, one);
     const { staticShared } = (await compileKernel(kernel, 'sm_90a')).report;

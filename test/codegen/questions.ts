@@ -5,9 +5,10 @@ import { type AttentionKernel, attentionKernel } from '../../codegen/attention/k
 import { attentionLaunch, paramsOf } from '../../codegen/attention/launch.ts';
 import { type KernelPass, passesOf } from '../../codegen/attention/passes.ts';
 import { masksText, walkText } from '../../codegen/attention/walk.ts';
+import { wordsText } from '../../codegen/attention/words.ts';
 import { devicePrimitives } from '../../codegen/device.ts';
 import type { Kernel, Step } from '../../codegen/kernel.ts';
-import { namesOf } from '../../codegen/names.ts';
+import { type Names, namesOf } from '../../codegen/names.ts';
 import { type Field, Struct } from '../../codegen/struct.ts';
 import { Uniforms } from '../../codegen/uniforms.ts';
 import { unitText } from '../../codegen/unit.ts';
@@ -55,6 +56,11 @@ export interface PassAnswers {
   readonly truths: Uint8Array;
   /** Of each box: the first key from k0 on that q0 to q1 may attend to. Not of columns. */
   readonly keys: Int32Array | undefined;
+  /**
+   * [qLen, kLen], of stand-ins with pools for keys: the same as the words of a mask have it, that begin anywhere, and at
+   * multiples of 32. Undefined where it is no word.
+   */
+  readonly words: readonly (Uint8Array | undefined)[];
 }
 
 export interface Answers {
@@ -64,6 +70,20 @@ export interface Answers {
 }
 
 const passesPerMask = 3;
+
+/** Where the words begin that are asked: anywhere, or at multiples. */
+const multiples = [1, 32] as const;
+
+const wordsOf = (pass: KernelPass, multiple: number, names: Names): string | undefined =>
+  pass.kind === 'columns'
+    ? undefined
+    : wordsText(
+        `words_${pass.kind}_${multiple}`,
+        pass.mask,
+        { size: pass.kind === 'rest' ? pass.size : 1, multiple },
+        names,
+      );
+
 /** In the order of `enum Kind`. */
 const kinds = ['tiles', 'columns', 'rest'] as const;
 
@@ -72,6 +92,12 @@ const own: readonly Field[] = [
   { name: 'allowed', type: 'address', pointer: 'u8*', comment: '[masks, units, passes, pairs]' },
   { name: 'truths', type: 'address', pointer: 'u8*', comment: '[masks, units, passes, boxes]' },
   { name: 'keys', type: 'address', pointer: 'int*', comment: '[masks, units, passes, boxes]' },
+  {
+    name: 'words',
+    type: 'address',
+    pointer: 'u8*',
+    comment: '[masks, units, passes, multiples, pairs]',
+  },
   { name: 'visits', type: 'address', pointer: 'int*', comment: '[masks, units, q_tiles, most]' },
   { name: 'box_count', type: 'i32' },
   { name: 'units', type: 'i32' },
@@ -80,7 +106,15 @@ const own: readonly Field[] = [
   { name: 'asked_first', type: 'i32' },
 ];
 
-function textOfMask(passes: readonly KernelPass[], restSize: number, at: number, walk: string) {
+function textOfMask(
+  passes: readonly KernelPass[],
+  asked: readonly KernelPass[],
+  names: Names,
+  restSize: number,
+  at: number,
+  walk: string,
+) {
+  const words = asked.map((pass) => multiples.map((multiple) => wordsOf(pass, multiple, names)));
   const questions = passes.map(({ kind }, pass) => {
     const lines = [
       `  pairs = ((i64)unit * ${passesPerMask} + ${pass}) * u.q_len * u.k_len;`,
@@ -93,6 +127,16 @@ function textOfMask(passes: readonly KernelPass[], restSize: number, at: number,
       '    p.truths[boxes + i] = (u8)((truth.may ? 1 : 0) + (truth.may_not ? 2 : 0));',
       '  }',
     ];
+    for (const [i, multiple] of multiples.entries()) {
+      if (words[pass]![i] === undefined) continue;
+      lines.push(
+        `  pairs = (((i64)unit * ${passesPerMask} + ${pass}) * ${multiples.length} + ${i}) * u.q_len * u.k_len;`,
+        '  for (int i = lane; i < u.q_len * u.k_len; i += 32) {',
+        `    const int k = i % u.k_len, from = ${multiple === 1 ? 'max(k - i / u.k_len % 32, 0)' : 'k & ~31'};`,
+        `    p.words[pairs + i] = words_${kind}_${multiple}(u, u.offset + i / u.k_len, from) >> (k - from) & 1u;`,
+        '  }',
+      );
+    }
     if (kind !== 'columns')
       lines.push(
         '  for (int i = 0; i < p.box_count; ++i) {',
@@ -106,6 +150,10 @@ function textOfMask(passes: readonly KernelPass[], restSize: number, at: number,
   return `namespace mask_${at} {
 constexpr int pool_size = ${restSize};
 ${walk}
+${words
+  .flat()
+  .filter((text) => text !== undefined)
+  .join('\n')}
 WARPLOOM_DEVICE void answer(const Unit& u, const Arguments& p, int index, int unit) {
   const int lane = threadIdx.x & 31;
   i64 pairs, boxes;
@@ -132,6 +180,8 @@ ${questions.join('\n')}
 export class Questions {
   readonly #declarations: Declarations;
   readonly #passes: readonly (readonly KernelPass[])[];
+  /** By mask, pass and multiple. */
+  readonly #hasWords: readonly (readonly (readonly boolean[])[])[];
   readonly #kernel: Kernel;
   readonly #attention: AttentionKernel;
   readonly #columns: KernelPass | undefined;
@@ -144,10 +194,15 @@ export class Questions {
     const gathers = this.#passes.flat().filter(({ kind }) => kind === 'columns');
     this.#columns = gathers[0];
     const uniforms = new Uniforms();
-    const walks = plain.map(({ mask, gather, restSize }) => {
-      const passes = passesOf(uniforms.ofMask(mask), gather, restSize);
-      return `${masksText(passes, names)}\n\n${walkText(passes)}`;
-    });
+    const asked = plain.map(({ mask, gather, restSize }) =>
+      passesOf(uniforms.ofMask(mask), gather, restSize),
+    );
+    const walks = asked.map((passes) => `${masksText(passes, names)}\n\n${walkText(passes)}`);
+    this.#hasWords = asked.map((passes) =>
+      passes.map((pass) =>
+        multiples.map((multiple) => wordsOf(pass, multiple, names) !== undefined),
+      ),
+    );
     const spec = { declarations, names, perGroup: new Set<string>(), segments: false };
     // The arguments of an attention kernel that gathers columns, where any mask does.
     const set = this.#columns?.kind === 'columns' ? this.#columns.set : undefined;
@@ -171,7 +226,9 @@ export class Questions {
       `constexpr int k_tile = ${kTile};`,
       params.text,
       unitText({ ...spec, uniforms: uniforms.all }),
-      ...this.#passes.map((passes, i) => textOfMask(passes, masks[i]!.restSize ?? 1, i, walks[i]!)),
+      ...this.#passes.map((passes, i) =>
+        textOfMask(passes, asked[i]!, names, masks[i]!.restSize ?? 1, i, walks[i]!),
+      ),
       'extern "C" __global__ void __launch_bounds__(32) ask(const __grid_constant__ Arguments p) {',
       '  const int mask = blockIdx.x / p.units, index = blockIdx.x % p.units, unit = blockIdx.x;',
       '  const Unit u = load_unit(p, index);',
@@ -223,6 +280,7 @@ export class Questions {
       allowed: total * passesPerMask * qLen * kLen,
       truths: total * passesPerMask * boxes.length,
       keys: total * passesPerMask * boxes.length * 4,
+      words: total * passesPerMask * multiples.length * qLen * kLen,
       visits: total * tiles * most * 4,
     };
     const answers = Object.keys(sizes);
@@ -283,6 +341,13 @@ export class Questions {
               pass.kind === 'columns'
                 ? undefined
                 : new Int32Array(part('keys', boxes.length * 4, i).buffer),
+            words: multiples.map((_, which) => {
+              const all = part('words', multiples.length * qLen * kLen, i);
+              const from = which * qLen * kLen;
+              return this.#hasWords[mask]![i]![which]
+                ? all.slice(from, from + qLen * kLen)
+                : undefined;
+            }),
           })),
         };
       }),

@@ -84,6 +84,9 @@ async function named(own: number, data: object, check: () => Promise<void>): Pro
   }
 }
 
+/** Masks that are drawn may be too large for tiles that are stated. */
+const isTooLarge = (error: unknown): boolean => /mask is too large for tiles/.test(String(error));
+
 describe('the built-in pattern', () => {
   for (const [i, name] of [...patterns.keys()].entries())
     hopperLaw(`${name} agrees with the oracle`, seed + i, async (device, own) => {
@@ -136,7 +139,9 @@ describe('a random pattern', () => {
           pattern,
           data: { ...data, shape: { ...data.shape, headDim, valueDim }, dtype: dtypes[own % 2]! },
         };
-        await named(own, call, () => checkCall(device, call));
+        await named(own, call, () => checkCall(device, call)).catch((error: unknown) => {
+          if (!isTooLarge(error)) throw error;
+        });
       }
     });
 });

@@ -134,6 +134,31 @@ const attention = [
       "'of_key, loads_of_lane(of_own, r ^ 1)'",
     ],
   ),
+  ...inFile(
+    'codegen/attention/words.ts',
+    [
+      'keys of a pool that different parts let through are taken for all of it',
+      'known.filter((part) => !part.isSame).length > 1',
+      'known.filter((part) => !part.isSame).length > 9',
+    ],
+    ['pools beyond the last key are there', '(u.k_len + ${size - 1}ll) / ${size}', 'NO_MEMBER'],
+    ['a block is asked where it begins within a word', 'multiple % 32 === 0 && ', ''],
+    [
+      'distances run on with the keys',
+      'return search.sign === 1 ? word : `__brev(${word})`',
+      'return word',
+    ],
+  ),
+  ...inFile('codegen/attention/masks/words.ts', [
+    'a lane finds the word of the next box',
+    '(2 * i + (lane >> 4)) * 32',
+    '(2 * i + 1 - (lane >> 4)) * 32',
+  ]),
+  ...inFile('codegen/attention/hopper/stand-ins.ts', [
+    'pools are judged by the first ones of the step',
+    'at + i * 32);',
+    'at);',
+  ]),
   ...inFile('codegen/attention/hopper/distances.ts', [
     'the last box of a round is taken in the next as well',
     'is_there && (ends || place < last)',

@@ -11,6 +11,7 @@ import { visitKinds } from '../walk.ts';
 import { finishText } from './finish.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
 import { poolExponent } from './pools.ts';
+import { judgesApart } from './stand-ins.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -18,6 +19,7 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const { speculative, pingPong, qBuffers } = knobs;
   const { outReplacesQ } = layout;
   const pipelined = pipelines(knobs, layout);
+  const judged = judgesApart(context);
   const hasRest = passes.some(({ kind }) => kind === 'rest');
   const when = (condition: boolean, text: string, otherwise = ''): string =>
     condition ? text : otherwise;
@@ -62,6 +64,9 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
                 ]),
             `if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`,
           ]
+        : []),
+      ...(judged
+        ? [`if (visit.kind == STAND_INS) {`, `  if (!visit.full) drop_stand_ins();`, `} else`]
         : []),
       `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
     ]
@@ -109,7 +114,7 @@ ${when(
 )}${when(
   pool !== undefined,
   '  float base[2];  // what the keys of the step count for: of stand-ins log2 of those that they are for\n',
-)}  int at = 0, what = 0;  // of the step: what its K slot holds
+)}${when(judged, '  int judged = 0;  // of steps of stand-ins\n  u32 judged_parity = 0;\n')}  int at = 0, what = 0;  // of the step: what its K slot holds
 ${when(
   paired,
   `  int second = 0, box = 0;     // of the step: where its second box begins; the first one that it works on
@@ -231,6 +236,17 @@ ${when(
 #pragma unroll
     for (int half = 0; half < 2; ++half)
       base[half] = steep ? 0.f : bias_at(task->unit, task->start + query_of(row) + 8 * half, at);
+  };
+`,
+)}${when(
+  judged,
+  `  // The pools of the step that stand in for nobody: as they were judged.
+  auto drop_stand_ins = [&]() {
+    barrier_wait(c.judged_full[judged], judged_parity);
+    keep_stand_ins(c.judged[judged], query_of(row), column, s);
+    __syncwarp();
+    if (lane == 0) barrier_arrive(c.judged_empty[judged]);
+    next_place(judged, judged_parity, judged_places);
   };
 `,
 )}  // The author's score and mask on the products of a step.

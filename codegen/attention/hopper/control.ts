@@ -3,6 +3,7 @@
 
 import type { KernelContext } from '../backend.ts';
 import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
+import { judgedBytes, judgedConstants, judgedFields, judgesApart } from './stand-ins.ts';
 
 /**
  * Steps that the walk may be ahead of the copies. A tile drawn too early would wait for the ones before it; a walk
@@ -12,13 +13,16 @@ const queueLength = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 
 
 /**
  * Tasks that are remembered: two that are computed, the one that is walked over, and what lies between. Pieces of
- * boxes leave less room for them.
+ * boxes leave less room for them, and so do judged stand-ins.
  */
-const taskCount = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 1 ? 4 : 8);
+const taskCount = ({ boxes }: Pick<HopperKnobs, 'boxes'>, judges: boolean): number =>
+  boxes > 1 || judges ? 4 : 8;
 
 /** `Task`, `Piece`, `Control` and `next_place`. Needs `Unit` and `Visit`. */
-export const controlText = ({ knobs }: KernelContext<HopperKnobs>): string => {
+export const controlText = (context: KernelContext<HopperKnobs>): string => {
+  const { knobs } = context;
   const { speculative } = knobs;
+  const judges = judgesApart(context);
   const apart = isApart(knobs);
   return `// ---- what the roles of a block share ----
 
@@ -71,8 +75,8 @@ WARPLOOM_DEVICE u32 asked_of(u32 asks, int group) {
 `
     : ''
 }
-constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs)};
-
+constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs, judges)};
+${judges ? judgedConstants(knobs) : ''}
 // Slots are full when copies have landed, and empty when every warp that computes has let go of them.
 struct Control {
   u64 k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
@@ -80,7 +84,7 @@ struct Control {
   u64 piece_full[queue_length], piece_empty[queue_length];
   Piece queue[queue_length];  // from the walk to the copies
   Piece held[stages];         // what each K slot holds
-  Task tasks[task_count];
+${judges ? judgedFields : ''}  Task tasks[task_count];
 ${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};
 // The next place of a ring; its barriers change parity from round to round.
 WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
@@ -90,21 +94,22 @@ WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
 }`;
 };
 
-/** No less than the bytes of `Control`. */
-export function controlBytes({
-  knobs,
-  unitBytes,
-}: Pick<KernelContext<HopperKnobs>, 'knobs' | 'unitBytes'>): number {
+/** No less than the bytes of `Control`; `judges` says whether a warp judges stand-ins. */
+export function controlBytes(
+  { knobs, unitBytes }: Pick<KernelContext<HopperKnobs>, 'knobs' | 'unitBytes'>,
+  judges = false,
+): number {
   const groups = groupsOf(knobs);
   const { speculative } = knobs;
   const barriers =
     4 * knobs.stages +
     2 * knobs.qBuffers * groups +
     2 * queueLength(knobs) +
-    (speculative ? taskCount(knobs) : 0);
+    (speculative ? taskCount(knobs, judges) : 0);
   const { boxes } = knobs;
   const pieceBytes = isApart(knobs) ? Math.ceil((12 + 4 * boxes) / 8) * 8 + boxes * groups * 8 : 12;
   const pieces = (queueLength(knobs) + knobs.stages) * pieceBytes;
   const task = Math.ceil(unitBytes / 8) * 8 + (speculative ? 32 : 24);
-  return 8 * barriers + pieces + taskCount(knobs) * task + 16;
+  const judged = judges ? judgedBytes(knobs) : 0;
+  return 8 * barriers + pieces + judged + taskCount(knobs, judges) * task + 16;
 }

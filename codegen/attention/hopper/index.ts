@@ -33,12 +33,18 @@ import { productsText } from './products.ts';
 import { canRamp, rampText } from './ramp.ts';
 import { applyText } from './scores.ts';
 import { hopperSoftmaxText } from './softmax.ts';
+import { judgesApart, standInsText } from './stand-ins.ts';
 import { tileRowsText } from './tile-rows.ts';
 import { walkerText } from './walker.ts';
 import { isLarge, walkOf } from './walks.ts';
 
 const layoutOf = (context: KernelContext<HopperKnobs>) =>
-  sharedLayout(context.knobs, context.headDim, context.valueDim, controlBytes(context));
+  sharedLayout(
+    context.knobs,
+    context.headDim,
+    context.valueDim,
+    controlBytes(context, judgesApart(context)),
+  );
 
 export const hopper: AttentionBackend<HopperKnobs> = {
   primitives: ['shared', 'barrier', 'tensor-copy', 'warpgroup'],
@@ -50,7 +56,12 @@ export const hopper: AttentionBackend<HopperKnobs> = {
     textProblem(context) ??
     (isApart(context.knobs) ? pairsProblem(context.passes, context.knobs) : undefined) ??
     hopperRegisterProblem(context.knobs, context.valueDim) ??
-    hopperProblem(context.knobs, context.headDim, context.valueDim, controlBytes(context)),
+    hopperProblem(
+      context.knobs,
+      context.headDim,
+      context.valueDim,
+      controlBytes(context, judgesApart(context)),
+    ),
   threads: ({ knobs }) => threadsOf(knobs),
   sharedBytes: (context) => layoutOf(context).bytes + 1024,
   fields: (context) => [
@@ -67,6 +78,10 @@ export const hopper: AttentionBackend<HopperKnobs> = {
     if (noPasses(context.passes)) return '';
     const layout = layoutOf(context);
     const { passes, knobs } = context;
+    // Whose mask warps that compute ask for: of stand-ins they are told.
+    const asked = judgesApart(context)
+      ? { ...context, passes: passes.filter(({ kind }) => kind !== 'rest') }
+      : context;
     const way: MaskWay = isApart(knobs) ? { left: leftOf(context) } : 'boxes';
     return [
       isApart(knobs) ? pairText : walkText(passes),
@@ -75,8 +90,9 @@ export const hopper: AttentionBackend<HopperKnobs> = {
       tileRowsText(knobs),
       walkerText(context, layout),
       copierText(context),
-      elementsText(context, askedWhole(context, way), true),
-      scoresText(context, way, applyText, poolsText),
+      elementsText(context, askedWhole(asked, way), true),
+      scoresText(context, way, applyText, poolsText, asked),
+      ...(judgesApart(context) ? [standInsText(context)] : []),
       accumulatorsText,
       productsText(context),
       ...(context.score?.ramp ? [rampText(context)] : []),

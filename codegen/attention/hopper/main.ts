@@ -14,6 +14,7 @@ import {
   threadsOf,
 } from './knobs.ts';
 import { rampPlaceText } from './ramp.ts';
+import { judgedBarriers, judgesApart } from './stand-ins.ts';
 
 /** All sizes by name, so that the text below reads without arithmetic. */
 export function constantsText(
@@ -42,6 +43,7 @@ export const tilesText = ({ score }: Pick<KernelContext, 'score'>): string => `s
 export function mainText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
   const { knobs, valueDim, score } = context;
   const { compute, copy } = registersOf(knobs, valueDim);
+  const judges = judgesApart(context);
   return `// ---- the kernel: one block for each multiprocessor, whose warps have their roles ----
 
 extern "C" __global__ void __launch_bounds__(${threadsOf(knobs)}, ${knobs.blocks})
@@ -67,9 +69,9 @@ ${rampPlaceText(context, layout)}  const Tiles tiles = {first, first + ${layout.
       }
     for (int i = 0; i < queue_length; ++i) {
       barrier_init(control.piece_full[i], 1);
-      barrier_init(control.piece_empty[i], 2);
+      barrier_init(control.piece_empty[i], ${judges ? 3 : 2});
     }
-${
+${judges ? judgedBarriers(knobs) : ''}${
   knobs.speculative
     ? `    for (int i = 0; i < task_count; ++i) barrier_init(control.done[i], groups);
 `
@@ -83,7 +85,7 @@ ${
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
     if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
     if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);
-  } else {
+${judges ? '    if (warp == 4 * groups + 3) judge_stand_ins(control);\n' : ''}  } else {
     registers_take<${compute}>();
     consume(p, control, tiles, group);
   }

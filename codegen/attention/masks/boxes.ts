@@ -5,6 +5,7 @@ import { scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import type { KernelPass } from '../passes.ts';
 import { splitByRows } from '../rows.ts';
+import { appliedText } from './applied.ts';
 import { judgeBoxText, judgeText } from './judge.ts';
 import { byKind, type OwnMasks, ownMasks } from './own.ts';
 
@@ -78,18 +79,7 @@ ${loaded}#pragma unroll ${own.hasLoads ? 4 : 1}
         if (i == box >> 1 && lane == r + 16 * (box & 1)) words[i] ${some ? '&' : ''}= word;
     }
   }
-#pragma unroll
-  for (int box = 0; box < boxes; ++box)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const u32 row = __shfl_sync(FULL_WARP, words[box >> 1], own + 8 * half + 16 * (box & 1)) >> column;
-#pragma unroll
-      for (int j = 4 * box; j < min(4 * box + 4, blocks); ++j) {
-        const u32 pairs = row >> (j & 3) * 8;
-        if (!(pairs & 1u)) s[0][j][half * 2] = NEGATIVE_INFINITY;
-        if (!(pairs & 2u)) s[0][j][half * 2 + 1] = NEGATIVE_INFINITY;
-      }
-    }
+${appliedText('boxes', 'blocks', '__shfl_sync(FULL_WARP, words[box >> 1], own + 8 * half + 16 * (box & 1))')}
 }`;
 };
 

@@ -9,22 +9,28 @@ import type { KernelPass } from '../passes.ts';
 import { boxed, ownBoxed } from './boxes.ts';
 import { kept } from './kept.ts';
 import { ownMasks } from './own.ts';
+import { worded, wordsOf } from './words.ts';
 
-/** Row by row; by boxes where a warp has one row block; or what a walk left of each pass to ask. */
+/** Row by row; by words or boxes where a warp has one row block; or what a walk left of each pass to ask. */
 export type MaskWay = 'rows' | 'boxes' | { readonly left: readonly Expression[] };
 
 /** Passes whose mask a way asks as a whole, by `allowed`. */
-export function askedWhole({ passes, names }: KernelContext, way: MaskWay): readonly KernelPass[] {
+export function askedWhole(context: KernelContext, way: MaskWay): readonly KernelPass[] {
+  const { passes, names } = context;
   if (way === 'rows') return ownMasks(passes, [], names).whole;
   if (way !== 'boxes') return passes.filter(({ kind }) => kind === 'rest');
-  return isCheap(passes) ? passes : ownBoxed(passes, names).whole;
+  if (isCheap(passes)) return passes;
+  return wordsOf(context) === undefined ? ownBoxed(passes, names).whole : [];
 }
 
 /** `mask_scores`. Needs `Scores` and elements.ts. */
-export function maskText({ passes, knobs, names }: KernelContext, way: MaskWay): string {
+export function maskText(context: KernelContext, way: MaskWay): string {
+  const { passes, knobs, names } = context;
   if (way === 'rows') return looped(passes, knobs.kTile / 4, names);
   if (way !== 'boxes') return kept(passes, way.left);
-  return isCheap(passes) ? direct : boxed(passes, names);
+  if (isCheap(passes)) return direct;
+  const words = wordsOf(context);
+  return words === undefined ? boxed(passes, names) : worded(words);
 }
 
 /**

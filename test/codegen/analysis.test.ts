@@ -287,10 +287,6 @@ const pooled: Readonly<Record<string, readonly [restSize: number, mask: Mask]>> 
     8,
     ({ q, k }, { blocks }) => k > q || blocks.has(Math.floor(q / 16), Math.floor(k / 8)),
   ],
-  'no keys, of a pool for two reasons': [
-    4,
-    ({ q, k }, { block }) => k > q + Math.floor(block / 300) && k <= q,
-  ],
   'nothing of some queries': [2, ({ q }) => q % 3 === 0],
 };
 

@@ -2,8 +2,8 @@
 
 import { line } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import type { Kernel } from '../kernel.ts';
 import { isSplit } from './largest.ts';
+import type { PassKernels, ReadingKernels } from './pass-kernels.ts';
 import type { PassPlan, ReadingPlan } from './passes.ts';
 import type { ProductBackend } from './products.ts';
 import { scoreKernel, statisticsKernel } from './scores.ts';
@@ -12,24 +12,6 @@ import { distanceKernel, poolSumsKernel, type SumSpec, shiftKernel, sumKernel } 
 import { threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';
 import { type Factors, type HalfType, poolKernel, type Side } from './vectors.ts';
-
-/** Of one reading; what it does not need is undefined. */
-export interface ReadingKernels {
-  readonly shift: Kernel | undefined;
-  readonly sum: Kernel | undefined;
-  readonly poolSums: Kernel | undefined;
-  /** One for each selection, and what goes before where rows are split. */
-  readonly select: readonly Kernel[];
-  readonly count: readonly (Kernel | undefined)[];
-}
-
-export interface PassKernels {
-  readonly left: Kernel | undefined;
-  readonly right: Kernel | undefined;
-  readonly scores: Kernel;
-  readonly statistics: Kernel | undefined;
-  readonly readings: ReadonlyMap<ReadingPlan, ReadingKernels>;
-}
 
 /** What the selections of a reading see. */
 export function selectSpec(

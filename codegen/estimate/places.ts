@@ -3,8 +3,8 @@
 import { firstPosition, lastPosition } from '../../dsl/estimate/axes.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { FieldValues } from '../struct.ts';
-import type { PassKernels } from './kernels.ts';
 import { at, type Launches, type Place } from './launches.ts';
+import type { PassKernels } from './pass-kernels.ts';
 import { type PassPlan, type ReadingPlan, sourceOf } from './passes.ts';
 import type { ProductBackend } from './products.ts';
 import type { EstimateLaunchRequest } from './request.ts';

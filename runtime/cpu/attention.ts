@@ -208,8 +208,9 @@ export class TileInterpreter {
       const start = i * stride;
       let high = this.#max[i]!;
       for (let j = start; j < start + count; j += 1) {
-        // Not Math.max, so that NaN is kept: `!(a <= b)` takes it.
-        if (!(scores[j]! <= high)) high = scores[j]!;
+        const score = scores[j]!;
+        // NaN is taken, and kept: nothing is larger than it.
+        if (score > high || Number.isNaN(score)) high = score;
       }
       if (high === -Infinity) {
         scores.fill(0, start, start + count);

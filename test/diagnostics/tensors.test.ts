@@ -294,6 +294,13 @@ describe('T010: a number that is not finite', () => {
     await takenByBoth(seen);
   });
 
+  it('a row whose every score is NaN is not taken for an empty one', async () => {
+    const causal = pattern('causal').mask(({ q, k }) => k <= q);
+    // After them come keys that the mask leaves out.
+    expect(await refused('T010', () => attend(causal, spoiled('q', 2)))).toContain('row 2 is not');
+    expect(await refused('T010', () => attend(causal, spoiled('k', 0)))).toContain('row 0 is not');
+  });
+
   it('NaN in a key that no query may see changes nothing', async () => {
     const clean = await (await attend(seen)).out.read();
     const { out } = await attend(seen, { k: spoiled('k', 3).k });

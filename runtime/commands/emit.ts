@@ -8,9 +8,8 @@ import type { Kernel } from '../../codegen/kernel.ts';
 import { lifted } from '../../dsl/definition.ts';
 import { isFixed } from '../../dsl/given.ts';
 import { printNumber } from '../../dsl/print.ts';
-import { compileKernel } from '../cuda/compiler.ts';
+import { compileKernel, ptxOf } from '../cuda/compiler.ts';
 import { kernelsOf, launchesOf, type PartLaunches } from '../cuda/launches.ts';
-import { findNvrtc } from '../cuda/nvrtc.ts';
 import { writeAtomically } from '../files/atomic.ts';
 import type { CheckedCall } from '../plans.ts';
 import { exit, UsageError } from './failure.ts';
@@ -92,7 +91,7 @@ export const emit: PatternVerb<EmitFlags> = {
     } else {
       const texts = chosen.flatMap(({ part, kernels }) =>
         kernels.map((kernel) =>
-          format === 'cuda' ? readable(part, kernel, flags, arch) : ptxOf(part, kernel, arch),
+          format === 'cuda' ? readable(part, kernel, flags, arch) : assembly(part, kernel, arch),
         ),
       );
       const text = (await Promise.all(texts)).join('\n\n');
@@ -182,8 +181,5 @@ function madeFor({ definition, numbers, attention }: PartLaunches, flags: EmitFl
 }
 
 /** The virtual assembly, behind a line that says whose it is. */
-async function ptxOf({ definition }: PartLaunches, kernel: Kernel, arch: string): Promise<string> {
-  const { name, source } = kernel;
-  const { ptx } = await (await findNvrtc()).compile({ name, source, arch });
-  return `// ---- the kernel '${name}' of ${definition.name} ----\n${ptx.replace(/\0+$/, '').trimEnd()}`;
-}
+const assembly = async ({ definition }: PartLaunches, kernel: Kernel, arch: string) =>
+  `// ---- the kernel '${kernel.name}' of ${definition.name} ----\n${await ptxOf(kernel, arch)}`;

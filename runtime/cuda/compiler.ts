@@ -6,7 +6,7 @@ import { aheadCache, aheadFolders } from './ahead.ts';
 import { type KernelCache, kernelCache } from './cache.ts';
 import { type CacheEntry, entryForm } from './entry.ts';
 import { nvrtcVersion, openNvrtc } from './known-nvrtc.ts';
-import type { Nvrtc } from './nvrtc.ts';
+import type { CompileRequest, Nvrtc } from './nvrtc.ts';
 import { type KernelReport, reportOf } from './report.ts';
 
 export interface CompileKernelOptions {
@@ -93,16 +93,27 @@ export async function compileAhead(
   return done(entry, own !== undefined);
 }
 
+/** The virtual assembly of the same compilation, for people; never from the cache. Throws as `compileKernel`. */
+export async function ptxOf(kernel: Source, arch: string): Promise<string> {
+  const { ptx } = await (await openNvrtc(kernelCache().home)).compile(requestOf(kernel, arch, []));
+  return ptx.replace(/\0+$/, '').trimEnd();
+}
+
 async function built(
   compiler: Nvrtc,
-  { name, source }: Source,
+  kernel: Source,
   arch: string,
   options: readonly string[],
 ): Promise<CacheEntry> {
-  const request = { name, source, arch, options: [...always, ...options] };
-  const { cubin, log } = await compiler.compile(request);
-  return { cubin, report: reportOf(log, name), compiler: compiler.version };
+  const { cubin, log } = await compiler.compile(requestOf(kernel, arch, options));
+  return { cubin, report: reportOf(log, kernel.name), compiler: compiler.version };
 }
+
+const requestOf = (
+  { name, source }: Source,
+  arch: string,
+  options: readonly string[],
+): CompileRequest => ({ name, source, arch, options: [...always, ...options] });
 
 /** In place of the version of NVRTC: a kernel that was compiled ahead serves whichever there is. */
 const anyVersion = 'any';

@@ -94,6 +94,14 @@ describe('emit', () => {
     expect(out).toMatch(/\.target sm_80/);
   });
 
+  test('kernels that estimate are PTX by the options that make them machine code', async () => {
+    for (const name of ['vertical-slash', 'block-sparse', 'flash-prefill']) {
+      const { code, out, err } = await say('emit', name, '--format', 'ptx', '--arch', 'sm_90a');
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toMatch(/\.entry attention\b/);
+    }
+  });
+
   test('machine code goes into a file, one kernel each', async () => {
     const file = join(folder(), 'a.cubin');
     const words = ['emit', 'a-shape', '--format', 'cubin', '--arch', 'sm_80', '--head-dim', '64'];

@@ -107,7 +107,9 @@ async function bestKind(): Promise<'cpu' | 'cuda'> {
 function openCpu({ threads = availableParallelism() }: DeviceOptions): CpuDevice {
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
     throw new DeviceError([
-      diagnostic('R005', `threads is ${String(threads)}`, { help: 'give an integer from 0' }),
+      diagnostic('R005', `threads is ${String(threads)}`, {
+        help: 'give an integer from 0 to 1024',
+      }),
     ]);
   }
   return new CpuDevice(threads);

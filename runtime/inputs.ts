@@ -127,8 +127,9 @@ function checkMain(inputs: CallInputs, report: Report): CheckedInputs | undefine
   });
   const [q, k, v] = known;
   if (!q || !k || !v) return undefined;
-  const others = [k, v].filter(({ dtype }) => dtype !== q.dtype);
-  if (others.length > 0) {
+  const dtypes = [q, k, v].map(({ dtype }) => dtype);
+  // One of another kind has been reported, and says all.
+  if (new Set(dtypes).size > 1 && !dtypes.includes('i32')) {
     const what = `q is ${q.dtype}, k is ${k.dtype} and v is ${v.dtype}`;
     report('T003', what, "convert them to one dtype: k.to('bf16')");
   }
@@ -146,6 +147,9 @@ function checkMain(inputs: CallInputs, report: Report): CheckedInputs | undefine
   agree(3, 'head dimension', 'k', k, headDim);
   agree(1, 'a number of heads of', 'v', v, kvHeads);
   agree(2, 'length', 'v', v, kLen);
+  const longest = Math.max(qLen, kLen);
+  if (longest > 2 ** 31 - 1)
+    report('T009', `a length of ${longest}`, 'positions are at most 2^31 - 1');
   if (headDim === 0) report('T002', 'the head dimension is 0', shapesOf(q, k, v));
   if (kvHeads === 0 || heads === 0 || heads % kvHeads !== 0) {
     const what = `${heads} query heads do not divide among ${kvHeads} KV heads`;

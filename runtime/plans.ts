@@ -3,6 +3,7 @@
 
 import type { ChosenSetsData } from '../dsl/chosen.ts';
 import { type Definition, lifted } from '../dsl/definition.ts';
+import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
 import type { FallbackLimits } from '../dsl/estimate/limits.ts';
 import type { ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
@@ -79,6 +80,10 @@ export function checkCall(
   const call = checkAllInputs(definitions, tensors, params);
   // Stand-ins have all sizes but the dimensions.
   const { headDim, valueDim } = isSizes(inputs) ? inputs.shape : call.shape;
+  if (headDim === 0)
+    throw new ShapeError([
+      diagnostic('T002', 'the head dimension is 0', { help: 'give it from 1 on' }),
+    ]);
   const shape = { ...call.shape, headDim, valueDim };
   return { parts, inputs: { ...call, shape }, shape, dtype: call.q.dtype as FloatType };
 }

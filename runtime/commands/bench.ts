@@ -112,7 +112,7 @@ export const bench: PatternVerb<BenchFlags> = {
       } else {
         const { batch, heads, kvHeads, qLen, kLen, headDim } = shape;
         const share =
-          visited === undefined
+          visited === undefined || dependent === 0
             ? ''
             : `${percent(visited / dependent)} of the causal pairs visited, `;
         terminal.print(

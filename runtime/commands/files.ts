@@ -17,7 +17,7 @@ export function statOf(path: string): Stats | undefined {
 const isWild = (pattern: string): boolean => /[*?{[]/.test(pattern);
 
 /** A module that can be imported; declarations hold no code. */
-const isModule = (path: string): boolean =>
+export const isModule = (path: string): boolean =>
   /\.[cm]?[jt]sx?$/.test(path) && !/\.d\.[cm]?ts$/.test(path);
 
 /**
@@ -70,9 +70,12 @@ export function checkPlace(path: string): void {
   const refuse = (why: string, help: string): never => {
     throw new FileError([diagnostic('F005', `'${path}' cannot be written: ${why}`, { help })]);
   };
+  if (path === '') refuse('it has no name', 'name an ordinary file');
   const folder = dirname(path);
-  if (statOf(path)?.isDirectory()) {
-    refuse('it is a directory', 'name an ordinary file');
+  const there = statOf(path);
+  if (there && !there.isFile()) {
+    const kind = there.isDirectory() ? 'a directory' : 'no ordinary file';
+    refuse(`it is ${kind}`, 'name an ordinary file');
   }
   if (!statOf(folder)?.isDirectory()) {
     refuse(`there is no directory '${folder}'`, 'make the directory first: mkdir -p');

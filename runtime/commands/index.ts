@@ -4,7 +4,7 @@
 
 import { createRequire } from 'node:module';
 import type { Command } from 'commander';
-import { PatternError } from '../../dsl/diagnostic.ts';
+import { PatternError, render } from '../../dsl/diagnostic.ts';
 import { bench } from './bench.ts';
 import { check } from './check.ts';
 import { compile } from './compile.ts';
@@ -13,7 +13,7 @@ import { draw } from './draw.ts';
 import { emit } from './emit.ts';
 import { explain } from './explain.ts';
 import { exit, failureOf, UsageError } from './failure.ts';
-import { strayError } from './modules.ts';
+import { strayError, unfinishedModule } from './modules.ts';
 import { run } from './run.ts';
 import type { Setting } from './target.ts';
 import { Terminal } from './terminal.ts';
@@ -30,18 +30,28 @@ import {
 export async function main(words: readonly string[], setting: Setting): Promise<never> {
   const terminal = new Terminal();
   const stopping = new AbortController();
+  // Until then, nothing but a module of the user ends the process.
+  let isEnding = false;
+  process.on('exit', () => {
+    const unfinished = isEnding ? undefined : unfinishedModule();
+    if (!unfinished) return;
+    terminal.say(render(unfinished));
+    process.exitCode = exit.wrong;
+  });
   for (const [name, code] of [
     ['SIGINT', exit.interrupted],
     ['SIGTERM', 143],
   ] as const) {
     // An unfinished file is removed on the way out (files/atomic.ts).
     process.on(name, () => {
+      isEnding = true;
       stopping.abort();
       terminal.say('warploom: interrupted');
       process.exit(code);
     });
   }
   const end = async (code: number): Promise<never> => {
+    isEnding = true;
     await terminal.flush();
     return process.exit(code);
   };

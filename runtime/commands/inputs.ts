@@ -112,7 +112,9 @@ function wholeFrom(text: string, least: number): number {
 function sizesFrom(text: string): LaunchShape {
   const parts = text.split(',').map(sizeFrom);
   if (parts.length < 4 || parts.length > 6) {
-    throw new InvalidArgumentError('Give batch,heads,kvHeads,length,dim and perhaps qLength.');
+    throw new InvalidArgumentError(
+      'Give batch,heads[,kvHeads],length,dim, or all five and qLength.',
+    );
   }
   // Four are those of a call whose K and V have as many heads.
   if (parts.length === 4) parts.splice(2, 0, parts[1]!);

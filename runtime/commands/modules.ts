@@ -2,7 +2,7 @@
 // diagnostic in the user's own file. What they export is the matter of target.ts.
 
 import { register } from 'node:module';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import {
   type Diagnostic,
@@ -15,7 +15,7 @@ import { parseFrame } from '../../dsl/lift/callsite.ts';
 import { openFile } from '../../dsl/lift/files.ts';
 import { loadParser } from '../../dsl/lift/syntax.ts';
 import { diagnosticsOf } from './failure.ts';
-import { statOf } from './files.ts';
+import { isModule, statOf } from './files.ts';
 
 /** Specifiers that a user's file imports, and the URLs of this package's modules that they mean. */
 export type OwnModules = Readonly<Record<string, string>>;
@@ -53,26 +53,49 @@ export async function importModule(
   path: string,
   own: OwnModules,
 ): Promise<Readonly<Record<string, unknown>>> {
-  if (!statOf(path)?.isFile()) {
-    const help = 'name a file: path/to/file.ts#export';
-    throw new PatternError([diagnostic('R001', `there is no file '${shown(path)}'`, { help })]);
+  const stat = statOf(path);
+  if (!stat?.isFile() || !isModule(path)) {
+    const help = 'name a module: path/to/file.ts#export';
+    const what = stat?.isFile()
+      ? `'${shown(path)}' is no TypeScript and no JavaScript`
+      : stat
+        ? `'${shown(path)}' is no file`
+        : `there is no file '${shown(path)}'`;
+    throw new PatternError([diagnostic('R001', what, { help })]);
   }
   prepared ??= prepare(own);
   await prepared;
+  loading = path;
   try {
-    return (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
+    const module = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
+    // What it rejects and nobody awaits is told before its patterns are used.
+    await new Promise((resolve) => setImmediate(resolve));
+    return module;
   } catch (error) {
     if (diagnosticsOf(error)) throw error;
     const broken = syntaxError(path, error);
     if (broken) throw new LiftError([broken], { cause: error });
     throw new PatternError([importFailure(path, error)], { cause: error });
+  } finally {
+    loading = undefined;
   }
+}
+
+/** The module whose top level runs. */
+let loading: string | undefined;
+
+/** Of a process that ends: a module that ends it, or waits for what never comes, as it is loaded. */
+export function unfinishedModule(): Diagnostic | undefined {
+  if (loading === undefined) return undefined;
+  return diagnostic('R001', `'${shown(loading)}' ends the process while it is loaded`, {
+    help: 'its top level has to run to its end: no process.exit, and no await of what never comes',
+  });
 }
 
 /** The file as a user would name it. */
 export const shown = (path: string): string => {
   const short = relative(process.cwd(), path);
-  return short.startsWith('..') ? path : short;
+  return short.startsWith('..') ? path : short || '.';
 };
 
 /** The module, or one that it imports, does not parse: Node and tsx name the file, our parser the place. */
@@ -102,7 +125,7 @@ function importFailure(path: string, error: unknown): Diagnostic {
     ? `'${shown(path)}' cannot be loaded: ${line.replace(/^C/, 'c')}`
     : `'${shown(path)}' throws while it is loaded: ${line}`;
   return diagnostic('R001', what, {
-    span: spanOf(stack),
+    span: spanOf(stack, isOurs),
     help: isMissing
       ? 'check the import; packages are looked for from the folder of the file'
       : 'its top level has to run without an error',
@@ -121,12 +144,16 @@ export function strayError(error: unknown): Diagnostic | undefined {
 /** Of this package: its root in the repository, dist/ in the package. */
 const ourFolder = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The first frame in a file of the user. */
-function spanOf(stack: string): Span | undefined {
+/** Code that loads and serves modules, and is no place of their mistakes. */
+const isOurs = (file: string): boolean =>
+  ['cli.', 'runtime/', 'dsl/', 'codegen/'].some((name) => file.startsWith(join(ourFolder, name)));
+
+/** The first frame in a file that is no package's, and not to be skipped. */
+function spanOf(stack: string, isSkipped = (_file: string) => false): Span | undefined {
   loadParser();
   for (const frame of stack.split('\n').filter((line) => /^\s+at /.test(line))) {
     const site = parseFrame(frame);
-    if (!site || site.file.includes('/node_modules/')) continue;
+    if (!site || site.file.includes('/node_modules/') || isSkipped(site.file)) continue;
     const source = openFile(site.file)?.source;
     if (!source || site.file === fileURLToPath(import.meta.url)) continue;
     const lines = source.text.split('\n').slice(0, site.line - 1);

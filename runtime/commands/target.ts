@@ -121,7 +121,8 @@ function choose(
     : `'${file}' exports no '${name}'`;
   throw missing(
     what,
-    suggestion(name, names) ?? (names.length > 0 ? list : 'it exports no pattern'),
+    suggestion(name, names) ??
+      (names.length > 0 ? list : 'export one: export const mine = pattern(...).mask(...)'),
   );
 }
 

@@ -1,6 +1,9 @@
 // Where a verb's words go: results to stdout, progress and complaints to stderr. Not what they say.
 
 import { clearLine, clearScreenDown, cursorTo, moveCursor } from 'node:readline';
+import { render } from '../../dsl/diagnostic.ts';
+import { cannotWrite } from '../files/atomic.ts';
+import { exit } from './failure.ts';
 
 /** Progress of one piece of work. */
 export interface Progress {
@@ -39,8 +42,11 @@ export class Terminal {
     // The reader of a pipe has seen enough, as `head` does: no reason for words.
     out.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
-      throw error;
+      this.say(render(cannotWrite('standard output', error).diagnostics[0]!));
+      process.exit(exit.wrong);
     });
+    // Nobody can be told that nobody can be told.
+    err.on('error', () => {});
   }
 
   /** Can pictures be shown? */

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { exit, UsageError } from './failure.ts';
 import { addHeadsOptions, findLayer } from './heads.ts';
 import { parameterOptions, tensorsOf, type Values, valuesOf } from './parameters.ts';
-import { findTargets, type Setting, type Target } from './target.ts';
+import { findTarget, findTargets, type Setting, type Target } from './target.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What a verb works with. */
@@ -134,16 +134,22 @@ async function commandOf<Flags>(
   const first = start();
   const { operands = [], unknown = [] } = words ? first.parseOptions([...words]) : {};
   const specs = operands.slice(0, operand.most);
+  // A word for several patterns, such as `all`, is none for one.
+  const find = async ([spec, ...others]: readonly string[]) =>
+    operand.most === 1
+      ? [await findTarget(spec!, context)]
+      : findTargets([spec!, ...others], context);
   const layer = await findLayer(first.opts(), specs[0], context);
   const command = start(layer !== undefined);
   if (specs.length === 0 && !layer) {
-    const asked = unknown.find((word) => word !== '-h' && word !== '--help');
+    const isHelp = ['-h', '--help'].some((word) => unknown.includes(word));
+    const [asked] = isHelp ? [] : unknown;
     if (asked === undefined) return command.action(() => done(exit.fine));
     const hint = `warploom ${verb.name} PATTERN ${asked} ...`;
     throw new UsageError(`name the pattern before '${asked}'`, hint);
   }
 
-  const targets = layer ? [layer] : await findTargets(specs, context);
+  const targets = layer ? [layer] : await find(specs);
   const definitions = targets.flatMap((target) => target.definitions);
   const taken = new Set(command.options.map(({ long }) => long ?? ''));
   const options = parameterOptions(definitions, taken);

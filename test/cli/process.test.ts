@@ -157,6 +157,30 @@ describe('how a process ends', () => {
     expect(err).not.toMatch(/fault of warploom/);
   });
 
+  test('a file that ends the process, or never ends, is blamed', async () => {
+    const texts = {
+      'exits.ts': 'process.exit(0);\n',
+      'never.ts': 'await new Promise(() => {});\n',
+    };
+    const place = folder(texts);
+    for (const name of Object.keys(texts)) {
+      const { code, err } = await warploom('explain', join(place, name));
+      expect(code).toBe(1);
+      expect(err).toMatch(
+        /^error\[R001\]: .* ends the process while it is loaded\n {2}= help: .*\n$/,
+      );
+    }
+  });
+
+  test('what is thrown without a place has none of ours', async () => {
+    const { code, err } = await warploom(
+      'explain',
+      join(folder({ 'five.ts': 'throw 5;\n' }), 'five.ts'),
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(/^error\[R001\]: .* throws while it is loaded: 5\n {2}= help: .*\n$/);
+  });
+
   test('usage errors end with 2, help and version with 0', async () => {
     const [misuse, help] = await Promise.all([warploom('run', 'a-shape', '--windw'), warploom()]);
     expect([misuse.code, help.code]).toEqual([2, 2]);

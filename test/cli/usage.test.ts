@@ -16,7 +16,7 @@ describe('misuse ends with 2, one line and a hint', () => {
     ['half of the tensors', 'run a-shape --q x.npy', /--k and --v missing/],
     ['both files and random', 'run causal --random 1,1,1,8,8 --input x.safetensors', /cannot be used with/],
     ['no number', 'run a-shape --random 1,1,1,8,8 --window wide', /'wide' is invalid/],
-    ['too few sizes', 'run causal --random 1,1,8', /batch,heads,kvHeads,length,dim/],
+    ['too few sizes', 'run causal --random 1,1,8', /batch,heads\[,kvHeads\],length,dim/],
     ['sizes that are none', 'run causal --random 1,1,1,-8,8', /whole number/],
     ['an unknown layout', 'run causal --random 1,1,1,8,8 --layout sbhd', /Allowed choices are bhsd, bshd/],
     ['.npy for --input', 'run causal --input x.npy', /takes a \.safetensors file/],
@@ -67,6 +67,16 @@ test('help names every verb, the parameters of a pattern and its tensors', async
 });
 
 describe('explain', () => {
+  test('sizes that no call can have', async () => {
+    expect((await say('explain', 'causal', '--length', '4000000000')).err).toMatch(
+      /T009.*4000000000/,
+    );
+    expect((await say('explain', 'causal', '--random', '1,1,64,0')).err).toMatch(
+      /T002.*dimension is 0/,
+    );
+    expect((await say('explain', 'all')).err).toMatch(/R001.*no pattern 'all'/);
+  });
+
   test('a length that no memory holds', async () => {
     const { code, out } = await say(
       'explain',

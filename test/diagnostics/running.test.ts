@@ -130,7 +130,7 @@ describe('R005: an option that is not understood', () => {
   it('says what is', async () => {
     expect(await refused('R005', () => openDevice('cpu', { threads: -1 }))).toMatchInlineSnapshot(`
       "error[R005]: threads is -1
-        = help: give an integer from 0"
+        = help: give an integer from 0 to 1024"
     `);
     expect((await openDevice('cpu', { threads: 2 })).threads).toBe(2);
   });

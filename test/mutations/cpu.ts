@@ -30,8 +30,8 @@ const attention = [
     ['an empty row divides by 0', 'sum === 0 ? 0 : 1 / sum', '1 / sum'],
     [
       'a row of NaN looks empty',
-      'if (!(scores[j]! <= high)) high = scores[j]!;',
-      'if (scores[j]! > high) high = scores[j]!;',
+      'if (score > high || Number.isNaN(score)) high = score;',
+      'if (score > high) high = score;',
     ],
     ['the mean of the last pool is too small', 'sums[d]! / (to - from)', 'sums[d]! / pass.size'],
     ['a pool stands in when one key is dropped', '.every((x) => x === 0)', '.some((x) => x === 0)'],

@@ -218,6 +218,8 @@ describe('one clear error', () => {
     expect(await to(join(dir, 'no', 'o.safetensors'))).toMatch(/F005.*no directory/);
     expect(await to(dir)).toMatch(/F005.*it is a directory/);
     expect(await to('/etc/passwd/o.safetensors')).toMatch(/F005/);
+    expect(await to('/dev/null')).toMatch(/F005.*no ordinary file/);
+    expect(await to('')).toMatch(/F005.*no name/);
     expect(existsSync(join(dir, 'no'))).toBe(false);
   });
 });

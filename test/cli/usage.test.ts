@@ -40,6 +40,22 @@ test('an unknown pattern suggests the nearest, and ends with 1', async () => {
   expect((await say('run', 'zzzzzz')).err).toMatch(/there is causal, .*path\/to\/file\.ts#export/);
 });
 
+test.each([
+  ['package.json', /R001.*is no TypeScript and no JavaScript/],
+  ['test/', /R001.*is no file/],
+  ['test/nowhere.ts', /R001.*there is no file/],
+])('%s is no file of patterns', async (path, says) => {
+  const { code, err } = await say('explain', join(import.meta.dirname, '../..', path));
+  expect(code).toBe(1);
+  expect(err).toMatch(says);
+});
+
+test('help before the pattern is help', async () => {
+  const { code, out, err } = await say('run', '--help', 'causal');
+  expect([code, err]).toEqual([0, '']);
+  expect(out).toMatch(/^Usage: warploom run/);
+});
+
 test('help names every verb, the parameters of a pattern and its tensors', async () => {
   const { code, out } = await say('--help');
   expect(code).toBe(0);

@@ -87,6 +87,15 @@ describe('T003: a tensor of the wrong dtype', () => {
     await takenByBoth(window, { k: k.to('bf16').to('fp32') });
   });
 
+  it('q holds integers, and nothing else is said', async () => {
+    const { q } = tensors();
+    const integers = tensor(new Int32Array(q.shape.reduce((a, b) => a * b, 1)), { shape: q.shape });
+    expect(await refusedByBoth('T003', window, { q: integers })).toMatchInlineSnapshot(`
+      "error[T003]: 'q' has dtype i32
+        = help: attention takes fp32, fp16 or bf16"
+    `);
+  });
+
   it('a captured tensor holds floats where integers are declared', async () => {
     const bad = { doc: zeros([1, 7]) };
     expect(await refusedByBoth('T003', documents, bad)).toMatchInlineSnapshot(`

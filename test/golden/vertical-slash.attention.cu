@@ -218,7 +218,8 @@ WARPLOOM_DEVICE void copy_rows(u32 to, const u16* from, i64 stride, int first, i
     }
     return;
   }
-#pragma unroll
+  // A loop where only the first and the last tile come here: unrolled, it was an eighth of the time to compile.
+#pragma unroll(even ? 1 : (total + threads - 1) / threads)
   for (int i = 0; i < (total + threads - 1) / threads; ++i) {
     const int at = i * threads + (int)threadIdx.x, row = at / chunks, chunk = at % chunks;
     if (total % threads != 0 && at >= total) break;

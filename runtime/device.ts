@@ -76,7 +76,7 @@ export const deviceKinds = ['cpu', 'cuda', 'emulated:sm_80', 'emulated:sm_90a'] 
  * for a device that is not there, R005 for options out of range, R006 and R008 for one that does not open.
  */
 export async function openDevice(kind: 'cpu', options?: DeviceOptions): Promise<CpuDevice>;
-export async function openDevice(kind: 'cuda'): Promise<GpuDevice>;
+export async function openDevice(kind: 'cuda' | `cuda:${number}`): Promise<GpuDevice>;
 export async function openDevice(kind?: string, options?: DeviceOptions): Promise<Device>;
 export async function openDevice(kind?: string, options: DeviceOptions = {}): Promise<Device> {
   const wanted = kind ?? process.env.WARPLOOM_DEVICE ?? (await bestKind());

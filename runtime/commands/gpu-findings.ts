@@ -8,10 +8,10 @@ import { pattern } from '../../dsl/pattern.ts';
 import { bytesText } from '../../dsl/plan/explain.ts';
 import { compile } from '../attend.ts';
 import { aheadCache, aheadFolders } from '../cuda/ahead.ts';
+import { archOf, ownArch } from '../cuda/arch.ts';
 import { cacheFolder, type KernelCache, kernelCache } from '../cuda/cache.ts';
 import { compileKernel } from '../cuda/compiler.ts';
 import { openCuda } from '../cuda/device.ts';
-import { archOf } from '../cuda/gpu.ts';
 import { type CudaDevices, cudaDevices } from '../cuda/native.ts';
 import { findNvrtc } from '../cuda/nvrtc.ts';
 import { codeOf } from '../files/atomic.ts';
@@ -49,12 +49,25 @@ function driverOf({ driver, error }: CudaDevices): Finding {
 }
 
 const devicesOf = ({ devices }: CudaDevices): Finding[] =>
-  devices.map(({ ordinal, name, major, minor, memoryBytes, multiprocessors }) => ({
-    what: `cuda:${ordinal}`,
-    state: major >= 8 ? 'ok' : 'broken',
-    found: `${name}, ${archOf({ major, minor })}, ${multiprocessors} multiprocessors, ${bytesText(memoryBytes)}`,
-    ...(major < 8 && { fix: "kernels need sm_80 or later: openDevice('cpu')" }),
-  }));
+  devices.map((gpu) => {
+    const { ordinal, name, major, multiprocessors, memoryBytes } = gpu;
+    const what = `cuda:${ordinal}`;
+    const found = `${name}, ${ownArch(gpu)}, ${multiprocessors} multiprocessors, ${bytesText(memoryBytes)}`;
+    if (major < 8)
+      return {
+        what,
+        state: 'broken',
+        found,
+        fix: "kernels need sm_80 or later: openDevice('cpu')",
+      };
+    try {
+      const arch = archOf(gpu);
+      const asked = arch === ownArch(gpu) ? '' : `\nkernels are for ${arch}, as WARPLOOM_ARCH asks`;
+      return { what, state: 'ok', found: `${found}${asked}` };
+    } catch (error) {
+      return { what, state: 'broken', ...reasonOf(error) };
+    }
+  });
 
 async function compilerOf(): Promise<Finding> {
   try {

@@ -7,8 +7,8 @@ import { scoresBuffer } from '../../codegen/estimate/places.ts';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { Diagnostic } from '../../dsl/diagnostic.ts';
 import { bytesText, grouped } from '../../dsl/plan/explain.ts';
+import { archOf, ownArch } from '../cuda/arch.ts';
 import { compileKernel } from '../cuda/compiler.ts';
-import { archOf } from '../cuda/gpu.ts';
 import { kernelsOf, launchesOf, type PartLaunches } from '../cuda/launches.ts';
 import type { ChipName, Machine } from '../cuda/machine.ts';
 import { cudaDevices } from '../cuda/native.ts';
@@ -78,7 +78,7 @@ export function archFrom(text: string): string {
 /** The GPU of this machine that is of an architecture: what was tuned there holds. */
 export function chipOf(arch: string): ChipName | undefined {
   const { devices, driver } = cudaDevices();
-  const gpu = devices.find((one) => archOf(one) === arch);
+  const gpu = devices.find((one) => ownArch(one) === arch);
   return gpu && driver !== undefined ? { chip: gpu.name, driver } : undefined;
 }
 

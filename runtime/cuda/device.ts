@@ -78,8 +78,13 @@ export class GpuDevice {
   }
 }
 
-/** throws: DeviceError R002 without such a device, R006 and R008 where it does not open. */
+/** throws: DeviceError R002 without such a device, R005 for a WARPLOOM_ARCH that is not for it, R006 and R008 where it does not open. */
 export async function openCuda(ordinal: number): Promise<GpuDevice> {
   const device = await openCudaDevice(ordinal);
-  return new GpuDevice(new Gpu(device), device.properties);
+  try {
+    return new GpuDevice(new Gpu(device), device.properties);
+  } catch (error) {
+    await device.dispose();
+    throw error;
+  }
 }

@@ -3,6 +3,7 @@
 
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
+import { archOf } from './arch.ts';
 import { compileKernel } from './compiler.ts';
 import { EncodedList, fillPlaces, joined } from './encoded.ts';
 import type {
@@ -14,7 +15,7 @@ import type {
   ReadyList,
   Sequence,
 } from './machine.ts';
-import type { CudaDevice, CudaFunction, CudaProperties, GraphRule, HostView } from './native.ts';
+import type { CudaDevice, CudaFunction, GraphRule, HostView } from './native.ts';
 import { factsOf } from './report.ts';
 import { type StepTime, StepTimes } from './step-times.ts';
 
@@ -72,10 +73,6 @@ class GpuSequence implements Sequence {
 
 /** A function is made ready for so much shared memory: the same text with more of it is another one. */
 const functionKey = ({ source, sharedBytes }: Kernel): string => `${sharedBytes} ${source}`;
-
-/** What kernels for a chip are compiled for. What only one family of chips has is asked for by name. */
-export const archOf = ({ major, minor }: Pick<CudaProperties, 'major' | 'minor'>): string =>
-  major === 9 && minor === 0 ? 'sm_90a' : `sm_${major}${minor}`;
 
 export class Gpu implements Machine {
   readonly name: string;

@@ -6,6 +6,7 @@ import { compileKernel } from '../../runtime/cuda/compiler.ts';
 import { encodeLaunchList, type LaunchRecord } from '../../runtime/cuda/launch-list.ts';
 import { type CudaDevice, cudaDevices, openCudaDevice } from '../../runtime/cuda/native.ts';
 import { encodeTensorMap } from '../../runtime/cuda/tensor-map.ts';
+import { attentionOnTwo } from './two-devices.ts';
 
 const argument = 'struct Argument { unsigned long long address, number; };\n';
 const kernel = (name: string, body: string) => ({
@@ -49,8 +50,8 @@ if (first === undefined) {
 console.log(`${first.name}, driver ${driver}`, first);
 const arch = `sm_${first.major}${first.minor}${first.major >= 9 ? 'a' : ''}`;
 
-async function open() {
-  const device = await openCudaDevice(0);
+async function open(ordinal = 0) {
+  const device = await openCudaDevice(ordinal);
   const handles: Record<string, number> = {};
   for (const one of kernels) {
     const { cubin } = await compileKernel(one, arch);
@@ -373,7 +374,55 @@ claim('a damaged cubin and one for another device are errors', async () => {
   return refused;
 });
 
+/** Of the same architecture, so that it runs the same kernels. */
+const second = devices[1] && devices[1].major === first.major && devices[1].minor === first.minor;
+
+claim('two devices are at work at one time', async () => {
+  if (!second) return 'not tried: there is one';
+  const other = await open(1);
+  const both = [
+    { device, launch, run },
+    { device: other.device, launch: other.launch, run: other.run },
+  ];
+  const count = 1 << 20;
+  const addresses = both.map((one) => one.device.alloc(4 * count));
+  await Promise.all(
+    both.map((one, i) =>
+      one.device.upload(
+        addresses[i]!,
+        rising(count).map((at) => at + 7 * i),
+      ),
+    ),
+  );
+  const start = performance.now();
+  for (const [i, one] of both.entries()) {
+    one.run(one.launch('wait', 0, 100_000));
+    for (let times = 0; times <= i; times++) one.run(one.launch('add_one', addresses[i]!, count));
+  }
+  const read = both.map(() => new Uint32Array(count));
+  await Promise.all(both.map((one, i) => one.device.download(addresses[i]!, read[i]!)));
+  const took = performance.now() - start;
+  assert.deepEqual(
+    read[0],
+    rising(count).map((at) => at + 1),
+  );
+  assert.deepEqual(
+    read[1],
+    rising(count).map((at) => at + 9),
+  );
+  assert.ok(took < 180, `${took} ms for 100 ms of work on each`);
+  device.free(addresses[0]!);
+  await other.device.dispose();
+  await device.synchronize();
+  return `${took.toFixed(0)} ms for 100 ms of work on each`;
+});
+
+claim('attention on two devices has the same bits', () =>
+  second ? attentionOnTwo() : 'not tried: there is one',
+);
+
 claim('a fault refuses the device, and leaving still works', async () => {
+  const other = second ? await open(1) : undefined;
   const spare = device.alloc(1024);
   const view = new Uint8Array(1024);
   run(launch('fault', spare, 0));
@@ -384,6 +433,11 @@ claim('a fault refuses the device, and leaving still works', async () => {
   await assert.rejects(device.synchronize(), codeOf('R008'));
   await device.dispose();
   await assert.rejects(openCudaDevice(0), codeOf('R008'));
+  if (!other) return;
+  other.run(other.launch('wait', 0, 1000));
+  await other.device.synchronize();
+  await other.device.dispose();
+  return 'the second device works on';
 });
 
 /** Leaves while everything is at work. */

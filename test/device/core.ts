@@ -434,10 +434,10 @@ claim('a fault refuses the device, and leaving still works', async () => {
   await device.dispose();
   await assert.rejects(openCudaDevice(0), codeOf('R008'));
   if (!other) return;
-  other.run(other.launch('wait', 0, 1000));
-  await other.device.synchronize();
+  // The driver gives up on the whole process, as CUDA's manual says.
+  assert.throws(() => other.run(other.launch('wait', 0, 1000)), codeOf('R008'));
   await other.device.dispose();
-  return 'the second device works on';
+  return 'the second device of the process is refused too';
 });
 
 /** Leaves while everything is at work. */

@@ -1,9 +1,9 @@
 // Products of cells on Hopper: one warp orders lines of both factors, 64 elements of every vector at a time, into a ring,
-// and two warpgroups multiply them as they come, a line behind the other. A line of whole cells is a box: cells
+// and GROUPS warpgroups multiply them as they come, each a line behind the one before. A line of whole cells is a box: cells
 // lie `stride` tokens apart, and their tokens are an axis of their own. A block has tile after tile: while one is
 // summed, the first lines of the next come.
 
-/** Of a ring of STAGES slots: its lines are there, both warpgroups have read them, and the tile that begins with a line. */
+/** Of a ring of STAGES slots: its lines are there, all warpgroups have read them, and the tile that begins with a line. */
 template <int STAGES> struct CellRing {
   u64 full[STAGES], empty[STAGES];
   CellTile tiles[STAGES];
@@ -15,25 +15,25 @@ template <int BLOCKS> WARPLOOM_DEVICE void multiply_line(float (&sums)[BLOCKS][4
 template <int pending, int BLOCKS> WARPLOOM_DEVICE void lines_wait(float (&sums)[BLOCKS][4]);
 
 /** Cells of SIZE tokens of DIM elements: queries, which are reversed in a cell, from cell `query` on, and keys. */
-template <int SIZE, int DIM, int COLUMNS, int STAGES, int LAG> struct CellBoxes {
+template <int SIZE, int DIM, int GROUPS, int COLUMNS, int STAGES, int LAG> struct CellBoxes {
   static constexpr int per_token = DIM / LINE_ELEMENTS, lines = SIZE * per_token;
-  static constexpr u32 left_bytes = SCORE_TILE * LINE_BYTES, slot_bytes = left_bytes + COLUMNS * LINE_BYTES;
-  // Lines that the second warpgroup is behind the first: one multiplies while the other sums.
+  static constexpr u32 left_bytes = GROUPS * 64 * LINE_BYTES, slot_bytes = left_bytes + COLUMNS * LINE_BYTES;
+  // Lines that a warpgroup is behind the one before: some multiply while another sums.
   static constexpr int lag = LAG < lines ? LAG : lines - 1;
   CellRing<STAGES>& ring;
   u32 slots;
   const TensorMap &queries, &keys;
   int query;
 
-  __device__ __forceinline__ bool is_producer() const { return threadIdx.x >= 256; }
-  __device__ __forceinline__ bool orders() const { return threadIdx.x / 32 == 8 && elect_one(); }
+  __device__ __forceinline__ bool is_producer() const { return threadIdx.x >= GROUPS * 128; }
+  __device__ __forceinline__ bool orders() const { return threadIdx.x / 32 == GROUPS * 4 && elect_one(); }
 
   /** All threads call before a barrier of the block. */
   __device__ __forceinline__ void begin() const {
     if (!orders()) return;
     for (int i = 0; i < STAGES; ++i) {
       barrier_init(ring.full[i], 1);
-      barrier_init(ring.empty[i], 8);
+      barrier_init(ring.empty[i], GROUPS * 4);
     }
     barrier_init_done();
   }
@@ -64,20 +64,20 @@ template <int SIZE, int DIM, int COLUMNS, int STAGES, int LAG> struct CellBoxes 
       }
     }
   }
-  /** The tile that line `at` begins; it is to be multiplied, unless there is none. Both warpgroups call. */
+  /** The tile that line `at` begins; it is to be multiplied, unless there is none. All warpgroups call. */
   __device__ __forceinline__ CellTile next(u32 at) const {
     barrier_wait(ring.full[at % STAGES], at / STAGES & 1);
     const CellTile tile = ring.tiles[at % STAGES];
     __syncwarp();  // one lane will tell that all have read
     return tile;
   }
-  /** Products of all lines from `at` on; the first warpgroup gets the first 64 rows. */
+  /** Products of all lines from `at` on; each warpgroup gets 64 rows. */
   __device__ __forceinline__ void multiply(float (&sums)[COLUMNS / 8][4], u32& at) const {
     const int warpgroup = __shfl_sync(FULL_WARP, threadIdx.x / 128, 0);
-    if (lag > 0 && at == 0 && warpgroup == 1) threads_wait(1, 256);
+    if (lag > 0 && at == 0 && warpgroup > 0) threads_wait(warpgroup, 256);
 #pragma unroll 1
     for (int line = 0; line < lines; ++line, ++at) {
-      if (lag > 0 && at == lag && warpgroup == 0) threads_arrive(1, 256);
+      if (lag > 0 && at == lag && warpgroup < GROUPS - 1) threads_arrive(warpgroup + 1, 256);
       barrier_wait(ring.full[at % STAGES], at / STAGES & 1);
       const u32 slot = slots + at % STAGES * slot_bytes;
       multiply_line(sums, slot + warpgroup * 64 * LINE_BYTES, slot + left_bytes, line > 0);

@@ -7,10 +7,10 @@ struct CellTile {
 };
 
 /**
- * Goes over the tiles of rows [row_from, row_to) of all units that see something, BAND tiles of COLUMNS columns a row of a
- * band. A step is one row of a band: what orders copies takes steps between them, and seldom waits for a tile.
+ * Goes over the tiles of rows [row_from, row_to) of all units that see something, BAND tiles of ROWS x COLUMNS cells a row
+ * of a band. A step is one row of a band: what orders copies takes steps between them, and seldom waits for a tile.
  */
-template <int COLUMNS, int BAND> struct CellWalk {
+template <int ROWS, int COLUMNS, int BAND> struct CellWalk {
   const Grid& grid;
   int row_from, row_to, units;
   int unit, band, row, ahead;  // the tile is so many ahead of the first of this row of the band
@@ -22,7 +22,7 @@ template <int COLUMNS, int BAND> struct CellWalk {
 
   /** Tiles of columns that the rows from `row` on see. */
   __device__ __forceinline__ int seen(int row) const {
-    return (visible_end(grid, min(row + SCORE_TILE, row_to) - 1) + COLUMNS - 1) / COLUMNS;
+    return (visible_end(grid, min(row + ROWS, row_to) - 1) + COLUMNS - 1) / COLUMNS;
   }
   __device__ __forceinline__ void step() {
     if (is_found || unit == units) return;
@@ -30,7 +30,7 @@ template <int COLUMNS, int BAND> struct CellWalk {
     is_found = ahead < count;
     if (is_found) return;
     ahead -= count;
-    row += SCORE_TILE;
+    row += ROWS;
     if (row < row_to) return;
     row = row_from;
     band += BAND;

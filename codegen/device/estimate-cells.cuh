@@ -50,7 +50,7 @@ WARPLOOM_DEVICE float put_blocks(float* blocks, bool is_there, Weight weight) {
 }
 
 /**
- * From products of 128 rows and the COLUMNS cells from `column` on to sums of blocks: of row `tile_row(HALF)` of the
+ * From products of rows and the COLUMNS cells from `column` on to sums of blocks: of row `tile_row(HALF)` of the
  * warp to `blocks`, from the first of these cells on, and of all of them to `part`. Scores are products times `scale`
  * (log2 e included), those from `end` on are not seen; nothing is written of a row that is not there. Returns whether
  * all that are seen are finite.

@@ -39,10 +39,7 @@ WARPLOOM_DEVICE u32 choose_above(WarpValues<float>& values, const Row& row, floa
   return write_chosen(row, [&](float weight) { return weight >= threshold; });
 }
 
-/**
- * The fewest that together hold `mass` (0..1) of the sum. Weights are counted in units so small that the
- * sum of all just fits 62 bits: integers, whose sum no order changes.
- */
+/** The fewest that together hold `mass` (0..1) of the sum. */
 template <typename Row>
 WARPLOOM_DEVICE u32 choose_mass(RadixShared& shared, WarpValues<float>& floats, WarpValues<u64>& integers,
                                 const Row& row, float mass) {
@@ -50,28 +47,22 @@ WARPLOOM_DEVICE u32 choose_mass(RadixShared& shared, WarpValues<float>& floats, 
   if (mass == 1.0f) return write_chosen(row, [](float weight) { return weight > 0.0f; });
   float largest = 0.0f;
   for_seen(row, [&](int, float weight) { largest = fmaxf(largest, weight); });
-  largest = fminf(block_max(floats, largest), LARGEST_FLOAT);
-  const int exponent = (int)((u32)__float_as_int(largest) >> 23) - 126;  // largest < 2^exponent
-  const int shift = 61 - (32 - __clz(max(row.to, 1))) - exponent;
-  // NaN counts nothing, wherever it is counted: the amounts that are looked for have to be there.
-  const auto amount_of = [&](float weight) {
-    return (u64)(ldexpf(fminf(fmaxf(weight, 0.0f), LARGEST_FLOAT), shift) + 0.5f);
-  };
+  const Amounts amounts(fminf(block_max(floats, largest), LARGEST_FLOAT), row.to);
   u64 total = 0, got = 0;
   for_seen(row, [&](int column, float weight) {
-    const u64 amount = amount_of(weight);
+    const u64 amount = amounts.of(weight);
     total += amount;
     if (is_forced(row.forced, column)) got += amount;
   });
   total = block_sum(integers, total);
   got = block_sum(integers, got);
-  const u64 target = (u64)ceil((double)mass * (double)total);
+  const u64 target = amount_of_mass(mass, total);
   if (target <= got) return write_forced(row);
   Threshold found = radix_threshold<false>(shared, row, target - got, [&](int column, float weight) {
-    return is_forced(row.forced, column) ? 0ull : amount_of(weight);
+    return is_forced(row.forced, column) ? 0ull : amounts.of(weight);
   });
   // Of the weights equal to the threshold, as many as the rest of the mass needs.
-  const u64 one = amount_of(float_of_ordered(found.key));
+  const u64 one = amounts.of(float_of_ordered(found.key));
   found.missing = (found.missing + one - 1) / one;
   return write_above(shared, row, found, found.equal / one);
 }

@@ -2,35 +2,17 @@
 // a register, and are counted two at a time, until few weights are left around the threshold. Only these are read once
 // more and compared as they are.
 
-#define SHORT_COLUMNS 2048
-#define SHORT_QUADS (SHORT_COLUMNS / 128)  // of a lane: the columns 128 i + 4 lane .. + 3
-#define SHORT_ROWS 4                       // of a block, a warp each
 #define SHORT_AHEAD 4                      // quads whose reads are under way at once
 #define SHORT_FEW 16                       // that are not worth another count; up to 32 can be compared
 
 /** The halves of columns that take no part: less than those of all numbers. */
 #define NO_HALVES 0xfc00fc00u
 
-/** Of a warp: the columns that are compared. */
-struct ShortShared {
-  u16 columns[32];
-};
-
 /** Sixteen bits whose order as integers is the order of the upper halves of floats. */
 WARPLOOM_DEVICE u32 ordered_half(float x) { return ordered_bits(x) >> 16; }
 WARPLOOM_DEVICE u32 half_of_ordered(u32 ordered) { return ordered & 0x8000u ? ordered & 0x7fffu : ~ordered & 0xffffu; }
 WARPLOOM_DEVICE float float_of_ordered_half(u32 ordered) { return __int_as_float((int)(half_of_ordered(ordered) << 16)); }
 WARPLOOM_DEVICE u32 pair_of_ordered(u32 ordered) { return half_of_ordered(ordered) * 0x10001u; }
-
-/** Calls `use(i)` for the quads of a row that sees columns below `to`, and for a few more. */
-template <typename Use> WARPLOOM_DEVICE void for_quads(int to, Use use) {
-#pragma unroll
-  for (int first = 0; first < SHORT_QUADS; first += 4) {
-    if (128 * first >= to) break;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) use(first + i);
-  }
-}
 
 /**
  * The upper halves of weight - base of all columns of a lane. Returns whether all are numbers below 2^121: only then
@@ -138,35 +120,10 @@ WARPLOOM_DEVICE u64 columns_from(const u32 (&pairs)[2 * SHORT_QUADS], int to, u3
   return columns;
 }
 
-/** Writes the bits of a row: those that are forced, and the `columns` of each lane. */
-template <typename Row> WARPLOOM_DEVICE void write_columns(const Row& row, u64 columns) {
-  const int lane = threadIdx.x & 31;
-#pragma unroll
-  for (int part = 0; part < SHORT_QUADS / 8; ++part) {
-    // Eight lanes have four bits of each of eight words, and then each lane has a word.
-    u32 bits = (u32)(columns >> 32 * part), mask = 0x0000ffffu;
-#pragma unroll
-    for (int step = 4; step > 0; step /= 2) {
-      const u32 other = __shfl_xor_sync(FULL_WARP, bits, step);
-      bits = lane & step ? (bits & ~mask) | (other >> 4 * step & mask) : (bits & mask) | (other & mask) << 4 * step;
-      mask ^= mask << 2 * step;
-    }
-    const int word = 32 * part + 4 * (lane & 7) + lane / 8;
-    if (word < row.words) row.bits[word] = bits | forced_bits(row.forced, 32 * word);
-  }
-  __syncwarp();
-}
-
 /** Sets the bits of the `need` largest of the `columns` of all lanes, 32 at most, of equal ones the lower columns. */
 template <typename Row> WARPLOOM_DEVICE void add_largest(ShortShared& shared, const Row& row, u64 columns, int need) {
   const int lane = threadIdx.x & 31;
-  int count = 0;
-  for (u32 lanes; (lanes = __ballot_sync(FULL_WARP, columns != 0)) != 0; columns &= columns - 1) {
-    const int bit = __ffsll((i64)columns) - 1;
-    if (columns != 0) shared.columns[count + __popc(lanes & low_bits(lane))] = (u16)(128 * (bit / 4) + 4 * lane + bit % 4);
-    count += __popc(lanes);
-  }
-  __syncwarp();
+  const int count = gather_columns(shared, columns);
   const int column = lane < count ? shared.columns[lane] : NO_MEMBER;
   const float weight = lane < count ? row.weight(row.values[column]) : NEGATIVE_INFINITY;
   int before = 0;
@@ -205,14 +162,7 @@ template <typename Row> WARPLOOM_DEVICE void choose_by_halving(const Row& row, i
       at_high = reached;
     }
   }
-  int ties = need - at_high;
-  for (int word = 0; word < row.words; ++word) {
-    const u32 key = key_of(32 * word + lane), equal = __ballot_sync(FULL_WARP, key == low);
-    const bool is_early = key == low && __popc(equal & low_bits(lane)) < ties;
-    const u32 bits = __ballot_sync(FULL_WARP, key >= high || is_early);
-    ties -= __popc(equal);
-    if (lane == 0) row.bits[word] = bits | forced_bits(row.forced, 32 * word);
-  }
+  write_from_key(row, key_of, low, need - at_high);
 }
 
 /** The `count` largest, the forced members included, of a row of at most SHORT_COLUMNS. A whole warp calls. */

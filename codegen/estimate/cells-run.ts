@@ -2,10 +2,9 @@
 
 import type { BoxMap, Place } from '../kernel.ts';
 import type { FieldValues } from '../struct.ts';
-import { areBoxes, cellColumns, cellSumsKernel, cellWeightsKernel } from './cells.ts';
+import { areBoxes, cellColumns, cellRows, cellSumsKernel, cellWeightsKernel } from './cells.ts';
 import { at, errorBuffer } from './launches.ts';
 import { columnsOf, multiprocessorsOf, type Pass, sumPlace, sumRows } from './places.ts';
-import { scoreTile } from './scores.ts';
 import { select } from './selections.ts';
 import { gridArguments, headArguments, lineArguments } from './text.ts';
 import { lineElements } from './tiles.ts';
@@ -29,7 +28,7 @@ export function runCells(wave: Wave, all: Pass): void {
     const rows = chunk.to - chunk.from;
     const tiles = [
       Math.ceil(columnsOf(chunk, all) / cellTile),
-      Math.ceil(rows / scoreTile),
+      Math.ceil(rows / cellRows(maps !== undefined)),
       units,
     ] as const;
     const common = {
@@ -95,7 +94,7 @@ function boxArguments(
   return {
     args: { q_cell: factors.rows.line.from, units },
     maps: {
-      q_map: mapOf(factors.rows, scoreTile),
+      q_map: mapOf(factors.rows, cellRows(true)),
       k_map: mapOf(factors.columns, cellColumns(backend)),
     },
   };

@@ -25,13 +25,17 @@ const tiles = {
   hopper: { columns: 256, stages: 4 },
 } as const;
 
+/** Of tiles that come as boxes: 64 rows for each warpgroup that multiplies. */
+const boxed = { groups: 3, rows: 192 } as const;
+
+/** Rows of a tile of cells. */
+export const cellRows = (isBoxed: boolean): number => (isBoxed ? boxed.rows : scoreTile);
+
 /** Tiles of columns whose rows are taken together. */
 const bandTiles = 8;
 
-/** Threads of a block that multiply, and of the warpgroup of which one warp orders boxes. */
-const threads = { multiplying: 256, copying: 128 } as const;
-/** Registers of a thread of either. */
-const registers = { multiplying: 232, copying: 40 } as const;
+/** Registers of a thread that multiplies, and of the warpgroup of which one warp orders boxes. */
+const registers = { multiplying: 160, copying: 32 } as const;
 
 /** Cells are boxes where lines make up tokens, and tokens whole cells, so that none reaches into what follows. */
 export const areBoxes = ({ rows, columns }: Factors, shape: LaunchShape, backend: ProductBackend) =>
@@ -81,7 +85,7 @@ interface CellSums {
   readonly factors: Factors;
 }
 
-/** Lines that the second warpgroup multiplies behind the first. */
+/** Lines that a warpgroup multiplies behind the one before. */
 const lag = 1;
 
 /** grid: [column tiles, row tiles, query heads]; of boxes as many blocks as stay. */
@@ -114,7 +118,12 @@ export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSum
         ? ['barrier', 'tensor-copy', 'warpgroup', 'estimate-cell-tiles', 'estimate-cell-boxes']
         : []),
     ],
-    products: productParts(backend, dtype, [tile.columns], isBoxed ? 'lines' : 'tiles'),
+    products: productParts(
+      backend,
+      dtype,
+      [isBoxed ? tile.columns / 2 : tile.columns],
+      isBoxed ? 'lines' : 'tiles',
+    ),
     fields: [
       ...tensorFields('q'),
       ...tensorFields('k'),
@@ -126,10 +135,10 @@ export function cellSumsKernel({ pass, shape, dtype, backend, factors }: CellSum
       address('error', 'u64*', 'the first row with a score that is not finite'),
       ...(isBoxed ? boxFields : []),
     ],
-    threads: threads.multiplying + (isBoxed ? threads.copying : 0),
+    threads: isBoxed ? (boxed.groups + 1) * 128 : 256,
     blocks: 1,
     sharedBytes: isBoxed
-      ? firstTileBytes + (scoreTile + tile.columns) * lineBytes * tile.stages
+      ? firstTileBytes + (boxed.rows + tile.columns) * lineBytes * tile.stages
       : scoreShared(width, tile.columns, tile.stages),
     body: [
       'extern __shared__ u8 shared[];',
@@ -178,12 +187,12 @@ function boxesText({ shape, backend, factors }: CellSums, put: readonly string[]
   const { columns, stages } = tiles[backend];
   return [
     `__shared__ CellRing<${stages}> ring;`,
-    `const CellBoxes<${factors.rows.line.size}, ${shape.headDim}, ${columns}, ${stages}, ${lag}> boxes = {ring, first_tile(shared), p.q_map, p.k_map, p.q_cell};`,
+    `const CellBoxes<${factors.rows.line.size}, ${shape.headDim}, ${boxed.groups}, ${columns}, ${stages}, ${lag}> boxes = {ring, first_tile(shared), p.q_map, p.k_map, p.q_cell};`,
     'boxes.begin();',
     '__syncthreads();',
     'if (boxes.is_producer()) {',
     `  registers_give<${registers.copying}>();`,
-    `  boxes.produce(CellWalk<${columns}, ${bandTiles}>(grid, p.row_from, p.rows, p.units),`,
+    `  boxes.produce(CellWalk<${boxed.rows}, ${columns}, ${bandTiles}>(grid, p.row_from, p.rows, p.units),`,
     '                [&](int unit) { return head_of(p.unit_from + unit, p.heads, p.kv_heads); });',
     '  return;',
     '}',
@@ -212,6 +221,7 @@ export function cellWeightsKernel(
   const span = rows!.size / grid.rows.size;
   const cells = columns.size / grid.columns.size;
   const threads = 256;
+  const ahead = Math.min(4, span);
   const cellTile = cellColumns(backend);
   return kernelOf({
     name: `estimate_cell_weights_${how}_rows${rows!.size}`,
@@ -264,23 +274,32 @@ export function cellWeightsKernel(
       '__syncthreads();',
       'const int end = visible_end_of_block(grid, rows, columns, block);',
       'float* sums = p.sums + ((i64)blockIdx.y * gridDim.x + blockIdx.x) * p.stride;',
-      'for (int column = threadIdx.x; column < end; column += blockDim.x) {',
+      // Four columns of a thread are of one tile. Reads of several rows are under way at once; what a row does not see
+      // nobody has written.
+      'for (int column = 4 * threadIdx.x; column < end; column += 4 * blockDim.x) {',
       `  const int tile = column * ${cells} / ${cellTile};`,
-      '  float sum = 0.0f;',
-      // Reads of four rows are under way at once; what a row does not see nobody has written.
-      '  for (int first = 0; first < count; first += 4) {',
-      '    float reference[4], weights[4];',
+      '  float4 sum = {0.0f, 0.0f, 0.0f, 0.0f};',
+      `  for (int first = 0; first < count; first += ${ahead}) {`,
+      `    float references_of[${ahead}];`,
+      `    float4 weights[${ahead}];`,
       '#pragma unroll',
-      '    for (int i = 0; i < 4; ++i) {',
+      `    for (int i = 0; i < ${ahead}; ++i) {`,
       '      const int row = first + i;',
       `      const bool is_seen = row < count && tile * ${cellTile} < ends[row];`,
-      '      reference[i] = is_seen ? parts[(i64)row * p.part_stride + tile].maximum - references[row] : 0.0f;',
-      '      weights[i] = is_seen ? blocks[(i64)row * p.block_stride + column] : 0.0f;',
+      '      references_of[i] = is_seen ? parts[(i64)row * p.part_stride + tile].maximum - references[row] : 0.0f;',
+      '      weights[i] = {0.0f, 0.0f, 0.0f, 0.0f};',
+      '      if (is_seen) weights[i] = *(const float4*)&blocks[(i64)row * p.block_stride + column];',
       '    }',
       '#pragma unroll',
-      '    for (int i = 0; i < 4; ++i) sum += weights[i] * exp2_fast(reference[i]);',
+      `    for (int i = 0; i < ${ahead}; ++i) {`,
+      '      const float factor = exp2_fast(references_of[i]);',
+      '      sum.x += weights[i].x * factor;',
+      '      sum.y += weights[i].y * factor;',
+      '      sum.z += weights[i].z * factor;',
+      '      sum.w += weights[i].w * factor;',
+      '    }',
       '  }',
-      '  sums[column] = sum;',
+      '  *(float4*)&sums[column] = sum;',
       '}',
     ],
   });

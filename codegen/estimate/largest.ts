@@ -1,25 +1,12 @@
 // How the kernels that pick the largest of a row do it: by the length of rows, a warp, a block, or several blocks of two
 // launches (split-rows.ts). Their text is a part of that of select.ts. Device side: device/select-*.cuh.
 
-import type { Line } from '../../dsl/estimate/axes.ts';
-import type { Leaf } from '../../dsl/estimate/demand.ts';
 import type { Field } from '../struct.ts';
 import { addLeadsText, leadFields } from './leads.ts';
 import { probeQueries } from './probe-feed.ts';
-import { address, fewThreadsOfRow, mostThreadsOfRow } from './text.ts';
-
-/** What is picked, and from which rows; no rows for sums of one axis. */
-interface RowsOfLeaf {
-  readonly leaf: Leaf;
-  readonly rows: Line | undefined;
-}
-
-/** Rows that one block selects from: where a warp has a row to itself, several. */
-export const rowsOfBlock = (leaf: Leaf, threads: number): number =>
-  leaf.op === 'topk' && threads === fewThreadsOfRow ? shortRows : 1;
-
-/** SHORT_ROWS of device/select-short.cuh. */
-const shortRows = 4;
+import { blockOfRow, type RowsOfLeaf, type RuleText } from './rule-text.ts';
+import { blockOfShort, hasShortRows, indexOfShort, sharedOfShort } from './short-rows.ts';
+import { address, mostThreadsOfRow } from './text.ts';
 
 /** Whether a long row of sums is shared by several blocks: few rows alone keep few multiprocessors busy. */
 export const isSplit = ({ leaf, rows }: RowsOfLeaf, threads: number) =>
@@ -54,28 +41,10 @@ const leadsOfPart: readonly Field[] = [
 /** Where a row is split, what is done before it is chosen from. */
 export type SelectRole = 'count' | 'choose';
 
-/** How the largest of a row are found: of a long one in two readings, of a short one in registers of one warp. */
-export interface LargestText {
-  readonly suffix: string;
-  readonly call: string;
-  readonly primitives: readonly string[];
-  readonly fields?: readonly Field[];
-  /** Fields that each part of a launch has of its own. */
-  readonly partFields?: readonly Field[];
-  readonly block: {
-    readonly threads: number;
-    readonly mostThreads: number;
-    readonly blocks: number;
-  };
-  /** Statements: which row of its unit a block, or a warp, is for. */
-  readonly index?: readonly string[];
-  /** A statement: what is done to the weights before the call. */
-  readonly first?: string;
-}
-
-/** `threads` share a row; statements know the row as `seen`, its part and unit as `part` and `own`. */
-export function largestText(spec: RowsOfLeaf, threads: number, role: SelectRole): LargestText {
+/** `threads` share a row. Of a long one the largest are found in two readings, of a short one in registers of one warp. */
+export function largestText(spec: RowsOfLeaf, threads: number, role: SelectRole): RuleText {
   const count = 'p.count[blockIdx.y]';
+  const [radix, long] = ['__shared__ RadixShared shared;', '__shared__ LongShared counts;'];
   if (isSplit(spec, threads)) {
     const common = {
       primitives: ['select-long', 'select-split'],
@@ -88,6 +57,7 @@ export function largestText(spec: RowsOfLeaf, threads: number, role: SelectRole)
       return {
         ...common,
         suffix: '_count',
+        shared: [long],
         call: `count_part<${splitColumns}>(counts, ${tally}, seen, from)`,
         primitives: ['estimate-leads', ...common.primitives],
         fields: [...splitFields, ...countFields],
@@ -113,6 +83,7 @@ export function largestText(spec: RowsOfLeaf, threads: number, role: SelectRole)
     return {
       ...common,
       suffix: '_split',
+      shared: [radix, long],
       call: `choose_part<${splitColumns}>(counts, shared, ${tally}, ${listed}, seen, (int)blockIdx.x * ${splitColumns}, gridDim.x, ${count}, p.leaves)`,
       fields: [
         ...splitFields,
@@ -120,26 +91,29 @@ export function largestText(spec: RowsOfLeaf, threads: number, role: SelectRole)
       ],
     };
   }
-  const block = { threads, mostThreads: mostThreadsOfRow, blocks: 1 };
+  const block = blockOfRow(threads);
   if (threads === mostThreadsOfRow)
     return {
       block,
       suffix: '_long',
+      shared: [radix, long],
       call: `choose_largest_of_long(counts, shared, seen, ${count})`,
       primitives: ['select-long'],
     };
-  if (threads === fewThreadsOfRow)
+  if (hasShortRows(spec.leaf, threads))
     return {
       suffix: '_short',
-      call: `choose_largest_of_short(rows_of_block[threadIdx.x / 32], seen, ${count})`,
-      primitives: ['half-pairs', 'select-short'],
-      block: { threads: shortRows * threads, mostThreads: shortRows * threads, blocks: 8 },
-      index: [
-        '__shared__ ShortShared rows_of_block[SHORT_ROWS];',
-        // Of one lane: what follows is the same for all, and has registers of its own.
-        'const int index = blockIdx.x * SHORT_ROWS + __shfl_sync(FULL_WARP, threadIdx.x / 32, 0);',
-        'if (index >= p.rows) return;',
-      ],
+      shared: [],
+      call: `choose_largest_of_short(${sharedOfShort}, seen, ${count})`,
+      primitives: ['half-pairs', 'select-short-row', 'select-short'],
+      block: blockOfShort(8),
+      index: indexOfShort,
     };
-  return { block, suffix: '', call: `choose_largest(shared, seen, ${count})`, primitives: [] };
+  return {
+    block,
+    suffix: '',
+    shared: [radix],
+    call: `choose_largest(shared, seen, ${count})`,
+    primitives: [],
+  };
 }

@@ -68,10 +68,16 @@ WARPLOOM_DEVICE void multiply_boxes(float (&sums)[BLOCKS][4], u32 left, u32 righ
 const multiplyLinesText = `// As device/estimate-cell-boxes.cuh says.
 template <int BLOCKS> WARPLOOM_DEVICE void multiply_line(float (&sums)[BLOCKS][4], u32 left, u32 right, bool adds) {
   const u64 a = matrix_descriptor(left, 16, 1024), b = matrix_descriptor(right, 16, 1024);
-  float (&d)[1][BLOCKS][4] = reinterpret_cast<float (&)[1][BLOCKS][4]>(sums);
+  // Halves, since no product of 256 columns fits the registers of three warpgroups.
+  constexpr int half = BLOCKS / 2;
+  float (&low)[1][half][4] = reinterpret_cast<float (&)[1][half][4]>(sums[0]);
+  float (&high)[1][half][4] = reinterpret_cast<float (&)[1][half][4]>(sums[half]);
   products_begin();
 #pragma unroll
-  for (int step = 0; step < 4; ++step) multiply_step(d, a + 2 * step, b + 2 * step, step > 0 || adds);
+  for (int step = 0; step < 4; ++step) {
+    multiply_step(low, a + 2 * step, b + 2 * step, step > 0 || adds);
+    multiply_step(high, a + 2 * step, b + (half * 8 * LINE_BYTES >> 4) + 2 * step, step > 0 || adds);
+  }
   products_commit();
 }
 template <int pending, int BLOCKS> WARPLOOM_DEVICE void lines_wait(float (&sums)[BLOCKS][4]) {

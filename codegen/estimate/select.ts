@@ -1,4 +1,4 @@
-// The kernels that pick members: one block of threads a row, by one of the three rules; and the kernel that
+// The kernels that pick members of rows, by one of the three rules; and the kernel that
 // fills the units in which a row needed more than its capacity. Device side: device/select-*.cuh.
 
 import type { Grid, Line } from '../../dsl/estimate/axes.ts';
@@ -6,8 +6,10 @@ import type { Leaf, Want } from '../../dsl/estimate/demand.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Field, FieldValues } from '../struct.ts';
 import { unitFields, unitText, wordThreads } from './bitmaps.ts';
-import { largestText, type SelectRole } from './largest.ts';
-import { address, gridFields, gridText, kernelOf, mostThreadsOfRow, toInt } from './text.ts';
+import type { SelectRole } from './largest.ts';
+import type { RuleText } from './rule-text.ts';
+import { ruleText } from './rules.ts';
+import { address, gridFields, gridText, kernelOf, toInt } from './text.ts';
 
 /** What a selection sees. */
 export interface SelectSpec {
@@ -86,12 +88,7 @@ export function selectKernel(
   role: SelectRole = 'choose',
 ): Kernel {
   const { leaf, how, rows } = spec;
-  const largest = leaf.op === 'topk' ? largestText(spec, threads, role) : undefined;
-  const rule = {
-    topk: largest?.call ?? '',
-    above: `choose_above<${leaf.op === 'above' && leaf.reference === 'sum'}>(floats, seen, p.share[blockIdx.y])`,
-    cover: 'choose_mass(shared, floats, integers, seen, p.mass[blockIdx.y])',
-  }[leaf.op];
+  const rule = ruleText(spec, threads, role);
   const about = {
     topk: 'The largest `count` of each row',
     above: 'All of each row that reach a share of its largest or its sum',
@@ -102,7 +99,7 @@ export function selectKernel(
   const inParts = (fields: readonly Field[]): readonly Field[] =>
     fields.map((field) => (length === undefined ? field : { ...field, length }));
   return kernelOf({
-    name: `estimate_${leaf.op}_${how}${largest?.suffix ?? ''}`,
+    name: `estimate_${leaf.op}_${how}${rule.suffix}`,
     about: [
       `${about}, forced members included:`,
       'weights [units, rows, stride] to bits [units, set_rows, words].',
@@ -114,8 +111,9 @@ export function selectKernel(
       'estimate-weights',
       'select-row',
       'select-radix',
+      'select-amounts',
       'select-rules',
-      ...(largest?.primitives ?? []),
+      ...rule.primitives,
     ],
     fields: [
       ...(rows ? gridFields : inParts([{ name: 'column_end', type: 'i32', comment: 'positions' }])),
@@ -125,7 +123,7 @@ export function selectKernel(
       ...inParts([
         address(
           'weights',
-          largest?.first ? 'float*' : 'const float*',
+          rule.first ? 'float*' : 'const float*',
           '[units, rows, stride]; scores where they are not weights yet',
         ),
         { name: 'stride', type: 'i32' },
@@ -139,18 +137,13 @@ export function selectKernel(
         : []),
       ...bitFields(length),
       ...inParts([{ name: 'unit', type: 'i32', comment: 'the first unit' }]),
-      ...(largest?.fields ?? []),
-      ...inParts(largest?.partFields ?? []),
+      ...(rule.fields ?? []),
+      ...inParts(rule.partFields ?? []),
     ],
-    ...(largest?.block ?? { threads, mostThreads: mostThreadsOfRow, blocks: 1 }),
+    ...rule.block,
     body: [
-      ...(rule.includes('(shared') || rule.includes(', shared')
-        ? ['__shared__ RadixShared shared;']
-        : []),
-      ...(rule.includes('(counts') ? ['__shared__ LongShared counts;'] : []),
-      ...(leaf.op === 'topk' ? [] : ['__shared__ WarpValues<float> floats;']),
-      ...(leaf.op === 'cover' ? ['__shared__ WarpValues<u64> integers;'] : []),
-      ...(largest?.index ?? ['const int index = blockIdx.x;']),
+      ...rule.shared,
+      ...(rule.index ?? ['const int index = blockIdx.x;']),
       'const int row = p.row_from + index;',
       ...(rows
         ? ['const int own = blockIdx.y;']
@@ -168,16 +161,25 @@ export function selectKernel(
       `const int unit = ${own('unit')} + own, words = ${own('words')};`,
       `u32* bits = ${own('bits')} + ((i64)unit * ${own('set_rows')} + row - ${own('set_from')}) * words;`,
       `const SeenRow<decltype(weight)> seen = {${own('weights')} + at * ${own('stride')}, weight, to, forced, bits, words};`,
-      ...(largest?.first ? [largest.first] : []),
-      ...(hasCapacity(leaf)
-        ? [
-            '__shared__ WarpValues<u32> counts;',
-            `const u32 members = block_sum(counts, ${rule});`,
-            `if (threadIdx.x == 0 && members > (u32)p.capacity[blockIdx.y]) atomicOr(${own('dense')} + unit, 1u);`,
-          ]
-        : [`${rule};`]),
+      ...(rule.first ? [rule.first] : []),
+      ...(hasCapacity(leaf) ? countedText(rule, `${own('dense')} + unit`) : [`${rule.call};`]),
     ],
   });
+}
+
+/** Statements: chooses, and says of a unit one of whose rows has more members than there is room for that it is `dense`. */
+function countedText({ call, isOfWarp }: RuleText, dense: string): string[] {
+  const isOver = 'members > (u32)p.capacity[blockIdx.y]';
+  if (isOfWarp)
+    return [
+      `const u32 members = ${call};`,
+      `if ((threadIdx.x & 31) == 0 && ${isOver}) atomicOr(${dense}, 1u);`,
+    ];
+  return [
+    '__shared__ WarpValues<u32> counts;',
+    `const u32 members = block_sum(counts, ${call});`,
+    `if (threadIdx.x == 0 && ${isOver}) atomicOr(${dense}, 1u);`,
+  ];
 }
 
 /**

@@ -3,12 +3,12 @@
 
 import type { Kernel } from '../kernel.ts';
 import type { FieldValues } from '../struct.ts';
-import { rowsOfBlock } from './largest.ts';
 import { at, type Place } from './launches.ts';
 import { type Leads, leadArguments, leadsFrom } from './leads.ts';
 import type { ReadingPlan } from './passes.ts';
 import { groupsOf, type Pass, statisticsOf, sumRows, weightsOf } from './places.ts';
 import { leafArguments, mostParts, mostUnits } from './select.ts';
+import { rowsOfBlock } from './short-rows.ts';
 import type { SplitRows } from './split-rows.ts';
 import { gridArguments, threadsOfRow } from './text.ts';
 import type { Selection } from './trees.ts';

@@ -1,4 +1,4 @@
-// Where NVRTC may be: the places in the order in which they are looked at. Nothing here opens it.
+// Where NVRTC may be: the places in the order in which they are looked at, toolkits among them. Nothing here opens it.
 
 import { execFile } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
@@ -69,24 +69,37 @@ export async function* places(environment: Environment): AsyncGenerator<Place> {
     libraries: loaderNames,
     otherwise: `no ${loaderNames.join(', ')}`,
   };
-  for (const name of ['CUDA_HOME', 'CUDA_PATH']) {
-    const home = environment[name];
-    yield home
-      ? placeOf(`${name}=${home}`, toolkits([home]))
-      : { place: name, libraries: [], otherwise: 'not set' };
-  }
-  if (!isWindows) {
-    const homes = namesIn('/usr/local')
-      .filter((name) => /^cuda(-[\d.]+)?$/.test(name))
-      .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
-    yield placeOf('/usr/local/cuda*', toolkits(homes.map((name) => join('/usr/local', name))));
-  }
+  for (const { place, homes } of toolkits(environment))
+    yield homes
+      ? placeOf(place, librariesOf(homes))
+      : { place, libraries: [], otherwise: 'not set' };
   const root = packageRoot();
   if (root !== undefined) yield placeOf(join(root, ownFolder), [join(root, ownFolder)]);
   yield pythonPlace(await pythonFolders(environment));
 }
 
-const toolkits = (homes: readonly string[]): string[] =>
+/** Where CUDA toolkits may be. */
+export interface ToolkitPlace {
+  readonly place: string;
+  /** Their folders, the newest first; undefined where nobody names one. */
+  readonly homes: readonly string[] | undefined;
+}
+
+/** By CUDA_HOME and CUDA_PATH, and where installers put them. */
+export function toolkits(environment: Environment): ToolkitPlace[] {
+  const named = ['CUDA_HOME', 'CUDA_PATH'].map((name) => {
+    const home = environment[name];
+    return home ? { place: `${name}=${home}`, homes: [home] } : { place: name, homes: undefined };
+  });
+  if (isWindows) return named;
+  const homes = namesIn('/usr/local')
+    .filter((name) => /^cuda(-[\d.]+)?$/.test(name))
+    .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))
+    .map((name) => join('/usr/local', name));
+  return [...named, { place: '/usr/local/cuda*', homes }];
+}
+
+const librariesOf = (homes: readonly string[]): string[] =>
   homes.flatMap((home) => toolkitFolders.map((folder) => join(home, folder)));
 
 function placeOf(place: string, folders: readonly string[]): Place {

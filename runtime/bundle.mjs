@@ -151,6 +151,7 @@ const launcher = `#!/bin/sh
 #   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
 #   ./warploom test:core                   the CUDA core on the GPU
 #   ./warploom test:primitives             what the emulator takes for granted, on an H100 or H200; needs a C++ compiler
+#   ./warploom test:sanitizers             compute-sanitizer of a CUDA toolkit over the kernels of all patterns
 #   ./warploom tune:defaults --out defaults.ts         the table of defaults that the code ships
 #   python3 tests/rivals.py --json rivals.json         the rivals' half of bench:attention, needs PyTorch
 here=$(cd "$(dirname "$0")" && pwd)

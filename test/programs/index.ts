@@ -23,6 +23,7 @@ export const programs: Readonly<Record<string, () => Promise<{ readonly program:
   'test:core': () => import('../device/core-program.ts'),
   'test:device': () => import('../device/run.ts'),
   'test:primitives': () => import('../device/compare.ts'),
+  'test:sanitizers': () => import('../device/sanitizers/index.ts'),
   'tune:defaults': () => import('../bench/defaults.ts'),
 };
 

@@ -53,6 +53,12 @@ describe('one line for', () => {
     ['a case of primitives', 'test:primitives --only nosuch', /= help: there are: ldmatrix/],
     ['a pattern', 'bench compile --only nosuch', /Allowed choices are causal, sliding-window, /],
     ['a law', 'test:device --law nosuch', /Allowed choices are 6 random patterns, /],
+    [
+      'a tool',
+      'test:sanitizers --tools nosuch',
+      /Allowed choices are memcheck, racecheck, initcheck/,
+    ],
+    ['a device without kernels', 'test:sanitizers --device cpu', /--device cuda/],
     ['a form', 'tune:defaults --forms ranges,nosuch', /Forms are ranges, /],
     ['a time', 'tune:defaults --budget 9', /Give a time such as 30s/],
     ['a list of numbers', 'tune:defaults --dims 64,x', /Give a whole number from 1/],
@@ -74,6 +80,7 @@ describe('one line for', () => {
   it.each([
     ['a device that is not there', 'bench end-to-end --device cuda:99', 'R002'],
     ['one that the processes would open', 'test:device --device cuda:99', 'R002'],
+    ['one that the tools would watch', 'test:sanitizers --device cuda:99', 'R002'],
     ['a file that cannot be read', 'bench compare nosuch.json', 'F001'],
     ['a file that cannot be written', 'bench attention --json nosuch/ours.json', 'F005'],
   ])('%s', async (_, words, error) => {

@@ -19,6 +19,7 @@ export { loadChosen, saveChosen } from './runtime/files/chosen.ts';
 export { openNpy, writeNpy } from './runtime/files/npy.ts';
 export { openSafetensors, writeSafetensors } from './runtime/files/safetensors.ts';
 export type { AttentionInputs } from './runtime/inputs.ts';
+export { type HeadOutputError, outputError } from './runtime/output-error.ts';
 export type { CallOptions } from './runtime/parts.ts';
 export type { CallSizes } from './runtime/plans.ts';
 export { type HeadRecall, recall } from './runtime/recall.ts';

@@ -14,6 +14,7 @@ import {
   errorBound,
   explain,
   openDevice,
+  outputError,
   recall,
   reference,
   tensor,
@@ -87,16 +88,6 @@ async function errorOf(
   return worst;
 }
 
-/** What sparsity costs: the distance to dense attention, relative to its size. */
-function relativeDistance(sparse: Float32Array, dense: Float32Array): number {
-  let [difference, size] = [0, 0];
-  for (const [i, x] of dense.entries()) {
-    difference += (sparse[i]! - x) ** 2;
-    size += x ** 2;
-  }
-  return Math.sqrt(difference / size);
-}
-
 const device = await openDevice();
 const pictures = new URL('pictures/', import.meta.url);
 await mkdir(pictures, { recursive: true });
@@ -111,7 +102,6 @@ try {
   for (const name of heads) {
     const inputs = await load(name);
     const exact = await dense(inputs);
-    const exactOut = await exact.out.read();
     const bound = errorBound('fp16', 4096, 64, {
       value: largest(await inputs.v.read()),
       logit: largest(await exact.lse.read()),
@@ -124,6 +114,7 @@ try {
       const { parts } = await explain(pattern, { ...inputs, chosen }, params);
       const { density, tiles } = parts[0]!.launch.groups[0]!.summary;
       const [kept] = await recall(lse, exact.lse);
+      const [cost] = await outputError(out, exact.out);
       const sparse = await out.read();
       const error = await errorOf(pattern, { ...inputs, chosen }, params, sparse);
       if (error > bound.out)
@@ -138,7 +129,7 @@ try {
         percent(kept!.mean),
         error.toExponential(1),
         bound.out.toExponential(1),
-        percent(relativeDistance(sparse, exactOut)),
+        percent(cost!.relative),
         ms.toFixed(0),
       ]);
       const title = `${pattern.name} on the ${name} head`;

@@ -13,6 +13,11 @@ import type { Made, StageTimes } from './performed.ts';
 import type { Target } from './target.ts';
 import { duration, table } from './terminal.ts';
 
+/** What a head keeps of dense causal attention, and how far its outputs are off. */
+export interface KeptOfDense extends HeadRecall {
+  readonly outputError: number;
+}
+
 export interface Report extends Made {
   readonly target: Target;
   readonly inputs: AttentionInputs;
@@ -20,7 +25,7 @@ export interface Report extends Made {
   readonly device: Device;
   readonly check: Check | undefined;
   /** What each head keeps of dense causal attention, where it was asked for. */
-  readonly recalls: readonly HeadRecall[] | undefined;
+  readonly recalls: readonly KeptOfDense[] | undefined;
   readonly file: string | undefined;
   readonly chosenFile: string | undefined;
 }
@@ -102,7 +107,7 @@ function tableOf(
   { parts }: Explanation,
   batch: number,
   heads: number,
-  recalls: readonly HeadRecall[] | undefined,
+  recalls: readonly KeptOfDense[] | undefined,
 ): string {
   const several = parts.length > 1;
   const all = parts.flatMap(({ launch }) => launch.groups.map(({ summary }) => summary));
@@ -113,7 +118,7 @@ function tableOf(
     ...(several ? ['pattern'] : []),
     'density',
     'cost',
-    ...(recalls ? ['mass'] : []),
+    ...(recalls ? ['mass', 'output error'] : []),
     'tiles visited',
     'full',
     'partial',
@@ -126,7 +131,12 @@ function tableOf(
       ...(several ? [pattern] : []),
       percent(summary.density),
       percent(summary.cost.share),
-      ...(recalls ? [percent(meanOf(units.map((unit) => recalls[unit]!.mean)))] : []),
+      ...(recalls
+        ? [
+            percent(meanOf(units.map((unit) => recalls[unit]!.mean))),
+            percent(meanOf(units.map((unit) => recalls[unit]!.outputError))),
+          ]
+        : []),
       grouped(summary.tiles.visited),
       grouped(summary.tiles.full),
       grouped(summary.tiles.partial),

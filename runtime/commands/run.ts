@@ -7,7 +7,8 @@ import { type Device, openDevice } from '../device.ts';
 import { saveChosen } from '../files/chosen.ts';
 import { writeSafetensors } from '../files/safetensors.ts';
 import type { Fallback } from '../hulls.ts';
-import { type HeadRecall, recall } from '../recall.ts';
+import { outputError } from '../output-error.ts';
+import { recall } from '../recall.ts';
 import { deviceHelp } from './devices.ts';
 import { exit, UsageError } from './failure.ts';
 import { checkPlace } from './files.ts';
@@ -22,7 +23,7 @@ import {
 } from './inputs.ts';
 import { type Check, checkOutput } from './oracle.ts';
 import { type Made, performCall, type Request } from './performed.ts';
-import { dataOf, type Report, textOf } from './report.ts';
+import { dataOf, type KeptOfDense, type Report, textOf } from './report.ts';
 import type { Context, PatternVerb } from './verb.ts';
 
 interface RunFlags extends InputFlags {
@@ -59,7 +60,10 @@ export const run: PatternVerb<RunFlags> = {
       .addOption(fallbackOption())
       .option('--check', 'compare with the float64 oracle; exit code 1 outside the bound')
       .option('--check-rows <n>', 'check only so many query rows of each head', countFrom)
-      .option('--recall', 'tell what each head keeps of dense causal attention, which runs as well')
+      .option(
+        '--recall',
+        'tell what each head keeps of dense causal attention, which runs as well, and how far its outputs are off',
+      )
       .option('--out <file>', 'write out and lse to a .safetensors file')
       .option('--chosen-out <file>', 'write the chosen sets to a .safetensors file')
       .option('--json', 'print one object for a program');
@@ -128,14 +132,16 @@ async function checkOf(
   return check;
 }
 
-/** Dense causal attention on the same device, for its LSE. */
+/** What heads keep of dense causal attention, which runs on the same device. */
 async function recallOf(
   { planned: { shape, dtype }, there: { q, k, v }, result }: Made,
   device: Device,
   { patterns, signal }: Context,
-): Promise<HeadRecall[]> {
+): Promise<KeptOfDense[]> {
   const dense = await compile(patterns.get('causal') as AnyPattern, { ...shape, dtype, device });
   const { out, lse } = await dense({ q, k, v }, {}, { signal });
-  out.dispose();
-  return recall(result.lse, lse);
+  const recalls = await recall(result.lse, lse);
+  const errors = await outputError(result.out, out);
+  for (const tensor of [out, lse]) tensor.dispose();
+  return recalls.map((own, unit) => ({ ...own, outputError: errors[unit]!.relative }));
 }

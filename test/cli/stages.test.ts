@@ -1,7 +1,7 @@
 // What `run` tells of each stage: times, predicted cost, and how much of dense attention is kept.
 
 import { describe, expect, test } from 'vitest';
-import { causal, compile, openDevice, recall, tensor } from '../../index.ts';
+import { causal, compile, openDevice, outputError, recall, tensor } from '../../index.ts';
 import { stageOf } from '../../runtime/commands/performed.ts';
 import { builtIn, launchOf } from '../codegen/estimate-calls.ts';
 import { say } from './command.ts';
@@ -97,12 +97,15 @@ describe('run --json', () => {
       const { aShape } = await import('../../index.ts');
       const sparse = await (await compile(aShape, sizes))({ q, k, v }, { sinks: 4, window: 16 });
       const expected = await recall(sparse.lse, dense.lse);
+      const errors = await outputError(sparse.out, dense.out);
       for (const [head, one] of expected.entries()) {
         expect(found[head]).toMatchObject({ batch: 0, head });
         expect(found[head].mean).toBeCloseTo(one.mean, 4);
         expect(found[head].min).toBeCloseTo(one.min, 4);
+        expect(errors[head]!.relative).toBeGreaterThan(0.1);
+        expect(found[head].outputError).toBeCloseTo(errors[head]!.relative, 2);
       }
-      expect((await say(...words)).out).toMatch(/^heads +density +cost +mass /m);
+      expect((await say(...words)).out).toMatch(/^heads +density +cost +mass +output error /m);
     },
   );
 

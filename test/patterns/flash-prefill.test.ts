@@ -12,6 +12,7 @@ import {
   explain,
   flashPrefill,
   openDevice,
+  outputError,
   readChosen,
   recall,
   tensor,
@@ -113,6 +114,30 @@ describe('the threshold', () => {
       expect(own.mass).toBeGreaterThan(0.85);
       expect(own.needles).toBe(1);
       before = own;
+    }
+  });
+});
+
+describe('of captured heads, as the share rises', async () => {
+  // Density and output error at shares of 0.05, 0.1 and 0.2: what was seen, with room for the products of other machines.
+  it.each<[string, readonly number[], readonly number[]]>([
+    ['sink', [0.62, 0.54, 0.48], [0.015, 0.02, 0.028]],
+    ['local', [0.59, 0.55, 0.5], [0.004, 0.005, 0.006]],
+    ['vertical', [0.94, 0.77, 0.57], [0.04, 0.1, 0.2]],
+    ['slash', [0.69, 0.58, 0.51], [0.025, 0.04, 0.065]],
+    ['diffuse', [1, 1, 0.98], [0.001, 0.001, 0.006]],
+  ])('%s keeps its outputs', async (name, densities, errors) => {
+    const file = new URL(`../../examples/data/${name}.safetensors`, import.meta.url).pathname;
+    const [q, k, v] = await Promise.all(['q', 'k', 'v'].map((part) => tensor.load(file, part)));
+    const inputs = { q: q!, k: k!, v: v! };
+    const sizes = { heads: 1, headDim: 64, dtype: 'fp16' as const, device };
+    const dense = await (await compile(causal, sizes))(inputs);
+    const attend = await compile(flashPrefill, sizes);
+    for (const [i, share] of [0.05, 0.1, 0.2].entries()) {
+      const { out, chosen } = await attend(inputs, { share });
+      const { parts } = await explain(flashPrefill, { ...inputs, chosen }, { share });
+      expect(parts[0]!.launch.groups[0]!.summary.density).toBeLessThanOrEqual(densities[i]!);
+      expect((await outputError(out, dense.out))[0]!.relative).toBeLessThan(errors[i]!);
     }
   });
 });

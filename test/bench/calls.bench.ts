@@ -52,8 +52,8 @@ const since = (start: number): number => performance.now() - start;
 /** Calls in a row: few enough that the queue of the device never fills and holds the host up. */
 const calls = 20;
 const rounds = 25;
-/** Rounds before those that count: V8 compiles a function once it was called often. */
-const warmRounds = 50;
+/** Rounds before those that count: V8 compiles a function, and compiles it better, once it was called some thousand times. */
+const warmRounds = 250;
 
 /** What a warm call may ask of the native core, and the times since the last `reset`, in microseconds. */
 class Watch {

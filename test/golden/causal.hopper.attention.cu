@@ -322,6 +322,8 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
 // ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
 WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
+// What one lane reads alone, the one that gives the place back.
+WARPLOOM_DEVICE int told(const int& x) { return same((threadIdx.x & 31) == 0 ? x : 0); }
 
 template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
@@ -334,9 +336,9 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     barrier_wait(c.piece_full[place], parity);
     const Piece& next = c.queue[place];
     Piece piece;
-    piece.what = same(next.what);
-    piece.task = same(next.task);
-    piece.at = same(next.at);
+    piece.what = told(next.what);
+    piece.task = told(next.task);
+    piece.at = told(next.at);
     __syncwarp();
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
     next_place(place, parity, queue_length);
@@ -626,10 +628,12 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     pin(weights);
     release_v();
   };
-  // What the step is. Every lane of a warp must know that the others read the same.
+  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
+  auto told = [&](const auto& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };
+  // What the step is.
   auto wait_for_k = [&]() {
     barrier_wait(c.k_full[k_slot], k_parity);
-    what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
+    what = told(c.held[k_slot].what);
   };
   auto buffer_of = [&](int number) { return number & 1; };
   auto release_q = [&](int number) {
@@ -650,7 +654,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     return order;
   };
   // Where the keys of the step are: read while its products are under way.
-  auto read_keys = [&]() { at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0); };
+  auto read_keys = [&]() { at = told(c.held[k_slot].at); };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};

@@ -162,13 +162,15 @@ ${when(
     pin(weights);
     release_v();
   };
-  // What the step is. Every lane of a warp must know that the others read the same.
+  // What a slot holds, as one lane tells it${when(!paired, ', the one that will let go of it')}: all know then that the others have the same.
+  auto told = [&](const auto& held) { return __shfl_sync(FULL_WARP, ${paired ? 'held' : 'lane == 0 ? held : 0'}, 0); };
+  // What the step is.
   auto wait_for_k = [&]() {
     barrier_wait(c.k_full[k_slot], k_parity);
-    what = __shfl_sync(FULL_WARP, c.held[k_slot].what, 0);
+    what = told(c.held[k_slot].what);
 ${when(
   paired,
-  `    asked = __shfl_sync(FULL_WARP, c.held[k_slot].asks >> 8 * group & 255u, 0);
+  `    asked = told(c.held[k_slot].asks) >> 8 * group & 255u;
     box = (int)(asked >> 6);
 `,
 )}  };
@@ -209,8 +211,8 @@ ${
   u32 keep[score_blocks / 4];
   bool full = false, ready = false;
   auto read_keys = [&](auto boxes) {
-    at = __shfl_sync(FULL_WARP, c.held[k_slot].at[box], 0);
-    second = __shfl_sync(FULL_WARP, c.held[k_slot].at[min(box + 1, slot_boxes - 1)], 0);
+    at = told(c.held[k_slot].at[box]);
+    second = told(c.held[k_slot].at[min(box + 1, slot_boxes - 1)]);
     const u32 used = boxes.value == 2 ? 3u : 1u;
     full = (asked & 17u * used) == 17u * used;
     if (full) return;
@@ -228,7 +230,7 @@ ${
 ${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')}  };
 `
     : `  // Where the keys of the step are: read while its products are under way.
-  auto read_keys = [&]() { at = __shfl_sync(FULL_WARP, c.held[k_slot].at, 0); };
+  auto read_keys = [&]() { at = told(c.held[k_slot].at); };
 ${when(
   ramp !== undefined,
   `  // What its rows have beside the products: known before these are.
@@ -244,8 +246,7 @@ ${when(
   auto drop_stand_ins = [&]() {
     barrier_wait(c.judged_full[judged], judged_parity);
     keep_stand_ins(c.judged[judged], query_of(row), column, s);
-    __syncwarp();
-    if (lane == 0) barrier_arrive(c.judged_empty[judged]);
+    barrier_arrive(c.judged_empty[judged]);  // each lane for what it has read
     next_place(judged, judged_parity, judged_places);
   };
 `,

@@ -110,7 +110,7 @@ const readText = (knobs: HopperKnobs): string =>
       if (lane < PIECE_BOXES(piece.what) * groups) keep = (&next.keep[0][0])[lane];
     }
 `
-    : '    piece.at = same(next.at);\n';
+    : '    piece.at = told(next.at);\n';
 
 /** The copies of one kind of rows; of both where they are alike. */
 function copiesText(context: KernelContext<HopperKnobs>): string {
@@ -123,14 +123,20 @@ ${slotText(valueDim, context, '        ')}
       }`;
 }
 
+/** Of pieces whose lanes do not each have a part. */
+const toldText = `// What one lane reads alone, the one that gives the place back.
+WARPLOOM_DEVICE int told(const int& x) { return same((threadIdx.x & 31) == 0 ? x : 0); }
+`;
+
 /** `order_copies`. Needs `Control` and `Tiles`. */
 export function copierText(context: KernelContext<HopperKnobs>): string {
   const { knobs } = context;
   const boxes = isApart(knobs) ? ' / slot_boxes * PIECE_BOXES(piece.what)' : '';
+  const read = isApart(knobs) ? 'same' : 'told';
   return `// ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
 WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
-
+${isApart(knobs) ? '' : toldText}
 template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
@@ -142,8 +148,8 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     barrier_wait(c.piece_full[place], parity);
     const Piece& next = c.queue[place];
     Piece piece;
-    piece.what = same(next.what);
-    piece.task = same(next.task);
+    piece.what = ${read}(next.what);
+    piece.task = ${read}(next.task);
 ${readText(knobs)}    __syncwarp();
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
     next_place(place, parity, queue_length);

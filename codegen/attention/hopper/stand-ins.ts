@@ -37,12 +37,12 @@ export const judgedConstants = (knobs: HopperKnobs): string =>
 export const judgedBarriers = (
   knobs: HopperKnobs,
 ): string => `    for (int i = 0; i < judged_places; ++i) {
-      barrier_init(control.judged_full[i], 1);
-      barrier_init(control.judged_empty[i], ${4 * groupsOf(knobs)});
+      barrier_init(control.judged_full[i], 32);
+      barrier_init(control.judged_empty[i], ${128 * groupsOf(knobs)});
     }
 `;
 
-/** `judge_stand_ins`, the role of the warp, and `keep_stand_ins`. Needs `Control`, `Scores` and `same`. */
+/** `judge_stand_ins`, the role of the warp, and `keep_stand_ins`. Needs `Control`, `Scores` and `told`. */
 export const standInsText = ({
   passes,
   names,
@@ -57,7 +57,8 @@ WARPLOOM_DEVICE void judge_stand_ins(Control& c) {
 #pragma unroll 1
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
-    const int what = same(c.queue[place].what), task_place = same(c.queue[place].task), at = same(c.queue[place].at);
+    const Piece& next = c.queue[place];
+    const int what = told(next.what), task_place = told(next.task), at = told(next.at);
     __syncwarp();
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
     next_place(place, parity, queue_length);
@@ -75,8 +76,7 @@ WARPLOOM_DEVICE void judge_stand_ins(Control& c) {
           c.judged[to][from + lane][i] = pools_for(u, task.start + from + lane, at + i * 32);
       }
     }
-    __syncwarp();
-    if (lane == 0) barrier_arrive(c.judged_full[to]);
+    barrier_arrive(c.judged_full[to]);  // each lane for what it has written
     next_place(to, to_parity, judged_places);
   }
 }

@@ -3,7 +3,7 @@
 
 import { pairTest } from '../plan/summary.ts';
 import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
-import { type Visit, visitsOf } from '../plan/walk.ts';
+import { type Stretch, stepsIn, stretchesOf } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';
 import { spread } from '../spread.ts';
 
@@ -44,10 +44,10 @@ export function rasterise(plan: UnitPlan, cells: number): Grid {
     );
   };
   /** Allowed and masked pairs, judged at up to 3 x 3 points of each cell. */
-  const addPartial = (visit: Visit & { kind: 'tile' }, r0: number, r1: number): void => {
-    const test = tests.get(visit.pass)!;
+  const addPartial = (own: Stretch & { kind: 'tile' }, r0: number, r1: number): void => {
+    const test = tests.get(own.pass)!;
     eachCell(r0, r1, scale, (row, high, top) =>
-      eachCell(visit.from, visit.to, scale, (column, wide, left) => {
+      eachCell(own.from, own.to, scale, (column, wide, left) => {
         let allowed = 0;
         const [down, across] = [pointsIn(top, high), pointsIn(left, wide)];
         for (const r of down) for (const k of across) if (test(r + offset, k)) allowed += 1;
@@ -64,18 +64,19 @@ export function rasterise(plan: UnitPlan, cells: number): Grid {
     eachCell(r0, r1, scale, (row, high) => {
       walked[row]! += high;
     });
-    for (const visit of visitsOf(plan, tile)) {
-      if (visit.kind === 'rest') {
-        const { size } = visit.pass;
-        add('rest', r0, r1, visit.pool * size, Math.min(shape.kLen, (visit.pool + 1) * size));
-      } else if (visit.kind === 'columns') {
-        const test = tests.get(visit.pass)!;
-        for (const key of visit.keys) {
-          for (const [a, b] of rowsOf(visit.full ? undefined : test, key, q0, q1))
+    for (const stretch of stretchesOf(plan, tile)) {
+      const { kind, full, from, to } = stretch;
+      if (kind === 'rest') {
+        const { size } = stretch.pass;
+        add('rest', r0, r1, from * size, Math.min(shape.kLen, to * size));
+      } else if (kind === 'columns') {
+        const test = full ? undefined : tests.get(stretch.pass)!;
+        for (const key of stretch.needed.slice(from, to)) {
+          for (const [a, b] of rowsOf(test, key, q0, q1))
             add('column', a - offset, b - offset, key, key + 1);
         }
-      } else if (visit.full) add('full', r0, r1, visit.from, visit.to);
-      else addPartial(visit, r0, r1);
+      } else if (full) add('full', r0, r1, from, to);
+      else addPartial(stretch, r0, r1);
     }
   }
   for (const part of Object.values(shares)) {
@@ -154,7 +155,8 @@ function pointsIn(start: number, length: number): number[] {
 /** All query tiles, or evenly spaced ones: at least one for every row of cells. */
 function tilesFor(plan: UnitPlan, rows: number): number[] {
   const probes = spread(plan.tiles, 8);
-  const visits = probes.reduce((sum, tile) => sum + visitsOf(plan, tile).length, 0);
+  const stretches = probes.flatMap((tile) => stretchesOf(plan, tile));
+  const visits = stretches.reduce((sum, stretch) => sum + stepsIn(stretch, plan.kTile), 0);
   const mean = Math.max(1, visits / Math.max(1, probes.length));
   return spread(plan.tiles, Math.max(rows, Math.floor(mostVisits / mean)));
 }

@@ -6,7 +6,7 @@ import { possible } from '../analysis/possible.ts';
 import { type Diagnostic, diagnostic } from '../diagnostic.ts';
 import { complement, unite } from './spans.ts';
 import { boxOfTile, type Pass, type UnitPlan } from './unit.ts';
-import { type Visit, visitsOf } from './walk.ts';
+import { type Stretch, stretchesOf } from './walk.ts';
 
 export type Fault = 'missed' | 'not-full' | 'twice';
 
@@ -25,9 +25,9 @@ export function prove(plan: UnitPlan, tiles?: Iterable<number>): Proof {
   let questions = 0;
   let undecided = 0;
   for (const tile of tiles ?? Array.from({ length: plan.tiles }, (_, i) => i)) {
-    const visits = visitsOf(plan, tile);
+    const stretches = stretchesOf(plan, tile);
     for (const pass of plan.passes) {
-      const own = visits.filter((visit) => visit.pass === pass);
+      const own = stretches.filter((stretch) => stretch.pass === pass);
       const found = pass.kind === 'rest' ? undefined : proveTile(plan, pass, tile, own);
       if (!found) continue;
       questions += found.questions;
@@ -39,46 +39,56 @@ export function prove(plan: UnitPlan, tiles?: Iterable<number>): Proof {
   return { questions, undecided, counterexample: undefined };
 }
 
-function proveTile(plan: UnitPlan, pass: Pass, tile: number, visits: readonly Visit[]): Proof {
+function proveTile(plan: UnitPlan, pass: Pass, tile: number, own: readonly Stretch[]): Proof {
   const { q0, q1 } = boxOfTile(plan, tile);
   const { kLen } = plan.binding.shape;
   let questions = 0;
   let undecided = 0;
-  const ask = (
-    formula: Pass['formula'],
-    from: number,
-    to: number,
-    fault: Fault,
-  ): Proof['counterexample'] => {
+  type Found = Proof['counterexample'];
+  const ended = (counterexample: Found): Proof => ({ questions, undecided, counterexample });
+  const ask = (formula: Pass['formula'], from: number, to: number) => {
     questions += 1;
-    const answer = possible(formula, boxOf(q0, q1, from, to - 1), plan.binding);
-    if (answer.is === 'unknown') undecided += 1;
-    return answer.is === 'yes' ? { fault, q: answer.q, k: answer.k } : undefined;
+    return possible(formula, boxOf(q0, q1, from, to - 1), plan.binding);
   };
   const all: number[][] = [];
-  for (const visit of visits) {
-    if (visit.kind === 'tile') all.push([visit.from, visit.to]);
-    if (visit.kind === 'columns') all.push(...Array.from(visit.keys, (key) => [key, key + 1]));
+  for (const stretch of own) {
+    if (stretch.kind === 'tile') all.push([stretch.from, stretch.to]);
+    if (stretch.kind === 'columns') {
+      const keys = stretch.needed.slice(stretch.from, stretch.to);
+      for (const key of keys) all.push([key, key + 1]);
+    }
   }
   const visited = unite(all);
   const sorted = all.toSorted((a, b) => a[0]! - b[0]!);
   for (let i = 1, end = sorted[0]?.[1] ?? 0; i < sorted.length; i += 1) {
     const [from, to] = sorted[i] as [number, number];
-    if (from < end)
-      return { questions, undecided, counterexample: { fault: 'twice', q: q0, k: from } };
+    if (from < end) return ended({ fault: 'twice', q: q0, k: from });
     end = Math.max(end, to);
   }
   const gaps = complement(visited, 0, kLen);
   for (let i = 0; i < gaps.length; i += 2) {
-    const missed = ask(pass.formula, gaps[i]!, gaps[i + 1]!, 'missed');
-    if (missed) return { questions, undecided, counterexample: missed };
+    const missed = ask(pass.formula, gaps[i]!, gaps[i + 1]!);
+    if (missed.is === 'yes') return ended({ fault: 'missed', q: missed.q, k: missed.k });
+    if (missed.is === 'unknown') undecided += 1;
   }
-  for (const visit of visits) {
-    if (visit.kind !== 'tile' || !visit.full) continue;
-    const broken = ask(pass.negation, visit.from, visit.to, 'not-full');
-    if (broken) return { questions, undecided, counterexample: broken };
+  /** By halves down to steps where intervals cannot tell: a stretch may have millions of steps. */
+  const refused = (from: number, to: number): Found => {
+    const answer = ask(pass.negation, from, to);
+    if (answer.is === 'yes') return { fault: 'not-full', q: answer.q, k: answer.k };
+    if (answer.is === 'no') return undefined;
+    if (to - from <= plan.kTile) {
+      undecided += 1;
+      return undefined;
+    }
+    const middle = from + Math.ceil((to - from) / plan.kTile / 2) * plan.kTile;
+    return refused(from, middle) ?? refused(middle, to);
+  };
+  for (const { kind, full, from, to } of own) {
+    if (kind !== 'tile' || !full) continue;
+    const broken = refused(from, to);
+    if (broken) return ended(broken);
   }
-  return { questions, undecided, counterexample: undefined };
+  return ended(undefined);
 }
 
 /** What a failed proof of a stated schedule tells its author. */

@@ -10,7 +10,7 @@ import { type LaunchShape, queryOffset, type Unit } from '../shape.ts';
 import { spread } from '../spread.ts';
 import { addSteps, denseSteps, isCausal, type Steps, weighted } from './cost.ts';
 import { boxOfTile, type Form, type Pass, type UnitPlan } from './unit.ts';
-import { type Stretch, stepsIn, stretchesOf, type Visit, visitsOf } from './walk.ts';
+import { type Stretch, stepsIn, stretchesOf } from './walk.ts';
 
 export interface SummaryOptions {
   /** Walks so many evenly spaced query tiles and scales; all of them unless stated, or unless `mostVisits` is exceeded. */
@@ -108,10 +108,10 @@ export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSum
     standInSteps += Math.ceil(pools / plan.kTile);
     const settled = rows || stretches.some(({ kind, full }) => kind !== 'rest' && full);
     if (settled && !options.exact) continue;
-    const visits = visitsOf(plan, tile);
-    if (!settled) empty += emptyRows(plan, q0, q1, visits);
-    for (const visit of options.exact ? visits : [])
-      if (visit.kind !== 'rest') allowed += allowedPairs(visit, q0, q1, tests.get(visit.pass)!);
+    const own = stretches.filter((stretch) => stretch.kind !== 'rest');
+    if (!settled) empty += emptyRows(plan, q0, q1, own);
+    for (const stretch of options.exact ? own : [])
+      allowed += allowedPairs(stretch, q0, q1, tests.get(stretch.pass)!);
   }
   const steps = weighted(weighed);
   const times = (count: number): number => Math.round(count * scale);
@@ -223,12 +223,19 @@ export function pairTest(
 
 type Test = ReturnType<typeof pairTest>;
 
-function allowedPairs(visit: Exclude<Visit, { kind: 'rest' }>, q0: number, q1: number, test: Test) {
-  const keys = visit.kind === 'tile' ? visit.to - visit.from : visit.keys.length;
-  if (visit.full) return keys * (q1 - q0 + 1);
+type KeyStretch = Exclude<Stretch, { kind: 'rest' }>;
+
+/** The packed keys of a stretch that has some: any others follow one another. */
+const packedIn = (stretch: KeyStretch): Int32Array | undefined =>
+  stretch.kind === 'columns' ? stretch.needed.slice(stretch.from, stretch.to) : undefined;
+
+function allowedPairs(stretch: KeyStretch, q0: number, q1: number, test: Test): number {
+  const { full, from, to } = stretch;
+  if (full) return (to - from) * (q1 - q0 + 1);
+  const packed = packedIn(stretch);
   let allowed = 0;
-  for (let i = 0; i < keys; i += 1) {
-    const k = visit.kind === 'tile' ? visit.from + i : visit.keys[i]!;
+  for (let at = from; at < to; at += 1) {
+    const k = packed ? packed[at - from]! : at;
     for (let q = q0; q <= q1; q += 1) if (test(q, k)) allowed += 1;
   }
   return allowed;
@@ -253,15 +260,15 @@ function rowProof({ mask, binding }: UnitPlan): RowFacts | undefined {
   return proved ? { empty: before, how: 'proved' } : undefined;
 }
 
-/** Rows of one query tile, none of whose visits is full, without an allowed pair. */
-function emptyRows(plan: UnitPlan, q0: number, q1: number, visits: readonly Visit[]): number {
-  const own = visits.filter((visit) => visit.kind !== 'rest');
+/** Rows of one query tile, none of whose steps is full, without an allowed pair. */
+function emptyRows(plan: UnitPlan, q0: number, q1: number, own: readonly KeyStretch[]): number {
+  const listed = own.map((stretch) => ({ ...stretch, packed: packedIn(stretch) }));
   const test = pairTest(plan, plan.mask);
   const hasKey = (q: number): boolean => {
     if (q >= 0 && test(q, q)) return true;
-    return own.some((visit) => {
-      if (visit.kind === 'columns') return visit.keys.some((k) => test(q, k));
-      for (let k = visit.from; k < visit.to; k += 1) if (test(q, k)) return true;
+    return listed.some(({ packed, from, to }) => {
+      if (packed) return packed.some((k) => test(q, k));
+      for (let k = from; k < to; k += 1) if (test(q, k)) return true;
       return false;
     });
   };

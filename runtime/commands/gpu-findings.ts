@@ -26,14 +26,9 @@ import { duration } from './terminal.ts';
 export async function gpuFindings(): Promise<Finding[]> {
   const cuda = cudaDevices();
   const compiler = await compilerOf();
-  const ahead = await Promise.all(
-    aheadFolders(cacheFolder())
-      .map(aheadCache)
-      .filter(({ folder }) => existsSync(folder))
-      .map((cache) => cacheOf('compiled ahead', cache)),
-  );
+  const ahead = await Promise.all(aheadFolders(cacheFolder()).map(aheadOf));
   const cache = await cacheOf('cache', kernelCache());
-  const findings = [driverOf(cuda), ...devicesOf(cuda), compiler, cache, ...ahead];
+  const findings = [driverOf(cuda), ...devicesOf(cuda), compiler, cache, ...ahead.flat()];
   if (compiler.state === 'ok') findings.push(await wellDone('kernel', compileTest));
   if (compiler.state === 'ok' && cuda.devices.length > 0)
     findings.push(await wellDone('attention on the GPU', runTest));
@@ -95,6 +90,19 @@ async function cacheOf(what: string, { folder }: KernelCache): Promise<Finding> 
     const found = `${folder} cannot be read: ${codeOf(error)}`;
     return { what, state: 'missing', found, fix: 'name another: WARPLOOM_CACHE' };
   }
+}
+
+/** Kernels compiled ahead. The cache folder need not have any; one that is named for them has to. */
+async function aheadOf(home: string): Promise<Finding[]> {
+  const what = 'compiled ahead';
+  const cache = aheadCache(home);
+  if (existsSync(cache.folder)) return [await cacheOf(what, cache)];
+  if (home === cacheFolder()) return [];
+  const found = existsSync(home)
+    ? `${home} holds no kernels that were compiled ahead`
+    : `WARPLOOM_KERNELS names ${home}, which does not exist`;
+  const fix = "name the folder of 'warploom compile --cache FOLDER', or unset WARPLOOM_KERNELS";
+  return [{ what, state: 'missing', found, fix }];
 }
 
 async function wellDone(what: string, work: () => Promise<string>): Promise<Finding> {

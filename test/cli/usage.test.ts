@@ -2,8 +2,12 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { folder, say } from './command.ts';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 describe('misuse ends with 2, one line and a hint', () => {
   const cases: [what: string, words: string, says: RegExp][] = [
@@ -183,4 +187,20 @@ test('doctor finds this machine well, and says so to programs too', async () => 
   expect(names).toEqual(
     expect.arrayContaining(['node', 'addon', 'self-test', 'threads', 'driver', 'nvrtc', 'cache']),
   );
+});
+
+test('doctor misses kernels where WARPLOOM_KERNELS says that there are some', async () => {
+  const empty = folder();
+  for (const [named, says] of [
+    [join(empty, 'nowhere'), /nowhere, which does not exist$/],
+    [empty, /holds no kernels that were compiled ahead$/],
+  ] as const) {
+    vi.stubEnv('WARPLOOM_KERNELS', named);
+    const { code, out } = await say('doctor', '--json');
+    const { findings } = JSON.parse(out);
+    const ahead = findings.filter(({ what }: { what: string }) => what === 'compiled ahead');
+    expect(ahead[0]).toMatchObject({ state: 'missing', found: expect.stringMatching(says) });
+    expect(ahead[0].fix).toMatch(/warploom compile --cache/);
+    expect(code).toBe(0);
+  }
 });

@@ -87,12 +87,16 @@ export function addInputOptions(
       .choices(['bhsd', 'bshd'])
       .default('bhsd'),
   );
-  add(new Option('--seed <n>', 'of the random tensors').argParser(sizeFrom).default(0));
+  add(
+    new Option('--seed <n>', 'of the random tensors')
+      .argParser(sizeFrom)
+      .default(0)
+      .conflicts(files),
+  );
   return add(
-    new Option(
-      '--dtype <type>',
-      'of the random tensors (default: fp32 on the CPU, bf16 elsewhere)',
-    ).choices(['fp32', 'fp16', 'bf16']),
+    new Option('--dtype <type>', 'of the random tensors (default: fp32 on the CPU, bf16 elsewhere)')
+      .choices(['fp32', 'fp16', 'bf16'])
+      .conflicts(files),
   );
 }
 

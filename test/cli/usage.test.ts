@@ -19,6 +19,8 @@ describe('misuse ends with 2, one line and a hint', () => {
     ['no tensors', 'run a-shape', /no tensors\n.*--random/],
     ['half of the tensors', 'run a-shape --q x.npy', /--k and --v missing/],
     ['both files and random', 'run causal --random 1,1,1,8,8 --input x.safetensors', /cannot be used with/],
+    ['a dtype for files', 'bench causal --input x.safetensors --dtype bf16', /--dtype .* cannot be used with .*--input/],
+    ['a seed for files', 'run causal --q x.npy --k x.npy --v x.npy --seed 2', /--seed .* cannot be used with .*--q/],
     ['no number', 'run a-shape --random 1,1,1,8,8 --window wide', /'wide' is invalid/],
     ['too few sizes', 'run causal --random 1,1,8', /batch,heads\[,kvHeads\],length,dim/],
     ['sizes that are none', 'run causal --random 1,1,1,-8,8', /whole number/],

@@ -15,6 +15,7 @@ import type { AttentionInputs } from '../inputs.ts';
 import type { CallSizes } from '../plans.ts';
 import { type Tensor, tensor } from '../tensor.ts';
 import { UsageError } from './failure.ts';
+import { suggestion } from './nearest.ts';
 import { tensorsOf } from './parameters.ts';
 import { splitName, type Target } from './target.ts';
 
@@ -156,7 +157,7 @@ export const usualDtype = ({ kind }: Device): FloatType => (kind === 'cpu' ? 'fp
 
 /**
  * All tensors of the call; random ones are `usual` where the flags name no dtype. Throws UsageError where the flags name none, ShapeError T004 for a captured
- * tensor that is not given, and what loading throws.
+ * tensor that is not given, T005 for one that is not the pattern's, and what loading throws.
  */
 export async function loadInputs(
   flags: InputFlags,
@@ -247,21 +248,22 @@ function randomTensors(
   };
 }
 
-/** The captured tensors alone. Throws ShapeError T004 for one that is not given. */
+/** The captured tensors alone. Throws ShapeError T004 for one that is not given, T005 for one that is given and not declared. */
 export async function loadCaptured(
   flags: InputFlags,
   definitions: readonly Definition[],
 ): Promise<Record<string, Tensor>> {
+  const declared = tensorsOf(definitions);
   const files = new Map<string, string>();
   if (flags.input !== undefined) {
     const held = await namesIn(flags.input);
-    for (const [name] of tensorsOf(definitions)) {
+    for (const [name] of declared) {
       if (held.includes(name)) files.set(name, `${flags.input}#${name}`);
     }
   }
   for (const [name, file] of flags.tensor ?? []) files.set(name, file);
   const findings: Diagnostic[] = [];
-  for (const [name, { dtype, dims }] of tensorsOf(definitions)) {
+  for (const [name, { dtype, dims }] of declared) {
     if (files.has(name)) continue;
     const axes = dims.map((dim) => `'${dim}'`).join(', ');
     findings.push(
@@ -269,6 +271,14 @@ export async function loadCaptured(
         help: `give --tensor ${name}=FILE[#name]`,
       }),
     );
+  }
+  const names = declared.map(([name]) => name);
+  const title = definitions.map(({ name }) => `'${name}'`).join(', ');
+  for (const name of files.keys()) {
+    if (names.includes(name)) continue;
+    const taken = names.length === 0 ? 'it takes none' : `it takes ${names.join(', ')}`;
+    const help = suggestion(name, names) ?? taken;
+    findings.push(diagnostic('T005', `${title} takes no tensor '${name}'`, { help }));
   }
   throwIfAny(findings, ShapeError);
   const loaded = [...files].map(async ([name, file]) => [name, await loadTensor(file)] as const);

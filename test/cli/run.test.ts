@@ -171,6 +171,16 @@ describe('one clear error', () => {
     );
   });
 
+  test('a captured tensor of a name that is misspelt says which was meant', async () => {
+    const misspelt = ['--tensor', 'docs=x.npy'];
+    expect(await refused(1, 'run', 'documents', ...small, ...misspelt)).toMatch(
+      /T004.*'doc' is missing[\s\S]*T005.*'documents' takes no tensor 'docs'\n.*did you mean doc$/m,
+    );
+    expect(await refused(1, 'explain', 'causal', ...misspelt)).toMatch(
+      /T005.*'causal' takes no tensor 'docs'\n.*it takes none/,
+    );
+  });
+
   test('tensors of the wrong rank, dtype and size', async () => {
     const dir = folder();
     const file = join(dir, 'in.safetensors');

@@ -8,7 +8,7 @@ import { splitHulls } from '../hulls.ts';
 import { type CheckedCall, checkCall } from '../plans.ts';
 import { exit } from './failure.ts';
 import { addInputOptions, type InputFlags, sizesOrInputs } from './inputs.ts';
-import { archFrom, cudaText, explainCuda, runningAs, usualArch } from './kernels.ts';
+import { archFrom, checkArch, cudaText, explainCuda, runningAs, usualArch } from './kernels.ts';
 import { nothingChosen } from './report.ts';
 import type { PatternVerb } from './verb.ts';
 
@@ -69,6 +69,8 @@ export const explain: PatternVerb<ExplainFlags> = {
     const split = inputs.chosen ? undefined : splitHulls(call.parts, call.inputs, 'none');
     const running = split ? runningAs(call, split) : call;
     const cuda = await explainCuda(running, flags.arch ?? usualArch());
+    // An architecture that was asked for is there, or there is no answer.
+    if (flags.arch !== undefined && 'reason' in cuda) await checkArch(flags.arch);
     progress.done();
     const dense = split?.heads ?? [];
     const limits = inputs.chosen ? [] : limitsOf(running);

@@ -147,6 +147,16 @@ export async function explainCuda(call: CheckedCall, arch: string): Promise<Cuda
   }
 }
 
+/** Throws DeviceError R010 for an architecture that the NVRTC of this machine does not know; of other reasons it is silent. */
+export async function checkArch(arch: string): Promise<void> {
+  try {
+    // Of suffixes, as in sm_80a, only the compiler itself can tell.
+    await compileKernel({ name: 'probe', source: 'extern "C" __global__ void probe() {}' }, arch);
+  } catch (error) {
+    if (diagnosticsOf(error)?.some(({ code }) => code === 'R010')) throw error;
+  }
+}
+
 const scoreBytesOf = (lists: readonly LaunchList[]): number =>
   lists
     .flatMap(({ workspace }) => workspace)

@@ -137,6 +137,14 @@ describe('explain', () => {
     expect(err).toMatch(/Give one from sm_80 on/);
   });
 
+  test.each(['fp32', 'bf16'])('an architecture that NVRTC does not know, of %s', async (dtype) => {
+    for (const arch of ['sm_999', 'sm_80a']) {
+      const { code, out, err } = await say('explain', 'causal', '--arch', arch, '--dtype', dtype);
+      expect([code, out]).toEqual([1, '']);
+      expect(err).toMatch(new RegExp(`^error\\[R010\\]: .*'${arch}'`));
+    }
+  });
+
   const words = ['explain', 'block-sparse', '--random', '1,2,2,512,64', '--arch', 'sm_80'];
 
   test('launches, resources and workspace', async () => {

@@ -124,6 +124,16 @@ export function declareParam(entry: NumberSchema | Fixed): ParamDeclaration {
   return { kind, lo, hi };
 }
 
+/** What a parameter may be, in words: `integer from 0`, `number above 0 to 1`. */
+export function rangeText(entry: NumberSchema | Fixed): string {
+  const { kind, lo, hi } = declareParam(entry);
+  // Bounds of floats may be exclusive: the schema itself knows.
+  const accepts = (value: number) => schemaOf(entry).safeParse(value).success;
+  const low = lo > Number.MIN_SAFE_INTEGER ? [accepts(lo) ? `from ${lo}` : `above ${lo}`] : [];
+  const high = hi < Number.MAX_SAFE_INTEGER ? [accepts(hi) ? `to ${hi}` : `below ${hi}`] : [];
+  return [kind === 'int' ? 'integer' : 'number', ...low, ...high].join(' ');
+}
+
 /** The default of a parameter, or undefined when the call has to give it. */
 export function defaultOf(entry: NumberSchema | Fixed): number | undefined {
   const result = schemaOf(entry).safeParse(undefined);
@@ -202,12 +212,17 @@ function parseNumber(
   const seen = first.success ? first.data : value;
   const shown =
     seen === undefined ? 'missing' : typeof seen === 'number' ? String(seen) : JSON.stringify(seen);
-  findings.push(
-    diagnostic('T006', `parameter '${name}' is ${shown}: ${why}`, {
-      help: seen === undefined ? `give a value for '${name}'` : `see the schema of '${name}'`,
-    }),
-  );
+  const help = `give '${name}' ${asked(entry, seen)}`;
+  findings.push(diagnostic('T006', `parameter '${name}' is ${shown}: ${why}`, { help }));
   return undefined;
+}
+
+/** What to give in place of a value; another one where a schema refuses some between its bounds. */
+function asked(entry: NumberSchema | Fixed, refused: unknown): string {
+  const { kind, lo, hi } = declareParam(entry);
+  const isNumber = kind === 'int' ? Number.isInteger(refused) : Number.isFinite(refused);
+  const isBetween = isNumber && Number(refused) >= lo && Number(refused) <= hi;
+  return `${isBetween ? 'another' : kind === 'int' ? 'an' : 'a'} ${rangeText(entry)}`;
 }
 
 /** The numbers of one head. */

@@ -3,12 +3,12 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Definition } from '../../dsl/definition.ts';
 import {
-  declareParam,
   defaultOf,
   type Fixed,
   isFixed,
   isTensorInput,
   type NumberSchema,
+  rangeText,
   type TensorInput,
 } from '../../dsl/given.ts';
 
@@ -78,17 +78,10 @@ export function numbersFrom(text: string): number | number[] {
 
 /** Type, bounds, default, and whether another value is another kernel. */
 export function describe(entry: NumberSchema | Fixed): string {
-  const schema = isFixed(entry) ? entry.schema : entry;
-  const { kind, lo, hi } = declareParam(entry);
-  // Bounds of floats may be exclusive: the schema itself knows.
-  const accepts = (value: number) => schema.safeParse(value).success;
-  const low = lo > Number.MIN_SAFE_INTEGER ? [accepts(lo) ? `from ${lo}` : `above ${lo}`] : [];
-  const high = hi < Number.MAX_SAFE_INTEGER ? [accepts(hi) ? `to ${hi}` : `below ${hi}`] : [];
-  const type = [kind === 'int' ? 'integer' : 'number', ...low, ...high].join(' ');
   const usual = defaultOf(entry);
   const parts = [usual === undefined ? 'required' : `default: ${usual}`];
   if (isFixed(entry)) parts.push('fixed: another value is another kernel');
-  return `${type} (${parts.join('; ')})`;
+  return `${rangeText(entry)} (${parts.join('; ')})`;
 }
 
 /** The captured tensors that the patterns declare. */

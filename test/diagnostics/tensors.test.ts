@@ -174,7 +174,7 @@ describe('T006: a parameter outside its schema', () => {
   it('says what the schema says', async () => {
     expect(await refusedByBoth('T006', window, {}, { window: -1 })).toMatchInlineSnapshot(`
       "error[T006]: parameter 'window' is -1: Too small: expected number to be >=0
-        = help: see the schema of 'window'"
+        = help: give 'window' an integer from 0"
     `);
     await takenByBoth(window, {}, { window: 0 });
   });
@@ -183,7 +183,7 @@ describe('T006: a parameter outside its schema', () => {
     const bad = { window: [1, 2, Number.NaN, 4] };
     expect(await refusedByBoth('T006', window, {}, bad)).toMatchInlineSnapshot(`
       "error[T006]: parameter 'window' is NaN: Invalid input: expected number, received NaN
-        = help: see the schema of 'window'"
+        = help: give 'window' an integer from 0"
     `);
     await takenByBoth(window, {}, { window: [1, 2, 3, 4] });
   });
@@ -192,15 +192,27 @@ describe('T006: a parameter outside its schema', () => {
     const open = pattern('open', { window: count }).mask(({ q, k }, { window }) => q - k < window);
     expect(await refusedByBoth('T006', open)).toMatchInlineSnapshot(`
       "error[T006]: parameter 'window' is missing: Invalid input: expected number, received undefined
-        = help: give a value for 'window'"
+        = help: give 'window' an integer from 0"
     `);
     await takenByBoth(open, {}, { window: 3 });
+  });
+
+  it('a schema that refuses some numbers between its bounds asks for another', async () => {
+    const even = pattern('even', { window: z.number().min(0).lt(9).multipleOf(2) }).mask(
+      ({ q, k }, { window }) => q - k < window,
+    );
+    expect(await refusedByBoth('T006', even, {}, { window: 3 })).toMatchInlineSnapshot(`
+      "error[T006]: parameter 'window' is 3: Invalid number: must be a multiple of 2
+        = help: give 'window' another integer from 0 to 8"
+    `);
+    expect(await refusedByBoth('T006', even, {}, { window: -2 })).toMatch(/an integer from 0 to 8/);
+    await takenByBoth(even, {}, { window: 4 });
   });
 
   it('.with binds a default that the schema refuses', async () => {
     expect(await refusedByBoth('T006', window.with({ window: -2 }))).toMatchInlineSnapshot(`
       "error[T006]: parameter 'window' is -2: Too small: expected number to be >=0
-        = help: see the schema of 'window'"
+        = help: give 'window' an integer from 0"
     `);
   });
 });

@@ -19,10 +19,15 @@ export interface Ended {
   readonly err: string;
 }
 
+/** The words after `node` that are the real command with these words. */
+export function argumentsOf(words: readonly string[]): string[] {
+  const { href } = new URL('../../node_modules/tsx/dist/loader.mjs', import.meta.url);
+  return ['--import', href, join(root, 'cli.ts'), ...words];
+}
+
 /** A process that has started. */
 export function start(words: readonly string[], cwd = root) {
-  const { href } = new URL('../../node_modules/tsx/dist/loader.mjs', import.meta.url);
-  const args = ['--import', href, join(root, 'cli.ts'), ...words];
+  const args = argumentsOf(words);
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   const [out, err]: [string[], string[]] = [[], []];
   child.stdout.on('data', (data) => out.push(String(data)));

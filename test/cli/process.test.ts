@@ -1,9 +1,10 @@
 // The real process: files of a user, signals, pipes, exit codes.
 
-import { readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { folder, start, warploom } from './command.ts';
+import { argumentsOf, folder, start, warploom } from './command.ts';
 
 const files = {
   'mine.ts': `import { byHead, causal, count, pattern } from 'warploom';
@@ -147,6 +148,18 @@ describe('how a process ends', () => {
     const { err } = await ended;
     expect(err).toBe('');
     expect(child.exitCode).toBe(0);
+  });
+
+  test('a full stdout is one error', () => {
+    const full = openSync('/dev/full', 'w');
+    const args = argumentsOf(['explain', 'causal', '--json']);
+    const { status, stderr } = spawnSync(process.execPath, args, {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect(stderr).toMatch(/^error\[F005\]: 'standard output' .* full\n {2}= help: .*\n$/);
+    expect(status).toBe(1);
   });
 
   test('a promise that a file leaves behind is blamed on the file', async () => {

@@ -138,6 +138,24 @@ describe('bench', () => {
     expect(out).toMatch(/^dense causal .* 100 %$/m);
   });
 
+  test.each([
+    ['no keys', 'causal', ['--random', '1,2,0,32'], /^medians of 1 round$/m],
+    ['no batch entries', 'causal', ['--random', '0,2,64,32'], /^medians of 1 round$/m],
+    [
+      'a window of none',
+      'sliding-window',
+      ['--random', '1,2,64,32', '--window', '0'],
+      /^0 % of the causal pairs visited/m,
+    ],
+  ])('work of no pairs has no share that is no number: %s', async (_, name, more, says) => {
+    const asked = ['bench', name, ...more, '--rounds', '1', '--device', 'cpu'];
+    const [text, data] = [await say(...asked), await say(...asked, '--json')];
+    expect([text.code, data.code]).toEqual([0, 0]);
+    expect(text.out).toMatch(says);
+    expect(text.out + data.out).not.toMatch(/NaN|Infinity/);
+    expect(JSON.parse(data.out).pairs.visited).toBe(0);
+  });
+
   test('with and without the estimate, as data', async () => {
     const { code, out } = await say(
       ...[words[0]!, 'vertical-slash', ...words.slice(1)],

@@ -1,20 +1,12 @@
 // Compiled kernels on disk, by the hash of all that decides them. Any number of processes may use one
 // folder; nothing that goes wrong with it stops a compilation. What an entry holds is entry.ts.
 
-import {
-  access,
-  constants,
-  mkdir,
-  readdir,
-  readFile,
-  stat,
-  unlink,
-  utimes,
-} from 'node:fs/promises';
+import { access, constants, readdir, readFile, stat, unlink, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { FileError } from '../../dsl/diagnostic.ts';
 import { cannotWrite, writeAtomically } from '../files/atomic.ts';
+import { makeFolder } from '../files/folder.ts';
 import { type CacheEntry, decodeEntry, encodeEntry } from './entry.ts';
 import type { Environment } from './search.ts';
 
@@ -115,9 +107,9 @@ export class KernelCache {
 
   /** Makes the folder where there is none. Throws FileError F005 where it cannot be written. */
   async open(): Promise<void> {
+    // What lies here runs on the GPU: nobody else may write it.
+    makeFolder(this.folder, this.#mode);
     try {
-      // What lies here runs on the GPU: nobody else may write it.
-      await mkdir(this.folder, { recursive: true, mode: this.#mode });
       await access(this.folder, constants.W_OK);
     } catch (cause) {
       throw cannotWrite(this.folder, cause);

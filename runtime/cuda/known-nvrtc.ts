@@ -2,9 +2,10 @@
 // no compiler but its version: opening one maps 100 MB, and may first ask Python where it is.
 
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writeAtomically } from '../files/atomic.ts';
+import { makeFolder } from '../files/folder.ts';
 import { findNvrtc, type Nvrtc } from './nvrtc.ts';
 import { type Environment, searchKey } from './search.ts';
 
@@ -40,7 +41,7 @@ async function readKnown(file: string): Promise<string | undefined> {
 async function writeKnown(file: string, { path, version }: Nvrtc): Promise<void> {
   try {
     const known: Known = { path, version, identity: await identityOf(path) };
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(file), 0o700);
     await writeAtomically(file, JSON.stringify(known));
   } catch {}
 }

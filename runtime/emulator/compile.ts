@@ -4,13 +4,14 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { makeFolder } from '../files/folder.ts';
 import { fileOf, hostSource, twins, twinTexts } from './source.ts';
 
 const run = promisify(execFile);
@@ -122,7 +123,7 @@ function once(
       await utimes(path, now, now).catch(() => {});
       return path;
     }
-    await mkdir(store, { recursive: true });
+    makeFolder(store);
     const temporary = `${path}-${process.pid}-${randomBytes(4).toString('hex')}`;
     try {
       await inTurn(() => make(temporary, found));

@@ -5,6 +5,7 @@ import { type Choice, choiceName, kernelOf } from '../../codegen/attention/choic
 import { lengthClass } from '../../codegen/attention/lengths.ts';
 import type { AttentionSpec } from '../../codegen/attention/spec.ts';
 import { statedText } from '../../codegen/attention/stated.ts';
+import { FileError } from '../../dsl/diagnostic.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { KernelRequest } from '../cuda/kernel-request.ts';
 import type { ChipName } from '../cuda/machine.ts';
@@ -105,7 +106,8 @@ export class Keeper {
       this.store.append(record);
       return true;
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const { message } = error instanceof Error ? error : new Error(String(error));
+      const why = error instanceof FileError ? error.diagnostics[0]?.what : message;
       process.emitWarning(`what was tuned cannot be kept in ${this.store.file}: ${why}`, {
         type: 'WarploomWarning',
         detail: 'WARPLOOM_CACHE names another folder.',

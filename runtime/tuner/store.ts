@@ -5,15 +5,15 @@ import {
   closeSync,
   fstatSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
   statSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { cacheFolder } from '../cuda/cache.ts';
+import { makeFolder } from '../files/folder.ts';
 import { type BestRecord, recordOf, type TuneRecord } from './record.ts';
 
 /** What decides which choice is best: a kernel on a chip under a driver, and the class of the lengths. */
@@ -66,9 +66,9 @@ export class TunedStore {
     return this.#bad.has(placeOf({ kernel: text, chip, driver }));
   }
 
-  /** Appends one line in one write, so that lines of processes at work at one time do not mix. throws: what the system says. */
+  /** Appends one line in one write, so that lines of processes at work at one time do not mix. throws: FileError F005 where there can be no folder, else what the system says. */
   append(record: TuneRecord): void {
-    mkdirSync(join(this.file, '..'), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(this.file), 0o700);
     const handle = openSync(this.file, 'a+', 0o600);
     try {
       // Of a line that a crash cut off, the rest would be ours.

@@ -169,6 +169,7 @@ describe('a folder that cannot be used', () => {
       'a full disk',
       () => new KernelCache({ folder: newFolder(), write: () => Promise.reject(full) }),
     ],
+    ['one that knows no names', () => new KernelCache({ folder: '/proc/warploom' })],
     ['a file in its place', () => new KernelCache({ folder: aFile() })],
     ['a folder in the place of an entry', () => new KernelCache({ folder: withADirectory() })],
     ...(process.getuid?.() === 0

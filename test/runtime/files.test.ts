@@ -19,6 +19,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DType } from '../../runtime/dtype.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
+import { makeFolder } from '../../runtime/files/folder.ts';
 import { openNpy, writeNpy } from '../../runtime/files/npy.ts';
 import { openSafetensors, writeSafetensors } from '../../runtime/files/safetensors.ts';
 import { type Tensor, tensor } from '../../runtime/tensor.ts';
@@ -303,5 +304,25 @@ describe('writing at once', () => {
     const [status, signal] = await once(child, 'exit');
     expect(how === 'exit' ? status : signal).toBe(how === 'exit' ? 3 : how);
     expect(await readdir(inner)).toEqual([]);
+  });
+});
+
+describe('a folder that is asked for', () => {
+  it('is there, with those above it, however often it is asked for', async () => {
+    const deep = join(folder, 'made', 'one', 'two');
+    makeFolder(deep, 0o700);
+    makeFolder(deep);
+    for (const path of [deep, join(folder, 'made')])
+      expect((await stat(path)).mode & 0o777).toBe(0o700);
+  });
+
+  it('is refused where no folder can be', async () => {
+    const file = join(folder, 'in-its-place');
+    await writeFile(file, '');
+    expect(() => makeFolder(file)).toThrow(/F005.*there is a file in its place/);
+    expect(() => makeFolder(join(file, 'below'))).toThrow(/F005.*is not a directory/);
+    // Of these Node's own recursive mkdir never returns.
+    expect(() => makeFolder('/proc/one')).toThrow(/F005.*no folder can be made in '\/proc'/);
+    expect(() => makeFolder('/proc/one/two')).toThrow(/F005.*no folder can be made in '\/proc'/);
   });
 });

@@ -80,6 +80,20 @@ test('an untuned kernel that is wrong makes room for the next of the table', asy
   expect(linesOf()[0]).toMatchObject({ kind: 'bad', why: 'wrong' });
 });
 
+test('a folder that cannot be costs one warning, and not what was found', async () => {
+  vi.stubEnv('WARPLOOM_CACHE', '/proc/warploom');
+  const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+  const result = await tune(causal, { inputs: sizes, start: simulated() });
+  const warnings = warn.mock.calls.map(([what]) => String(what));
+  warn.mockRestore();
+  expect(result.file).toBeUndefined();
+  expect(result.best.rounds).toBeGreaterThan(0);
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toMatch(
+    /^what was tuned cannot be kept in .*: .* no folder can be made in '\/proc'$/,
+  );
+});
+
 test('Ctrl-C keeps what was measured', async () => {
   const path = (file: string) => JSON.stringify(join(import.meta.dirname, file));
   const script = `

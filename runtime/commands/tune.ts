@@ -62,6 +62,8 @@ export const tune: PatternVerb<TuneFlags> = {
       : await loadInputs(flags, target.definitions, dtype);
     const live = liveTable(terminal, flags.budget);
     const { device, budget: budgetMs } = flags;
+    // The process may end with this turn, and the screen is cleared for its last words.
+    signal.addEventListener('abort', live.leave);
     const result = await tunePattern(pattern, {
       ...{ inputs, params, device, budgetMs, signal },
       onProgress: live.update,
@@ -81,11 +83,18 @@ export function budgetFrom(text: string): number {
   return ms;
 }
 
-/** What is shown while it works. */
+/** What is shown while it works; of a search that is interrupted it stays, in full. */
 function liveTable(terminal: Terminal, budgetMs: number) {
   const live = terminal.live('preparing the tensors');
+  let latest: SearchProgress | undefined;
   return {
-    update: (progress: SearchProgress) => live.update(() => progressText(progress, budgetMs)),
+    update: (progress: SearchProgress) => {
+      latest = progress;
+      live.update(() => progressText(progress, budgetMs));
+    },
+    leave: () => {
+      if (latest) terminal.say(progressText(latest, budgetMs));
+    },
     done: () => live.done(),
   };
 }

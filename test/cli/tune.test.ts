@@ -4,6 +4,9 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { legalKnobs } from '../../codegen/attention/legal.ts';
+import { pattern } from '../../index.ts';
+import { fromMInference } from '../../patterns/index.ts';
+import { perform } from '../../runtime/commands/index.ts';
 import { Terminal } from '../../runtime/commands/terminal.ts';
 import { budgetFrom, progressText } from '../../runtime/commands/tune.ts';
 import { Standing } from '../../runtime/tuner/standing.ts';
@@ -38,6 +41,27 @@ test('in words', async () => {
   expect(out).toMatch(/^of untuned +time +rounds +state +kernel$/m);
   expect(out).toMatch(/^best {6}portable 64x16/m);
   expect(out).toMatch(/^kept {6}nowhere: times of this device mean nothing$/m);
+}, 120_000);
+
+test('Ctrl-C leaves what was measured on the screen', async () => {
+  const err = Object.assign(new PassThrough(), { isTTY: true, columns: 200 });
+  const stopping = new AbortController();
+  const said: string[] = [];
+  err.on('data', (data) => {
+    said.push(String(data));
+    if (said.at(-1)!.includes('of untuned')) stopping.abort();
+  });
+  const listed = pattern('listed')
+    .mask(({ q, k }) => k <= q && q - k < 40)
+    .schedule({ qTile: 64, kTile: 16, stages: [1, 2] });
+  const terminal = new Terminal(new PassThrough(), err);
+  const { signal } = stopping;
+  const patterns = new Map([['listed', listed]]);
+  const setting = { patterns, readHeads: fromMInference, modules: {} };
+  await perform(['tune', 'listed', ...emulated], { ...setting, terminal, signal });
+  // What is drawn over has no newline of its own.
+  const [left] = said.filter((text) => text.includes('of untuned') && text.endsWith('\n'));
+  expect(left).toMatch(/^timing, .*\nof untuned +time .*\n[\d.]+ % .* portable .*\n/);
 }, 120_000);
 
 test.each([

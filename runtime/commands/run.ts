@@ -46,7 +46,7 @@ export const run: PatternVerb<RunFlags> = {
     'a-shape --random 1,8,8,4096,64 --window 1024 --check',
     'mine.ts#mine --input head.safetensors --out result.safetensors',
     'documents --q q.npy --k k.npy --v v.npy --tensor doc=doc.npy --json',
-    '--heads Qwen2.5_7B_Instruct_1M.json --layer 12 --random 1,28,4,4096,128 --check',
+    '--heads Qwen2.5_7B_Instruct_1M.json --layer 12 --random 1,28,4,4096,128 --check-rows 64',
   ],
   addOptions(command: Command) {
     addInputOptions(command, { length: false, chosen: true });

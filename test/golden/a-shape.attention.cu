@@ -455,7 +455,7 @@ attention(const __grid_constant__ Arguments p) {
     }
   __syncthreads();
   u16* to = p.out + (i64)u.batch * p.out_batch + (i64)u.head * p.out_head;
-#pragma unroll
+#pragma unroll 4
   for (int first = 0; first < q_tile * (value_dim / 8); first += threads) {
     const int at = first + (int)threadIdx.x, r = at / (value_dim / 8), chunk = at % (value_dim / 8);
     const int output_row = task.start + r - u.offset;

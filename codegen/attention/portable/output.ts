@@ -10,7 +10,7 @@ export function outputText(context: KernelContext): string {
 ${resultsText(context, 'shared + r * out_pitch + j * 16 + column * 2')}
   __syncthreads();
   u16* to = ${firstRowText('out', context.segments)};
-#pragma unroll
+#pragma unroll 4
   for (int first = 0; first < q_tile * (value_dim / 8); first += threads) {
     const int at = first + (int)threadIdx.x, r = at / (value_dim / 8), chunk = at % (value_dim / 8);
     const int output_row = task.start + r - u.offset;

@@ -84,8 +84,9 @@ async function named(own: number, data: object, check: () => Promise<void>): Pro
   }
 }
 
-/** Masks that are drawn may be too large for tiles that are stated. */
-const isTooLarge = (error: unknown): boolean => /mask is too large for tiles/.test(String(error));
+/** Masks and scores that are drawn may be too large for tiles that are stated. */
+const isTooLarge = (error: unknown): boolean =>
+  /mask is too large for tiles|compiles for minutes/.test(String(error));
 
 describe('the built-in pattern', () => {
   for (const [i, name] of [...patterns.keys()].entries())

@@ -18,6 +18,8 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** Of an emulated device: 0 (by default) is the latest that copies land, any other a random legal order. */
   readonly seed?: number;
+  /** Of an emulated device: are products fused with sums, as GPUs' compilers do? By default as WARPLOOM_EMULATOR_FMA says. */
+  readonly fma?: boolean;
 }
 
 /** The CPU device: plans interpreted tile by tile on worker threads. */
@@ -84,8 +86,8 @@ export async function openDevice(kind?: string, options: DeviceOptions = {}): Pr
   const [, ordinal] = /^cuda(?::(\d+))?$/.exec(wanted) ?? [undefined, undefined];
   if (wanted === 'cuda' || ordinal !== undefined) return openCuda(Number(ordinal ?? 0));
   const arch = emulatedArchs.find((one) => wanted === `emulated:${one}`);
-  if (arch !== undefined)
-    return new GpuDevice(new EmulatedMachine(arch, { seed: options.seed ?? 0 }));
+  const { seed = 0, fma } = options;
+  if (arch !== undefined) return new GpuDevice(new EmulatedMachine(arch, { seed, fma }));
   throw new DeviceError([
     diagnostic('R002', `there is no device '${wanted}'`, {
       help: `this version has: ${deviceKinds.join(', ')}; 'cuda:1' is the second GPU`,

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { makeFolder } from '../files/folder.ts';
+import { fusingFlags, separateFlags } from './fma.ts';
 import { fileOf, hostSource, twins, twinTexts } from './source.ts';
 
 const run = promisify(execFile);
@@ -30,7 +31,6 @@ const kernelFlags = [
   '-fPIC',
   '-fsanitize=thread,alignment,bounds,signed-integer-overflow,integer-divide-by-zero,shift-exponent',
   '-fno-sanitize-recover',
-  '-ffp-contract=off',
   '-fno-strict-aliasing',
   '-fno-exceptions',
   '-fno-rtti',
@@ -49,7 +49,7 @@ const wrapped =
   process.platform === 'linux'
     ? ['memcpy', 'memmove', 'memset'].map((name) => `-Wl,--wrap=${name}`)
     : [];
-const engineFlags = ['-std=c++17', '-O2', '-g1', '-ffp-contract=off', '-rdynamic'];
+const engineFlags = ['-std=c++17', '-O2', '-g1', ...separateFlags, '-rdynamic'];
 
 interface Compiler {
   readonly command: string;
@@ -83,6 +83,13 @@ function findCompiler(): Promise<Compiler> {
     ]);
   })();
   return compiler;
+}
+
+let fusing: Promise<readonly string[]> | undefined;
+
+function findFusing(): Promise<readonly string[]> {
+  fusing ??= findCompiler().then(({ command }) => fusingFlags(command));
+  return fusing;
 }
 
 // No more compilers at a time than there are cores.
@@ -179,12 +186,26 @@ export async function compileEngine(): Promise<string> {
 
 /** What debuggers want instead: variables that are there, with their names. */
 const debugFlags: Readonly<Record<string, string>> = { '-O1': '-O0', '-g1': '-g3' };
+/** Nothing is fused without optimisation. */
+const fusedDebugFlags: typeof debugFlags = { '-g1': '-g3' };
 
-/** A kernel as a shared object that the runner loads; with the path of its text for debuggers. Returns its path. */
-export async function compileKernel(kernel: Kernel, textPath?: string): Promise<string> {
+export interface CompileOptions {
+  /** Of the kernel's text, for debuggers. */
+  readonly textPath?: string | undefined;
+  /** Are products fused with sums? */
+  readonly fma?: boolean;
+}
+
+/** A kernel as a shared object that the runner loads. Returns its path. Throws as `findCompiler` and `fusingFlags`. */
+export async function compileKernel(
+  kernel: Kernel,
+  { textPath, fma = false }: CompileOptions = {},
+): Promise<string> {
   const source = hostSource(kernel, textPath);
-  const flags =
-    textPath === undefined ? kernelFlags : kernelFlags.map((flag) => debugFlags[flag] ?? flag);
+  const products = fma ? await findFusing() : separateFlags;
+  const debug = fma ? fusedDebugFlags : debugFlags;
+  const own = textPath === undefined ? kernelFlags : kernelFlags.map((flag) => debug[flag] ?? flag);
+  const flags = [...own, ...products];
   return once(
     [...flags, ...wrapped, twinTexts(), source],
     '.so',

@@ -16,6 +16,8 @@ export interface EmulatorOptions {
   readonly seed?: number;
   /** Blocks that run at the same time; the number of cores by default. */
   readonly processes?: number;
+  /** Are products of kernels fused with sums, as GPUs' compilers do? By default if WARPLOOM_EMULATOR_FMA is 'on'. */
+  readonly fma?: boolean | undefined;
   /** A launch that takes longer is a fault (60 by default). */
   readonly seconds?: number;
   /**
@@ -35,7 +37,7 @@ const forDebugger = { processes: 1, seconds: 86_400 };
  * A buffer given as a size has undefined contents: 0xff, which no kernel may read before it has written.
  *
  * Throws KernelFault when a kernel breaks a rule of the device (fault.ts lists them), and DeviceError R002
- * without a C++ compiler.
+ * without a C++ compiler, or without an FMA to fuse products by.
  */
 export async function runEmulated<Name extends string>(
   list: LaunchList,
@@ -43,6 +45,7 @@ export async function runEmulated<Name extends string>(
   options: EmulatorOptions = {},
 ): Promise<Record<Name, Uint8Array>> {
   const { debug = process.env.WARPLOOM_DEBUG, seed = 0 } = options;
+  const { fma = process.env.WARPLOOM_EMULATOR_FMA === 'on' } = options;
   const { processes = availableParallelism(), seconds = 60 } = debug ? forDebugger : options;
   const launches: (Kernel | undefined)[] = [];
   const paths: (string | undefined)[] = [];
@@ -54,7 +57,9 @@ export async function runEmulated<Name extends string>(
   }
   const compiled = await Promise.all([
     compileEngine(),
-    ...launches.map((kernel, i) => (kernel ? compileKernel(kernel, paths[i]) : '')),
+    ...launches.map((kernel, i) =>
+      kernel ? compileKernel(kernel, { textPath: paths[i], fma }) : '',
+    ),
   ]);
   const [runner, ...modules] = compiled;
   const used = modules.filter((_, i) => launches[i]);

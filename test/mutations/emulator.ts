@@ -3,6 +3,8 @@
 import { inFile, type Mutation } from './mutation.ts';
 
 export const emulator: readonly Mutation[] = [
+  ...inFile('runtime/emulator/fma.ts', ['nothing is fused', "'-ffp-contract=fast'", "'-ffp-contract=off'"]),
+  ...inFile('runtime/emulator/device/cuda.h', ['a product by itself is fused', '{ return warploomRounded(x * y); }\nWARPLOOM_INTRINSIC float __fdiv', '{ return x * y; }\nWARPLOOM_INTRINSIC float __fdiv']),
   ...inFile(
     'runtime/emulator/device/tensor-map.h',
     ['swizzles by the wrong row', 'address >> 7 & (chunks - 1)', 'address >> 8 & (chunks - 1)'],

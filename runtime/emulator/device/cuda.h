@@ -204,13 +204,24 @@ WARPLOOM_INTRINSIC float __cosf(float x) { return cosf(x); }
 WARPLOOM_INTRINSIC float __fdividef(float x, float y) { return x / y; }
 WARPLOOM_INTRINSIC float __frcp_rn(float x) { return 1.0f / x; }
 WARPLOOM_INTRINSIC float __fsqrt_rn(float x) { return sqrtf(x); }
-WARPLOOM_INTRINSIC float __fadd_rn(float x, float y) { return x + y; }
-WARPLOOM_INTRINSIC float __fsub_rn(float x, float y) { return x - y; }
-WARPLOOM_INTRINSIC float __fmul_rn(float x, float y) { return x * y; }
+// Never fused: a number that the compiler does not know as a product.
+template <class T> WARPLOOM_INTRINSIC T warploomRounded(T x) {
+  asm("" : "+g"(x));
+  return x;
+}
+WARPLOOM_INTRINSIC float __fadd_rn(float x, float y) {
+  return warploomRounded(x) + warploomRounded(y);
+}
+WARPLOOM_INTRINSIC float __fsub_rn(float x, float y) {
+  return warploomRounded(x) - warploomRounded(y);
+}
+WARPLOOM_INTRINSIC float __fmul_rn(float x, float y) { return warploomRounded(x * y); }
 WARPLOOM_INTRINSIC float __fdiv_rn(float x, float y) { return x / y; }
 WARPLOOM_INTRINSIC float __fmaf_rn(float x, float y, float z) { return fmaf(x, y, z); }
-WARPLOOM_INTRINSIC double __dadd_rn(double x, double y) { return x + y; }
-WARPLOOM_INTRINSIC double __dmul_rn(double x, double y) { return x * y; }
+WARPLOOM_INTRINSIC double __dadd_rn(double x, double y) {
+  return warploomRounded(x) + warploomRounded(y);
+}
+WARPLOOM_INTRINSIC double __dmul_rn(double x, double y) { return warploomRounded(x * y); }
 WARPLOOM_INTRINSIC float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
 WARPLOOM_INTRINSIC float __int2float_rn(int x) { return (float)x; }
 WARPLOOM_INTRINSIC float __uint2float_rn(unsigned x) { return (float)x; }

@@ -629,7 +629,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     release_v();
   };
   // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
-  auto told = [&](const auto& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };
+  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };
   // What the step is.
   auto wait_for_k = [&]() {
     barrier_wait(c.k_full[k_slot], k_parity);

@@ -163,14 +163,14 @@ ${when(
     release_v();
   };
   // What a slot holds, as one lane tells it${when(!paired, ', the one that will let go of it')}: all know then that the others have the same.
-  auto told = [&](const auto& held) { return __shfl_sync(FULL_WARP, ${paired ? 'held' : 'lane == 0 ? held : 0'}, 0); };
+  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, ${paired ? 'held' : 'lane == 0 ? held : 0'}, 0); };
   // What the step is.
   auto wait_for_k = [&]() {
     barrier_wait(c.k_full[k_slot], k_parity);
     what = told(c.held[k_slot].what);
 ${when(
   paired,
-  `    asked = told(c.held[k_slot].asks) >> 8 * group & 255u;
+  `    asked = (u32)told((int)c.held[k_slot].asks) >> 8 * group & 255u;
     box = (int)(asked >> 6);
 `,
 )}  };

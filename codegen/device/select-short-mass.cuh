@@ -110,14 +110,16 @@ WARPLOOM_DEVICE MassBracket bracket_of_mass(const int (&bits)[4 * SHORT_QUADS], 
   return cut;
 }
 
-/**
- * Chooses, of the `columns` of all lanes, `count` and 32 at most, those that others do not make superfluous: of the largest,
- * of equal ones the lower columns, until the amounts reach `missing`. Returns these, a lane each, or that they do not reach it.
- */
+/** A column of a lane, and of the columns of all lanes whether they hold enough. */
 struct Few {
   int column;
   bool is_chosen, suffice;
 };
+
+/**
+ * Chooses of the `columns` of all lanes, 32 at most, the largest, of equal ones the lower columns, until their amounts reach
+ * `missing`.
+ */
 template <typename Row>
 WARPLOOM_DEVICE Few choose_few(ShortShared& shared, const Row& row, u64 columns, const Amounts& amounts, u64 missing) {
   const int lane = threadIdx.x & 31, count = gather_columns(shared, columns);

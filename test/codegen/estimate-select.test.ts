@@ -154,6 +154,14 @@ describe.each(sizes)('%d threads choose from %d weights', (threads, columns) => 
     for (const [i, name] of Object.keys(hostile).entries())
       expect(chosen[i], name).toEqual(expected(leaf, rows[i]!));
   });
+
+  it.each([0.125, 0.5, 0.875, 0.984375, 1])('the fewest that hold %d of the mass', async (mass) => {
+    const leaf: Leaf = { op: 'cover', of: of as never, mass, always, capacity: columns };
+    const chosen = await choose(leaf, rows, threads);
+    for (const [i, name] of Object.keys(hostile).entries())
+      if (rows[i]!.every((x) => x >= 0 && x < 3e38))
+        expect(chosen[i], name).toEqual(expected(leaf, rows[i]!));
+  });
 });
 
 /** Weights that no rule is made for: an estimate with such scores is refused (E004), and its sets are never looked at. */

@@ -340,4 +340,14 @@ const attention = [
   ]),
 ];
 
-export const codegen: readonly Mutation[] = [...analysis, ...attention];
+const estimates = inFile(
+  'codegen/device/select-short-mass.cuh',
+  [
+    'of equal weights the higher columns',
+    'other == weight && is_lower',
+    'other == weight && !is_lower',
+  ],
+  ['ties are one too few', '(missing - at_high + one - 1) / one', '(missing - at_high - 1) / one'],
+);
+
+export const codegen: readonly Mutation[] = [...analysis, ...attention, ...estimates];

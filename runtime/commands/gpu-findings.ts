@@ -18,6 +18,7 @@ import { codeOf } from '../files/atomic.ts';
 import { addonStatus } from '../native.ts';
 import { tensor } from '../tensor.ts';
 import { diagnosticsOf } from './failure.ts';
+import { statOf } from './files.ts';
 import type { Finding } from './finding.ts';
 import { usualArch } from './kernels.ts';
 import { duration } from './terminal.ts';
@@ -27,7 +28,7 @@ export async function gpuFindings(): Promise<Finding[]> {
   const cuda = cudaDevices();
   const compiler = await compilerOf();
   const ahead = await Promise.all(aheadFolders(cacheFolder()).map(aheadOf));
-  const cache = await cacheOf('cache', kernelCache());
+  const cache = await cacheOf(kernelCache());
   const findings = [driverOf(cuda), ...devicesOf(cuda), compiler, cache, ...ahead.flat()];
   if (compiler.state === 'ok') findings.push(await wellDone('kernel', compileTest));
   if (compiler.state === 'ok' && cuda.devices.length > 0)
@@ -76,7 +77,18 @@ async function compilerOf(): Promise<Finding> {
   }
 }
 
-async function cacheOf(what: string, { folder }: KernelCache): Promise<Finding> {
+/** Where nothing can be kept, all works: every process compiles anew what it needs, and tunes for itself. */
+async function cacheOf(cache: KernelCache): Promise<Finding> {
+  const fix = 'name another folder: WARPLOOM_CACHE';
+  try {
+    await cache.open();
+  } catch (error) {
+    return { what: 'cache', state: 'missing', found: reasonOf(error).found, fix };
+  }
+  return kernelsIn('cache', cache, fix);
+}
+
+async function kernelsIn(what: string, { folder }: KernelCache, fix: string): Promise<Finding> {
   try {
     const names = (await readdir(folder)).filter((name) => name.endsWith('.kernel'));
     const sizes = await Promise.all(
@@ -86,22 +98,21 @@ async function cacheOf(what: string, { folder }: KernelCache): Promise<Finding> 
     const found = `${folder}, ${names.length} kernels, ${bytesText(bytes)}`;
     return { what, state: 'ok', found };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return { what, state: 'ok', found: `${folder}, not there yet` };
-    const found = `${folder} cannot be read: ${codeOf(error)}`;
-    return { what, state: 'missing', found, fix: 'name another: WARPLOOM_CACHE' };
+    return { what, state: 'missing', found: `${folder} cannot be read: ${codeOf(error)}`, fix };
   }
 }
 
 /** Kernels compiled ahead. The cache folder need not have any; one that is named for them has to. */
 async function aheadOf(home: string): Promise<Finding[]> {
   const what = 'compiled ahead';
-  const cache = aheadCache(home);
-  if (existsSync(cache.folder)) return [await cacheOf(what, cache)];
-  if (home === cacheFolder()) return [];
-  const found = existsSync(home)
-    ? `${home} holds no kernels that were compiled ahead`
-    : `WARPLOOM_KERNELS names ${home}, which does not exist`;
   const fix = "name the folder of 'warploom compile --cache FOLDER', or unset WARPLOOM_KERNELS";
+  const cache = aheadCache(home);
+  if (existsSync(cache.folder)) return [await kernelsIn(what, cache, fix)];
+  if (home === cacheFolder()) return [];
+  const place = statOf(home);
+  const found = place?.isDirectory()
+    ? `${home} holds no kernels that were compiled ahead`
+    : `WARPLOOM_KERNELS names ${home}, which ${place ? 'is no folder' : 'does not exist'}`;
   return [{ what, state: 'missing', found, fix }];
 }
 

@@ -211,8 +211,10 @@ test('doctor finds this machine well, and says so to programs too', async () => 
 
 test('doctor misses kernels where WARPLOOM_KERNELS says that there are some', async () => {
   const empty = folder();
+  const file = join(folder({ file: '' }), 'file');
   for (const [named, says] of [
     [join(empty, 'nowhere'), /nowhere, which does not exist$/],
+    [file, /file, which is no folder$/],
     [empty, /holds no kernels that were compiled ahead$/],
   ] as const) {
     vi.stubEnv('WARPLOOM_KERNELS', named);
@@ -223,4 +225,22 @@ test('doctor misses kernels where WARPLOOM_KERNELS says that there are some', as
     expect(ahead[0].fix).toMatch(/warploom compile --cache/);
     expect(code).toBe(0);
   }
+});
+
+// Of the last Node's own recursive mkdir never returns.
+test.each([
+  ['a file', () => join(folder({ file: '' }), 'file')],
+  ['a folder in a file', () => join(folder({ file: '' }), 'file', 'cache')],
+  ['one that knows no names', () => '/proc/warploom/cache'],
+])('doctor misses a cache where there can be no folder: %s', async (_, place) => {
+  vi.stubEnv('WARPLOOM_CACHE', place());
+  const { code, out } = await say('doctor', '--json');
+  const { findings } = JSON.parse(out);
+  expect(findings.find(({ what }: { what: string }) => what === 'cache')).toEqual({
+    what: 'cache',
+    state: 'missing',
+    found: expect.stringMatching(/kernels' cannot be written: .+$/),
+    fix: 'name another folder: WARPLOOM_CACHE',
+  });
+  expect(code).toBe(0);
 });

@@ -6,11 +6,11 @@ import type { AnyPattern, Pattern } from '../../dsl/pattern.ts';
 import { grouped, percent } from '../../dsl/plan/explain.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { type AttendResult, compile } from '../attend.ts';
-import { type Device, openDevice } from '../device.ts';
+import type { Device } from '../device.ts';
 import { explainPlans } from '../explain.ts';
 import type { Fallback } from '../hulls.ts';
 import { checkCall, type PlannedCall, planCall } from '../plans.ts';
-import { deviceData, deviceHelp, timeOn, uploaded } from './devices.ts';
+import { deviceData, deviceHelp, openNamed, threadsHelp, timeOn, uploaded } from './devices.ts';
 import { exit } from './failure.ts';
 import {
   addInputOptions,
@@ -57,14 +57,14 @@ export const bench: PatternVerb<BenchFlags> = {
     addInputOptions(command, { length: false });
     command
       .option('--device <name>', deviceHelp)
-      .option('--threads <n>', 'worker threads of the CPU device', sizeFrom)
+      .option('--threads <n>', threadsHelp, sizeFrom)
       .addOption(fallbackOption())
       .option('--rounds <n>', 'how often each is timed', countFrom, 5)
       .option('--json', 'print one object for a program');
   },
   async act(target, params, flags, { terminal, signal, patterns }) {
-    const { threads, rounds, fallback } = flags;
-    const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
+    const { rounds, fallback } = flags;
+    const device = await openNamed(flags);
     try {
       const inputs = await loadInputs(flags, target.definitions, usualDtype(device));
       const { shape, dtype } = checkCall(target.pattern, inputs, params);

@@ -3,12 +3,35 @@
 
 import type { GpuDevice } from '../cuda/device.ts';
 import { Gpu } from '../cuda/gpu.ts';
-import { type Device, deviceKinds } from '../device.ts';
+import { type Device, deviceKinds, openDevice } from '../device.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import type { Tensor } from '../tensor.ts';
+import { UsageError } from './failure.ts';
 
 /** What --help says of --device. */
 export const deviceHelp = `where to run: ${deviceKinds.join(', ')}; cuda:1 is the second GPU (default: the best there is)`;
+
+/** What --help says of --threads. */
+export const threadsHelp =
+  'worker threads of the CPU device; 0 works without any (default: one per core)';
+
+/** Opens what the flags name. Throws UsageError for threads of a device that has none, and what `openDevice` throws. */
+export async function openNamed({
+  device: name,
+  threads,
+}: {
+  readonly device?: string;
+  readonly threads?: number;
+}): Promise<Device> {
+  if (threads === undefined) return openDevice(name);
+  const device = await openDevice(name, { threads });
+  if (device.kind === 'cpu') return device;
+  await device.dispose();
+  throw new UsageError(
+    `--threads on ${device.name}`,
+    'the CPU device alone has worker threads: --device cpu, or leave --threads out',
+  );
+}
 
 /** Work done once, by two clocks. */
 export interface Timed<Value> {

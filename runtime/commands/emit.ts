@@ -79,6 +79,14 @@ export const emit: PatternVerb<EmitFlags> = {
         `it launches ${names.join(', ')}`,
       );
     }
+    const isAttention = ({ part, kernels }: (typeof chosen)[number]) =>
+      kernels.includes(part.attention.kernel);
+    if (flags.tile && !chosen.some(isAttention)) {
+      throw new UsageError(
+        `--tile of the kernel '${flags.kernel}'`,
+        'the attention kernel has one: leave --tile or --kernel out',
+      );
+    }
     if (format === 'cubin') {
       const [only, ...others] = all;
       if (others.length > 0) {

@@ -27,8 +27,10 @@ export interface InputFlags {
   readonly input?: string;
   readonly random?: LaunchShape;
   readonly length?: number;
-  readonly layout: Layout;
-  readonly seed: number;
+  /** Left out, `bhsd`. */
+  readonly layout?: Layout;
+  /** Left out, 0. */
+  readonly seed?: number;
   /** Left out, the usual one of the device. */
   readonly dtype?: FloatType;
   /** A file of chosen sets. */
@@ -45,10 +47,20 @@ export const fallbackOption = (): Option =>
     .choices(['none', 'dense'])
     .default('none');
 
+/** Which of the options a verb takes. */
+interface InputOptions {
+  /** A length alone. */
+  readonly length: boolean;
+  /** Chosen sets. Default: no. */
+  readonly chosen?: boolean;
+  /** Of the random tensors, where their numbers are of interest. Default: yes. */
+  readonly seed?: boolean;
+}
+
 /** Adds the options that say where q, k, v, captured tensors and, where they are taken, chosen sets come from. */
 export function addInputOptions(
   command: Command,
-  { length, chosen = false }: { readonly length: boolean; readonly chosen?: boolean },
+  { length, chosen = false, seed = true }: InputOptions,
 ): Command {
   const files = ['q', 'k', 'v', 'input'];
   const add = (option: Option) => command.addOption(option.helpGroup('Tensors:'));
@@ -81,19 +93,21 @@ export function addInputOptions(
   );
   if (chosen) {
     const what = 'sets that `run --chosen-out` wrote, instead of an estimate (.safetensors)';
-    add(new Option('--chosen <file>', what));
+    // Sets that are given leave nothing to fall back from.
+    add(new Option('--chosen <file>', what).conflicts(['fallback']));
   }
   add(
-    new Option('--layout <order>', 'axes of the files: batch, head, sequence, dim')
+    new Option('--layout <order>', 'axes of the files: batch, head, sequence, dim (default: bhsd)')
       .choices(['bhsd', 'bshd'])
-      .default('bhsd'),
+      .conflicts(['random', 'length']),
   );
-  add(
-    new Option('--seed <n>', 'of the random tensors')
-      .argParser(sizeFrom)
-      .default(0)
-      .conflicts(files),
-  );
+  if (seed) {
+    add(
+      new Option('--seed <n>', 'of the random tensors (default: 0)')
+        .argParser(sizeFrom)
+        .conflicts(files),
+    );
+  }
   return add(
     new Option('--dtype <type>', 'of the random tensors (default: fp32 on the CPU, bf16 elsewhere)')
       .choices(['fp32', 'fp16', 'bf16'])
@@ -142,7 +156,10 @@ function namedFile(
 ): (readonly [string, string])[] {
   const at = text.indexOf('=');
   if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('Give name=FILE[#name].');
-  return [...others, [text.slice(0, at), text.slice(at + 1)]];
+  const name = text.slice(0, at);
+  if (others.some(([other]) => other === name))
+    throw new InvalidArgumentError(`Give '${name}' once.`);
+  return [...others, [name, text.slice(at + 1)]];
 }
 
 /** The sizes of random tensors, where the flags ask for them; of so many heads where they do not say it. */
@@ -222,6 +239,9 @@ export async function sizesOrInputs(
 ): Promise<AttentionInputs | CallSizes> {
   const { q, k, v, input } = flags;
   const isBare = [q, k, v, input, flags.random, flags.length].every((flag) => flag === undefined);
+  if (isBare && flags.layout !== undefined) {
+    throw new UsageError('--layout without files', 'it is of --q, --k and --v, or of --input FILE');
+  }
   const all = isBare ? { ...flags, length: usual } : flags;
   const shape = randomShape(all, isHeadPatterns(pattern) ? pattern.byHead.length : 1);
   const isEstimated = definitions.some(({ estimates }) => estimates.length > 0);
@@ -237,7 +257,7 @@ const loadSets = async ({ chosen }: InputFlags): Promise<{ chosen?: ChosenSetsDa
 
 function randomTensors(
   { batch, heads, kvHeads, qLen, kLen, headDim, valueDim }: LaunchShape,
-  { seed, dtype }: InputFlags & { readonly dtype: FloatType },
+  { seed = 0, dtype }: InputFlags & { readonly dtype: FloatType },
 ): { q: Tensor; k: Tensor; v: Tensor } {
   // Three seeds of its own for each seed of the command.
   const make = (shape: number[], i: number) => tensor.random(shape, { seed: 3 * seed + i, dtype });

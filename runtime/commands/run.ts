@@ -1,15 +1,16 @@
 // `warploom run`: one call of a pattern, what it visited and how long it took; checked and kept if asked.
 
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import { compile } from '../attend.ts';
-import { type Device, openDevice } from '../device.ts';
+import type { Device } from '../device.ts';
 import { saveChosen } from '../files/chosen.ts';
 import { writeSafetensors } from '../files/safetensors.ts';
 import type { Fallback } from '../hulls.ts';
 import { outputError } from '../output-error.ts';
 import { recall } from '../recall.ts';
-import { deviceHelp } from './devices.ts';
+import { deviceHelp, openNamed, threadsHelp } from './devices.ts';
 import { exit, UsageError } from './failure.ts';
 import { checkPlace } from './files.ts';
 import {
@@ -52,11 +53,7 @@ export const run: PatternVerb<RunFlags> = {
     addInputOptions(command, { length: false, chosen: true });
     command
       .option('--device <name>', deviceHelp)
-      .option(
-        '--threads <n>',
-        'worker threads; 0 works without any (default: one per core)',
-        sizeFrom,
-      )
+      .option('--threads <n>', threadsHelp, sizeFrom)
       .addOption(fallbackOption())
       .option('--check', 'compare with the float64 oracle; exit code 1 outside the bound')
       .option('--check-rows <n>', 'check only so many query rows of each head', countFrom)
@@ -71,13 +68,17 @@ export const run: PatternVerb<RunFlags> = {
   async act(target, params, flags, context) {
     const { terminal } = context;
     for (const file of [flags.out, flags.chosenOut]) if (file !== undefined) checkPlace(file);
+    if (flags.out !== undefined && flags.chosenOut !== undefined) {
+      if (resolve(flags.out) === resolve(flags.chosenOut))
+        throw new UsageError('--out and --chosen-out are one file', 'name two');
+    }
     if (flags.recall && target.definitions.some(({ score }) => score !== undefined))
       throw new UsageError(
         '--recall of a pattern with a score',
         'its logits are not those of dense attention',
       );
-    const { threads, fallback } = flags;
-    const device = await openDevice(flags.device, threads === undefined ? {} : { threads });
+    const { fallback } = flags;
+    const device = await openNamed(flags);
     try {
       const inputs = await loadInputs(flags, target.definitions, usualDtype(device));
       const made = await performCall({ target, inputs, params, device, context, fallback });

@@ -36,7 +36,7 @@ export const tune: PatternVerb<TuneFlags> = {
     'mine.ts#mine --input head.safetensors --json',
   ],
   addOptions(command: Command) {
-    addInputOptions(command, { length: false });
+    addInputOptions(command, { length: false, seed: false });
     command
       .option('--device <name>', deviceHelp)
       .addOption(

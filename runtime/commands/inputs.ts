@@ -15,7 +15,7 @@ import type { AttentionInputs } from '../inputs.ts';
 import type { CallSizes } from '../plans.ts';
 import { type Tensor, tensor } from '../tensor.ts';
 import { UsageError } from './failure.ts';
-import { suggestion } from './nearest.ts';
+import { nearest, suggestion } from './nearest.ts';
 import { tensorsOf } from './parameters.ts';
 import { splitName, type Target } from './target.ts';
 
@@ -275,22 +275,25 @@ export async function loadCaptured(
 ): Promise<Record<string, Tensor>> {
   const declared = tensorsOf(definitions);
   const files = new Map<string, string>();
-  if (flags.input !== undefined) {
-    const held = await namesIn(flags.input);
-    for (const [name] of declared) {
-      if (held.includes(name)) files.set(name, `${flags.input}#${name}`);
-    }
+  const held = flags.input === undefined ? [] : await namesIn(flags.input);
+  for (const [name] of declared) {
+    if (held.includes(name)) files.set(name, `${flags.input}#${name}`);
   }
   for (const [name, file] of flags.tensor ?? []) files.set(name, file);
+  // A file may hold more than a call needs: a name that no pattern knows is wrong where one is missing alone.
+  const others = held.filter((name) => !['q', 'k', 'v'].includes(name) && !files.has(name));
   const findings: Diagnostic[] = [];
   for (const [name, { dtype, dims }] of declared) {
     if (files.has(name)) continue;
     const axes = dims.map((dim) => `'${dim}'`).join(', ');
-    findings.push(
-      diagnostic('T004', `the captured tensor '${name}' is missing: ${dtype}(${axes})`, {
-        help: `give --tensor ${name}=FILE[#name]`,
-      }),
-    );
+    const what = `the captured tensor '${name}' is missing: ${dtype}(${axes})`;
+    const [near] = nearest(name, others);
+    const [where, from] =
+      near === undefined
+        ? ['', 'FILE[#name]']
+        : [`; '${flags.input}' holds '${near}'`, `${flags.input}#${near}`];
+    const help = `${near === undefined ? 'give' : 'rename it, or give'} --tensor ${name}=${from}`;
+    findings.push(diagnostic('T004', what + where, { help }));
   }
   const names = declared.map(([name]) => name);
   const title = definitions.map(({ name }) => `'${name}'`).join(', ');

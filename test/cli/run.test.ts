@@ -181,6 +181,25 @@ describe('one clear error', () => {
     );
   });
 
+  test('of a file that has it under a name that is misspelt, too; others may lie beside it', async () => {
+    const file = join(folder(), 'all.safetensors');
+    const main = Object.fromEntries(
+      ['q', 'k', 'v'].map((name) => [name, tensor.random([1, 1, 4, 8], { seed: 1 })]),
+    );
+    const doc = tensor.zeros([1, 4], { dtype: 'i32' });
+    await writeSafetensors(file, { ...main, docs: doc, weights: main.q! });
+    const words = ['--input', file, '--device', 'cpu'];
+    expect(await refused(1, 'run', 'documents', ...words)).toMatch(
+      /T004.*'doc' is missing: .*all\.safetensors' holds 'docs'\n.*rename it, or give --tensor doc=.*all\.safetensors#docs$/m,
+    );
+    const given = ['--tensor', `doc=${file}#docs`];
+    expect((await say('run', 'documents', ...words, ...given)).code).toBe(0);
+    await writeSafetensors(file, { ...main, weights: main.q! });
+    expect(await refused(1, 'run', 'documents', ...words)).toMatch(
+      /T004.*'doc' is missing: i32\('batch', 'k'\)\n.*give --tensor doc=FILE\[#name\]$/m,
+    );
+  });
+
   test('tensors of the wrong rank, dtype and size', async () => {
     const dir = folder();
     const file = join(dir, 'in.safetensors');

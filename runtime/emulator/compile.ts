@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { makeFolder } from '../files/folder.ts';
-import { fusingFlags, separateFlags } from './fma.ts';
+import { canFuse, fusingFlags, separateFlags } from './fma.ts';
 import { fileOf, hostSource, twins, twinTexts } from './source.ts';
 
 const run = promisify(execFile);
@@ -91,6 +91,10 @@ function findFusing(): Promise<readonly string[]> {
   fusing ??= findCompiler().then(({ command }) => fusingFlags(command));
   return fusing;
 }
+
+/** Whether products can be fused on this machine. Throws as `findCompiler`, and where the compiler does not say. */
+export const fusesHere = (): Promise<boolean> =>
+  findCompiler().then(({ command }) => canFuse(command));
 
 // No more compilers at a time than there are cores.
 let running = 0;

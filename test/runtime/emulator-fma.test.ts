@@ -1,14 +1,15 @@
 // Products that the emulator fuses with sums, as GPUs' compilers do, where it is told to; and those that it never does.
 
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DeviceError } from '../../dsl/diagnostic.ts';
-import { fusingFlags } from '../../runtime/emulator/fma.ts';
+import { canFuse, fusingFlags } from '../../runtime/emulator/fma.ts';
 import { EmulatedMachine } from '../../runtime/emulator/machine.ts';
 import { type EmulatorOptions, runEmulated } from '../../runtime/emulator/run.ts';
 import { bytesOf, floats, kernelOf, launch, pointer } from './emulator-kernels.ts';
+import { isFusedHere, needsFused } from './fusing.ts';
 
 /** a * b rounded is 1 + 2^-11, and c is less that: one rounding leaves 2^-24, two leave 0. */
 const [a, c] = [1 + 2 ** -12, -1 - 2 ** -11];
@@ -55,16 +56,18 @@ const fused = {
   'a number less a product': once,
 };
 
+it('products of emulated kernels are rounded by themselves where nobody asks otherwise', async () => {
+  vi.stubEnv('WARPLOOM_EMULATOR_FMA', undefined);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  expect(await sumsBy({})).toEqual(separate);
+  expect(await sumsBy({ fma: false })).toEqual(separate);
+});
+
 describe('products of emulated kernels', () => {
+  beforeEach(needsFused);
+
   it('are fused with sums where that is asked for, but for those of intrinsics', async () => {
     expect(await sumsBy({ fma: true })).toEqual(fused);
-  });
-
-  it('are rounded by themselves otherwise', async () => {
-    vi.stubEnv('WARPLOOM_EMULATOR_FMA', undefined);
-    onTestFinished(() => void vi.unstubAllEnvs());
-    expect(await sumsBy({})).toEqual(separate);
-    expect(await sumsBy({ fma: false })).toEqual(separate);
   });
 
   it('are fused where the environment says so and nobody says otherwise', async () => {
@@ -92,16 +95,42 @@ describe('products of emulated kernels', () => {
   });
 });
 
-it('a compiler without an FMA for this CPU is refused', async () => {
+/** A compiler that says so much of the CPU, or ends so. */
+function compilerThat(does: string): string {
   vi.stubGlobal('process', { ...process, arch: 'x64', env: process.env });
   onTestFinished(() => void vi.unstubAllGlobals());
   const folder = mkdtempSync(join(tmpdir(), 'warploom-cxx-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const compiler = join(folder, 'c++');
-  writeFileSync(compiler, '#!/bin/sh\necho "#define __FP_FAST_FMAF 1"\n');
+  writeFileSync(compiler, `#!/bin/sh\n${does}\n`);
   chmodSync(compiler, 0o755);
-  const error = await fusingFlags(compiler).catch((thrown: unknown) => thrown);
-  expect(error).toBeInstanceOf(DeviceError);
-  expect(String((error as DeviceError).message)).toContain('R002');
-  expect(String((error as DeviceError).message)).toContain('knows no FMA of this CPU');
+  return compiler;
+}
+
+describe('a compiler', () => {
+  const [knowing, without] = ['echo "#define __FMA__ 1"', 'echo "#define __FP_FAST_FMAF 1"'];
+
+  it('without an FMA for this CPU is refused', async () => {
+    for (const does of [without, 'exit 1']) {
+      const error = await fusingFlags(compilerThat(does)).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(DeviceError);
+      expect(String((error as DeviceError).message)).toContain('R002');
+      expect(String((error as DeviceError).message)).toContain('knows no FMA of this CPU');
+    }
+  });
+
+  it('says whether this CPU has one, or nobody knows', async () => {
+    expect(await canFuse(compilerThat(knowing))).toBe(true);
+    expect(await canFuse(compilerThat(without))).toBe(false);
+    await expect(canFuse(compilerThat('exit 1'))).rejects.toThrow();
+  });
+
+  // Tests of fused products are left out where it says no.
+  it.runIf(process.platform === 'linux' && process.arch === 'x64')(
+    'says of this CPU what the system says',
+    () => {
+      const [, flags = ''] = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8')) ?? [];
+      expect(isFusedHere).toBe(flags.split(' ').includes('fma'));
+    },
+  );
 });

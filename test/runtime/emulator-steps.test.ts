@@ -4,13 +4,14 @@
 
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, it } from 'vitest';
 import { count, f32 } from '../../dsl/given.ts';
 import { type AnyPattern, pattern } from '../../dsl/pattern.ts';
 import { compile } from '../../runtime/attend.ts';
 import { scoreError } from '../../runtime/bound.ts';
 import { type Device, openDevice } from '../../runtime/device.ts';
 import { tensor } from '../../runtime/tensor.ts';
+import { needsFused } from './fusing.ts';
 
 const given = { slopes: f32('head'), far: count.default(0), more: count.default(0) };
 const seen = pattern('seen', given).mask(({ q, k }, { far, more }) => q - k === far + more);
@@ -71,6 +72,7 @@ describe.each([
     device = await openDevice(name, { fma });
   });
   afterAll(() => device.dispose());
+  if (fma) beforeEach(needsFused);
 
   it.each(Object.entries(cases).filter(([which]) => !fma || fusedCases.includes(which)))(
     'a slope of %s is as exact as it is',

@@ -11,19 +11,20 @@ export const ownArch = ({ major, minor }: Capability): string =>
 
 /**
  * The architecture that kernels for a GPU are compiled for. `WARPLOOM_ARCH` may ask for another that runs there: one of
- * the same major number, up to its own; sm_90 gives Hopper the portable kernels. Throws DeviceError R005 for one
- * that does not.
+ * the same major number, up to its own; sm_90 gives Hopper the portable kernels. One value is for all GPUs; of several,
+ * joined by commas, each GPU has the one at its ordinal, and its own where there is none. Throws DeviceError R005 for one
+ * that it does not run.
  */
-export function archOf(chip: Capability): string {
+export function archOf(chip: Capability & Pick<CudaProperties, 'ordinal'>): string {
   const own = ownArch(chip);
-  const wanted = process.env.WARPLOOM_ARCH;
+  const asked = (process.env.WARPLOOM_ARCH ?? '').split(',').map((one) => one.trim());
+  const wanted = asked.length === 1 ? asked[0] : asked[chip.ordinal];
   if (!wanted || wanted === own) return own;
   const run = Array.from({ length: chip.minor + 1 }, (_, minor) => `sm_${chip.major}${minor}`);
   if (run.includes(wanted)) return wanted;
   const known = [...new Set([...run, own])].join(' or ');
-  throw new DeviceError([
-    diagnostic('R005', `WARPLOOM_ARCH is '${wanted}', which this GPU does not run: it is ${own}`, {
-      help: `give ${known}, or leave it unset`,
-    }),
-  ]);
+  const what = `WARPLOOM_ARCH is '${wanted}' for cuda:${chip.ordinal}, which is ${own} and does not run it`;
+  const others = asked.length === 1 ? '; one for each GPU is joined by commas' : '';
+  const help = `give ${known}, or leave it unset${others}`;
+  throw new DeviceError([diagnostic('R005', what, { help })]);
 }

@@ -168,6 +168,15 @@ namespace {
 
 std::vector<CUctx_st> &contexts = *new std::vector<CUctx_st>(setting("SIMULATED_DEVICES", 1));
 const uint64_t memoryBytes = setting("SIMULATED_MEMORY", uint64_t(1) << 30);
+/// The compute capability of a device: 90 for 9.0.
+int chipOf(int ordinal) {
+  const char *listed = std::getenv("SIMULATED_CHIPS");
+  std::istringstream list(listed && *listed ? listed : "90");
+  std::string chip;
+  while (ordinal-- >= 0 && std::getline(list, chip, ','))
+    ;
+  return std::stoi(chip);
+}
 thread_local std::vector<ContextHandle> stack;
 
 struct Block {

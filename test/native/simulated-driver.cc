@@ -5,6 +5,7 @@
 //
 // SIMULATED_DEVICES  how many devices there are (1)
 // SIMULATED_MEMORY   bytes of each (1 GiB)
+// SIMULATED_CHIPS    the compute capability of each, such as 90,86; the last is that of the others (90)
 // SIMULATED_BARE     1: no threads and no poison, so that what is timed is the caller (0)
 //
 // A module is machine code for a GPU, whose kernels then do nothing, or text: lines
@@ -61,9 +62,10 @@ API(cuDeviceGetName, char *name, int size, int device) {
   std::snprintf(name, size, "Simulated %d", device - 100);
   return 0;
 }
-API(cuDeviceGetAttribute, int *value, int attribute, int) {
-  const std::map<int, int> values = {{75, 9},      {76, 0},        {16, 132},     {97, 232448},
-                                     {81, 233472}, {38, 52428800}, {13, 1980000}, {115, 1}};
+API(cuDeviceGetAttribute, int *value, int attribute, int device) {
+  const int chip = chipOf(device - 100);
+  const std::map<int, int> values = {{75, chip / 10}, {76, chip % 10}, {16, 132},     {97, 232448},
+                                     {81, 233472},    {38, 52428800},  {13, 1980000}, {115, 1}};
   *value = values.at(attribute);
   return 0;
 }

@@ -38,15 +38,16 @@ export function simulatedDriver(): string {
 }
 
 /**
- * Makes this process use the simulated driver. Before anything of CUDA is called. `bare`: to time what
- * calls it.
+ * Makes this process use the simulated driver. Before anything of CUDA is called. `chips`: the compute
+ * capability of each device, 90 for 9.0. `bare`: to time what calls it.
  */
 export function useSimulatedDriver(
-  settings: { devices?: number; memory?: number; bare?: boolean } = {},
+  settings: { devices?: number; memory?: number; chips?: readonly number[]; bare?: boolean } = {},
 ): void {
   process.env.WARPLOOM_LIBCUDA = simulatedDriver();
   process.env.SIMULATED_DEVICES = String(settings.devices ?? 1);
   process.env.SIMULATED_MEMORY = String(settings.memory ?? 2 ** 30);
+  process.env.SIMULATED_CHIPS = (settings.chips ?? [90]).join(',');
   process.env.SIMULATED_BARE = settings.bare ? '1' : '0';
 }
 

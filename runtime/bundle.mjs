@@ -149,6 +149,7 @@ const launcher = `#!/bin/sh
 # warploom without an installation: './warploom --help' for its verbs. The other programs, each with --help:
 #   ./warploom bench:                      says which benches there are
 #   ./warploom test:device --minutes 8     the laws on the GPU; --device emulated:sm_80 needs a C++ compiler
+#   ./warploom test:laws --minutes 30      the laws on the CPU, as long as you like
 #   ./warploom test:core                   the CUDA core on the GPU
 #   ./warploom test:primitives             what the emulator takes for granted, on an H100 or H200; needs a C++ compiler
 #   ./warploom test:sanitizers             compute-sanitizer of a CUDA toolkit over the kernels of all patterns

@@ -1,17 +1,37 @@
-// Tries every fault of list.ts: copies the project, makes one fault, and runs tests until one fails.
-//
-//   npx tsx test/mutations/run.ts [--only text] [--jobs 1] [--steps 3]
-//
-// The tests that know a file best come first, then the laws and their like, then everything; --steps 1
-// stops after the first. They run on one seed, so a second run finds the same. Exits with 1 when a fault
-// is noticed by none, or can no longer be made.
+// Tries every fault of list.ts: copies the project, makes one fault, and runs tests until one fails. The tests that know
+// a file best come first, then the laws and their like, then everything. They run on one seed, so a second run finds the
+// same.
 
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import type { Command } from 'commander';
+import { exit, UsageError } from '../../runtime/commands/failure.ts';
+import { countFrom } from '../../runtime/commands/inputs.ts';
+import type { Program } from '../programs/program.ts';
 import { type Mutation, mutations } from './list.ts';
+
+interface Flags {
+  readonly only: string;
+  readonly jobs: number;
+  readonly steps: number;
+}
+
+export const program: Program<Flags> = {
+  summary: 'whether some test notices each fault of test/mutations; exit code 1 where none does',
+  examples: ['--only runtime/cpu/ --steps 1', "--only 'nothing is fused'"],
+  addOptions(command: Command) {
+    command
+      .option('--only <text>', 'faults alone that have this in their file or name', '')
+      .option('--jobs <n>', 'faults that are tried at the same time', countFrom, 1)
+      .option('--steps <n>', 'stops after the first so many sets of tests, of 3', countFrom, 3);
+  },
+  async act(_, flags) {
+    return tryAll(flags);
+  },
+};
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -38,6 +58,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['dsl/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/estimate/', ['test/runtime/estimate']],
   ['runtime/cpu/', ['test/runtime/heads', 'test/diagnostics/', 'test/laws/devices']],
+  ['runtime/emulator/fma', ['test/runtime/emulator-fma']],
   ['runtime/emulator/', ['test/runtime/emulator-hopper', 'test/runtime/emulator-faults']],
   ['codegen/attention/exponent', ['test/runtime/emulator-scores', 'test/codegen/attention']],
   ['codegen/attention/steps', ['test/runtime/emulator-steps', 'test/runtime/emulator-scores']],
@@ -137,39 +158,40 @@ function report({ mutation, killer, seconds }: Outcome): void {
   console.log(`               ${killer ?? `${mutation.file}: ${mutation.find}`}`);
 }
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    jobs: { type: 'string', default: '1' },
-    steps: { type: 'string', default: '3' },
-  },
-});
-const chosen = mutations.filter(({ why, file }) => `${file} ${why}`.includes(values.only));
-if (chosen.length === 0) throw new Error(`no fault is named like '${values.only}'`);
-const started = performance.now();
-const outcomes: Outcome[] = [];
-const queue = chosen.values();
-const folders: string[] = [];
-try {
-  await Promise.all(
-    Array.from({ length: Math.max(1, Number(values.jobs)) }, async () => {
-      const folder = await copyOfProject();
-      folders.push(folder);
-      if (folders.length === 1) await checkSound(folder, chosen);
-      for (const mutation of queue) {
-        const outcome = await tryOne(mutation, folder, Number(values.steps));
-        outcomes.push(outcome);
-        report(outcome);
-      }
-    }),
+async function tryAll({ only, jobs, steps }: Flags): Promise<number> {
+  if (!existsSync(join(root, 'test/vitest.config.ts')))
+    throw new UsageError(
+      'no tests lie here',
+      'faults are made in a copy of the repository: run it there',
+    );
+  const chosen = mutations.filter(({ why, file }) => `${file} ${why}`.includes(only));
+  if (chosen.length === 0)
+    throw new UsageError(`no fault is named like '${only}'`, 'test/mutations/list.ts has them');
+  const started = performance.now();
+  const outcomes: Outcome[] = [];
+  const queue = chosen.values();
+  const folders: string[] = [];
+  try {
+    await Promise.all(
+      Array.from({ length: Math.min(jobs, chosen.length) }, async () => {
+        const folder = await copyOfProject();
+        folders.push(folder);
+        if (folders.length === 1) await checkSound(folder, chosen);
+        for (const mutation of queue) {
+          const outcome = await tryOne(mutation, folder, steps);
+          outcomes.push(outcome);
+          report(outcome);
+        }
+      }),
+    );
+  } finally {
+    for (const folder of folders) await rm(dirname(folder), { recursive: true, force: true });
+  }
+  const survivors = outcomes.filter(({ killer }) => !killer);
+  const minutes = (performance.now() - started) / 60_000;
+  console.log(
+    `\n${outcomes.length - survivors.length} of ${outcomes.length} faults noticed in ${minutes.toFixed(1)} min`,
   );
-} finally {
-  for (const folder of folders) await rm(dirname(folder), { recursive: true, force: true });
+  for (const { mutation } of survivors) console.log(`survived: ${mutation.why}`);
+  return survivors.length > 0 ? exit.wrong : exit.fine;
 }
-const survivors = outcomes.filter(({ killer }) => !killer);
-const minutes = (performance.now() - started) / 60_000;
-console.log(
-  `\n${outcomes.length - survivors.length} of ${outcomes.length} faults noticed in ${minutes.toFixed(1)} min`,
-);
-for (const { mutation } of survivors) console.log(`survived: ${mutation.why}`);
-process.exitCode = survivors.length > 0 ? 1 : 0;

@@ -76,6 +76,11 @@ describe('the bundle, unpacked elsewhere', () => {
     );
   });
 
+  it('tries those that need no device, too', () => {
+    const said = warploom(['test:laws', '--cases', '100']);
+    expect(said).toMatch(/^100 of 100 cases of law 6, \d+ a second, seed 1, 0 failures$/m);
+  }, 180_000);
+
   it('tries one law again', () => {
     const again = ['--device', 'cpu', '--law', '9 ones', '--seed', '7'];
     expect(warploom(['test:device', ...again])).toBe('10 cases of law 9 ones, all right\n');

@@ -53,6 +53,9 @@ describe('one line for', () => {
     ['a case of primitives', 'test:primitives --only nosuch', /= help: there are: ldmatrix/],
     ['a pattern', 'bench compile --only nosuch', /Allowed choices are causal, sliding-window, /],
     ['a law', 'test:device --law nosuch', /Allowed choices are 6 random patterns, /],
+    ['a law without a device', 'test:laws --law nosuch', /Allowed choices are 6 devices, random /],
+    ['no time', 'test:laws --minutes 0', /Give a number above 0/],
+    ['a fault', 'test:mutations --only nosuch', /no fault is named like 'nosuch'\n/],
     [
       'a tool',
       'test:sanitizers --tools nosuch',

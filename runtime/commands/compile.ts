@@ -3,7 +3,7 @@
 
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Kernel } from '../../codegen/kernel.ts';
 import { render } from '../../dsl/diagnostic.ts';
 import { bytesText } from '../../dsl/plan/explain.ts';
@@ -83,11 +83,15 @@ export const compile: PatternsVerb<CompileFlags> = {
         new Option('--dtype <type>', 'of q, k and v').choices(['bf16', 'fp16']).default('bf16'),
       )
       .addOption(fallbackOption())
-      .option('--cache <folder>', 'where they go (default: where they are looked for here)')
+      .option(
+        '--cache <folder>',
+        'where they go (default: where they are looked for here)',
+        folderFrom,
+      )
       .option('--json', 'print one object for a program');
   },
   async act(targets, params, flags, { terminal }) {
-    const folder = resolve(flags.cache ?? cacheFolder());
+    const folder = flags.cache ?? cacheFolder();
     await aheadCache(folder).open();
     const start = performance.now();
     const archs = [...new Set(flags.arch ?? [usualArch()])];
@@ -224,6 +228,11 @@ function textOf(kernels: readonly Prepared[], folder: string, start: number): st
   const counts = `${kernels.length - cached} compiled, ${cached} cached`;
   const text = lines.map((line, i) => `${line}  ${['', ...states][i]}`.trimEnd()).join('\n');
   return `${text}\n\n${counts} in ${duration(performance.now() - start)}, in ${folder}`;
+}
+
+function folderFrom(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Name a folder.');
+  return resolve(text);
 }
 
 /** Values joined by commas; an option that is given again adds its own. */

@@ -81,7 +81,8 @@ export async function openDevice(kind: 'cpu', options?: DeviceOptions): Promise<
 export async function openDevice(kind: 'cuda' | `cuda:${number}`): Promise<GpuDevice>;
 export async function openDevice(kind?: string, options?: DeviceOptions): Promise<Device>;
 export async function openDevice(kind?: string, options: DeviceOptions = {}): Promise<Device> {
-  const wanted = kind ?? process.env.WARPLOOM_DEVICE ?? (await bestKind());
+  // An empty variable says nothing, as one that is not set.
+  const wanted = kind ?? (process.env.WARPLOOM_DEVICE || (await bestKind()));
   if (wanted === 'cpu') return openCpu(options);
   const [, ordinal] = /^cuda(?::(\d+))?$/.exec(wanted) ?? [undefined, undefined];
   if (wanted === 'cuda' || ordinal !== undefined) return openCuda(Number(ordinal ?? 0));

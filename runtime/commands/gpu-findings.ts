@@ -14,6 +14,7 @@ import { compileKernel } from '../cuda/compiler.ts';
 import { openCuda } from '../cuda/device.ts';
 import { type CudaDevices, cudaDevices } from '../cuda/native.ts';
 import { findNvrtc } from '../cuda/nvrtc.ts';
+import { openDevice } from '../device.ts';
 import { codeOf } from '../files/atomic.ts';
 import { addonStatus } from '../native.ts';
 import { tensor } from '../tensor.ts';
@@ -33,15 +34,19 @@ export async function gpuFindings(): Promise<Finding[]> {
   if (compiler.state === 'ok') findings.push(await wellDone('kernel', compileTest));
   if (compiler.state === 'ok' && cuda.devices.length > 0)
     findings.push(await wellDone('attention on the GPU', runTest));
-  return findings;
+  return [...findings, await wellDone('device', openTest)];
 }
 
 function driverOf({ driver, error }: CudaDevices): Finding {
   if (driver !== undefined && error === undefined)
     return { what: 'driver', state: 'ok', found: `for CUDA ${driver}` };
-  // No GPU is wanting where nobody meant to have one.
-  const fix = 'on a machine with an NVIDIA GPU, install its driver (or name it: WARPLOOM_LIBCUDA)';
-  return { what: 'driver', state: 'ok', found: `none: ${error ?? 'no answer'}`, fix };
+  // No GPU is wanting where nobody meant to have one; who names a driver does.
+  const isNamed = Boolean(process.env.WARPLOOM_LIBCUDA);
+  const fix = isNamed
+    ? 'name the library libcuda.so.1, or unset WARPLOOM_LIBCUDA'
+    : 'on a machine with an NVIDIA GPU, install its driver (or name it: WARPLOOM_LIBCUDA)';
+  const state = isNamed ? 'missing' : 'ok';
+  return { what: 'driver', state, found: `none: ${error ?? 'no answer'}`, fix };
 }
 
 const devicesOf = ({ devices }: CudaDevices): Finding[] =>
@@ -139,6 +144,14 @@ async function compileTest(): Promise<string> {
   const { milliseconds, fromCache } = await compileKernel({ name: 'doctor', source }, usualArch());
   const how = fromCache ? 'comes from the cache' : 'compiles';
   return `a tiny kernel for ${usualArch()} ${how} (${duration(milliseconds)})`;
+}
+
+/** What everybody gets who names no device. */
+async function openTest(): Promise<string> {
+  const device = await openDevice();
+  await device.dispose();
+  const isNamed = Boolean(process.env.WARPLOOM_DEVICE);
+  return `${device.description}: ${isNamed ? 'WARPLOOM_DEVICE names it' : 'the best there is'}`;
 }
 
 /** Each row attends to itself alone, so that the output is v. */

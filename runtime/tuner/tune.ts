@@ -60,7 +60,7 @@ async function tuneWith(
   compilers: Compilers,
 ): Promise<TuneResult> {
   const { params = {}, budgetMs = 30_000, signal, clock = realClock, start } = options;
-  const device = options.device ?? process.env.WARPLOOM_DEVICE ?? 'cuda';
+  const device = options.device ?? (process.env.WARPLOOM_DEVICE || 'cuda');
   const call = checkCall(pattern, options.inputs, params);
   const { shape, dtype } = call;
   const { definition } = pattern;

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { folder, say } from './command.ts';
+import { folder, say, warploom } from './command.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -216,7 +216,16 @@ test('doctor finds this machine well, and says so to programs too', async () => 
   expect([code, ok]).toEqual([0, true]);
   const names = findings.map(({ what }: { what: string }) => what);
   expect(names).toEqual(
-    expect.arrayContaining(['node', 'addon', 'self-test', 'threads', 'driver', 'nvrtc', 'cache']),
+    expect.arrayContaining([
+      'node',
+      'addon',
+      'self-test',
+      'threads',
+      'driver',
+      'nvrtc',
+      'cache',
+      'device',
+    ]),
   );
 });
 
@@ -252,6 +261,35 @@ test.each([
     state: 'missing',
     found: expect.stringMatching(/kernels' cannot be written: .+$/),
     fix: 'name another folder: WARPLOOM_CACHE',
+  });
+  expect(code).toBe(0);
+});
+
+test.each([
+  ['gpu', 1, 'broken', /no device 'gpu'/, /this version has: cpu, /],
+  ['emulated:sm_80', 0, 'ok', /^emulated:sm_80: WARPLOOM_DEVICE names it$/, undefined],
+  ['', 0, 'ok', /^(cpu, |cuda:0).*: the best there is$/, undefined],
+])(
+  "doctor opens the device that WARPLOOM_DEVICE names: '%s'",
+  async (name, ends, state, found, fix) => {
+    vi.stubEnv('WARPLOOM_DEVICE', name);
+    const { code, out } = await say('doctor', '--json');
+    const { findings } = JSON.parse(out);
+    const device = findings.find(({ what }: { what: string }) => what === 'device');
+    expect([code, device.state]).toEqual([ends, state]);
+    expect(device.found).toMatch(found);
+    if (fix) expect(device.fix).toMatch(fix);
+  },
+);
+
+test('doctor misses a driver that WARPLOOM_LIBCUDA names', async () => {
+  vi.stubEnv('WARPLOOM_LIBCUDA', '/nowhere/libcuda.so.1');
+  const { code, out } = await warploom('doctor', '--json');
+  const { findings } = JSON.parse(out);
+  expect(findings.find(({ what }: { what: string }) => what === 'driver')).toMatchObject({
+    state: 'missing',
+    found: expect.stringMatching(/^none: WARPLOOM_LIBCUDA is set, but .*nowhere/),
+    fix: expect.stringMatching(/unset WARPLOOM_LIBCUDA/),
   });
   expect(code).toBe(0);
 });

@@ -38,9 +38,9 @@ export const program: Program<Flags> = {
         availableParallelism(),
       )
       .addOption(
-        new Option('--law <name>', 'one law with this seed, here: what a failure prints').choices(
-          names,
-        ),
+        new Option('--law <name>', 'one law with this seed, here: what a failure prints')
+          .choices(names)
+          .conflicts(['cases', 'minutes', 'processes']),
       )
       // What the other processes do.
       .addOption(new Option('--from <turn>').argParser(sizeFrom).hideHelp());

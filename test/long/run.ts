@@ -71,9 +71,9 @@ export const program: Program<Flags> = {
       .option('--cases <n>', 'of law 6, after which it ends', countFrom, 100_000)
       .option('--minutes <n>', 'or after so long', positiveFrom, 600)
       .addOption(
-        new Option('--law <name>', 'one law with this seed, here: what a failure prints').choices(
-          names,
-        ),
+        new Option('--law <name>', 'one law with this seed, here: what a failure prints')
+          .choices(names)
+          .conflicts(['cases', 'minutes']),
       )
       // What the other processes do.
       .addOption(new Option('--part <n>').argParser(sizeFrom).hideHelp());

@@ -81,6 +81,16 @@ describe('one line for', () => {
   });
 
   it.each([
+    ['test:laws', '4 forms', '--minutes'],
+    ['test:device', '9 ones', '--processes'],
+  ])('what %s does not read beside a law', async (name, law, option) => {
+    const { code, out, err } = await say(name, '--law', law, option, '2');
+    expect([code, out]).toEqual([exit.usage, '']);
+    expect(err).toMatch(complaint);
+    expect(err).toMatch(new RegExp(`'--law <name>' cannot be used with option '${option} <n>'`));
+  });
+
+  it.each([
     ['a device that is not there', 'bench end-to-end --device cuda:99', 'R002'],
     ['one that the processes would open', 'test:device --device cuda:99', 'R002'],
     ['one that the tools would watch', 'test:sanitizers --device cuda:99', 'R002'],

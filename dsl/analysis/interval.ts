@@ -128,20 +128,22 @@ function linear(node: Expression, env: IntervalEnvironment): Bounds | undefined 
   if (node.kind !== 'int') return undefined;
   const form = linearOf(node);
   if (!form) return undefined;
-  let [lo, hi] = [form.constant, form.constant];
-  const add = (coefficient: number, b: Bounds) => {
-    if (coefficient === 0) return;
-    lo += coefficient * (coefficient > 0 ? b.lo : b.hi);
-    hi += coefficient * (coefficient > 0 ? b.hi : b.lo);
-  };
   const shared =
     form.q * form.k < 0 ? Math.sign(form.q) * Math.min(Math.abs(form.q), Math.abs(form.k)) : 0;
-  if (shared !== 0) add(shared, env.difference);
-  if (form.q !== shared) add(form.q - shared, env.index('q'));
-  if (form.k !== -shared) add(form.k + shared, env.index('k'));
-  for (const [coefficient, part] of form.others) add(coefficient, intervalOf(part, env));
-  return bounds(lo, hi);
+  let sum = bounds(form.constant);
+  if (shared !== 0) sum = plusTimes(sum, shared, env.difference);
+  if (form.q !== shared) sum = plusTimes(sum, form.q - shared, env.index('q'));
+  if (form.k !== -shared) sum = plusTimes(sum, form.k + shared, env.index('k'));
+  for (const [coefficient, part] of form.others)
+    sum = plusTimes(sum, coefficient, intervalOf(part, env));
+  return sum;
 }
+
+/** `sum + coefficient * b`, of finite integers; the coefficient is not 0. */
+const plusTimes = (sum: Bounds, coefficient: number, b: Bounds): Bounds =>
+  coefficient > 0
+    ? bounds(sum.lo + coefficient * b.lo, sum.hi + coefficient * b.hi)
+    : bounds(sum.lo + coefficient * b.hi, sum.hi + coefficient * b.lo);
 
 export function compareOf(name: Comparison, a: Bounds, b: Bounds): Truth {
   const nan = a.nan || b.nan;
@@ -280,12 +282,14 @@ function remainder(a: Bounds, b: Bounds, kind: string, nan: boolean): Bounds {
   };
 }
 
+const isWord = (a: Bounds): boolean => a.lo >= int32.lo && a.hi <= int32.hi;
+/** The least number of ones in binary that is not below a positive number. */
+const covering = (a: number): number => 2 ** (32 - Math.clz32(a)) - 1;
+
 /** Operations on 32-bit words. Exact where the sign is known, all of int32 elsewhere. */
 function bits(name: Binary, a: Bounds, b: Bounds): Bounds {
-  const inside = (x: Bounds) => x.lo >= int32.lo && x.hi <= int32.hi;
-  if (!inside(a) || !inside(b)) return name === 'ushr' ? bounds(0, 2 ** 32 - 1) : int32;
+  if (!isWord(a) || !isWord(b)) return name === 'ushr' ? bounds(0, 2 ** 32 - 1) : int32;
   const positive = a.lo >= 0 && b.lo >= 0;
-  const covering = (x: number) => 2 ** (32 - Math.clz32(x)) - 1;
   switch (name) {
     case 'bitand':
       if (positive) return bounds(0, Math.min(a.hi, b.hi));

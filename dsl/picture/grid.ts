@@ -1,7 +1,7 @@
 // A plan as a grid of cells, each with the shares of its area that a kind of visit covers: what both
 // pictures (svg.ts, terminal.ts) are painted from. Long sequences are sampled, never enumerated.
 
-import { pairTest } from '../plan/summary.ts';
+import { pairTest } from '../plan/pair-test.ts';
 import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
 import { type Stretch, stepsIn, stretchesOf } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';

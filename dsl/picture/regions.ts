@@ -1,7 +1,7 @@
 // A plan as rectangles at their true places: key tiles, runs of packed columns, stand-ins. Exact, so for
 // plans of moderate size; grid.ts paints the others.
 
-import { pairTest } from '../plan/summary.ts';
+import { pairTest } from '../plan/pair-test.ts';
 import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
 import { visitsOf } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';

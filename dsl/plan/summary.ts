@@ -4,11 +4,11 @@
 import { boxOf } from '../analysis/box.ts';
 import { formulaOf } from '../analysis/formula.ts';
 import { possible } from '../analysis/possible.ts';
-import type { Expression } from '../expression.ts';
-import { printArrow, printExpression } from '../print.ts';
+import { printExpression } from '../print.ts';
 import { type LaunchShape, queryOffset, type Unit } from '../shape.ts';
 import { spread } from '../spread.ts';
 import { addSteps, denseSteps, isCausal, type Steps, weighted } from './cost.ts';
+import { type PairTest, pairTest } from './pair-test.ts';
 import { boxOfTile, type Form, type Pass, type UnitPlan } from './unit.ts';
 import { type Stretch, stepsIn, stretchesOf } from './walk.ts';
 
@@ -196,40 +196,13 @@ function causalPairsOfColumns(
   return (q1 - q0 + 1) * (seen - from) + partly;
 }
 
-/**
- * An expression of a unit (its mask, the mask of a pass) as a function of one pair, compiled: for counting
- * pair by pair and for pictures.
- */
-export function pairTest(
-  { binding }: UnitPlan,
-  mask: Expression,
-): (q: number, k: number) => boolean {
-  const { shape, unit, params, captured, sets } = binding;
-  const offset = queryOffset(shape);
-  const loads = Object.entries(captured).map(([name, tensor]) => [
-    name,
-    { at: (...indices: number[]) => tensor.at(indices) },
-  ]);
-  const given = { ...params, ...Object.fromEntries(loads), ...sets };
-  const arrow: (pair: object, given: object) => boolean = new Function(
-    `return ${printArrow(mask)}`,
-  )();
-  const pair = { ...unit, q: 0, k: 0, row: 0, qLen: shape.qLen, kLen: shape.kLen };
-  return (q, k) => {
-    [pair.q, pair.k, pair.row] = [q, k, q - offset];
-    return arrow(pair, given);
-  };
-}
-
-type Test = ReturnType<typeof pairTest>;
-
 type KeyStretch = Exclude<Stretch, { kind: 'rest' }>;
 
 /** The packed keys of a stretch that has some: any others follow one another. */
 const packedIn = (stretch: KeyStretch): Int32Array | undefined =>
   stretch.kind === 'columns' ? stretch.needed.slice(stretch.from, stretch.to) : undefined;
 
-function allowedPairs(stretch: KeyStretch, q0: number, q1: number, test: Test): number {
+function allowedPairs(stretch: KeyStretch, q0: number, q1: number, test: PairTest): number {
   const { full, from, to } = stretch;
   if (full) return (to - from) * (q1 - q0 + 1);
   const packed = packedIn(stretch);

@@ -22,6 +22,8 @@ interface PassBase {
   /** The formula of `not mask`. */
   readonly negation: Formula;
   readonly forms: readonly Form[];
+  /** Can only intervals judge it, tile by tile, or pool by pool? */
+  readonly opaque: boolean;
 }
 
 /** Contiguous key tiles. */
@@ -29,8 +31,6 @@ export interface TilePass extends PassBase {
   readonly kind: 'tiles';
   /** Tiles start where their span starts, not at multiples of the tile size. */
   readonly unaligned: boolean;
-  /** Does the walk have to ask the intervals about each tile? */
-  readonly opaque: boolean;
   /** The author's own spans, when the schedule states them. */
   readonly stated: ((q0: number, q1: number) => Spans) | undefined;
 }
@@ -109,6 +109,7 @@ export function planUnit(request: UnitRequest): UnitPlan {
       mask: inSet,
       ...formulas(inSet),
       forms: ['columns'],
+      opaque: false,
     });
   }
   if (request.restSize !== undefined) passes.push(restPass(mask, request.restSize, shape.kLen));
@@ -148,13 +149,15 @@ function formsOf(formula: Formula): readonly Form[] {
 
 function restPass(mask: Expression, size: number, kLen: number): RestPass {
   const dropped = droppedBy(mask);
+  const both = formulas(dropped);
   return {
     kind: 'rest',
     size,
     pools: Math.ceil(kLen / size),
     mask: dropped,
-    ...formulas(dropped),
+    ...both,
     forms: ['stand-ins'],
+    opaque: !isUnderstood(both.formula),
   };
 }
 

@@ -1,10 +1,9 @@
 // What a query tile visits, in order: key tiles (full or partial), packed columns, stand-ins; first as stretches of
 // equal steps, of which there are few at any length, then one by one.
-// Spans (spans.ts) say where keys may be needed; intervals (possible.ts) judge what is not plain.
+// Spans (spans.ts) say where keys may be needed; what is not plain is judged by judge.ts.
 
 import { type Box, boxOf } from '../analysis/box.ts';
-import type { Formula } from '../analysis/formula.ts';
-import { possible } from '../analysis/possible.ts';
+import { Judge } from './judge.ts';
 import { NeededKeys } from './needed-keys.ts';
 import { firstAfter, intersect, type Spans, spansOf } from './spans.ts';
 import { boxOfTile, type ColumnPass, type RestPass, type TilePass, type UnitPlan } from './unit.ts';
@@ -55,19 +54,6 @@ export type Stretch =
       readonly to: number;
       readonly full: boolean;
     };
-
-export type TileClass = 'skip' | 'full' | 'partial';
-
-/** Skip, full or partial, for keys `[from, to)` of the tile's queries: sound for every mask. */
-export function classify(
-  pass: { readonly formula: Formula; readonly negation: Formula },
-  box: Box,
-  plan: UnitPlan,
-  budget?: number,
-): TileClass {
-  if (possible(pass.formula, box, plan.binding, budget).is === 'no') return 'skip';
-  return possible(pass.negation, box, plan.binding, budget).is === 'no' ? 'full' : 'partial';
-}
 
 /** All stretches of query tile `tile` (from 0), pass by pass, in ascending order. */
 export function stretchesOf(plan: UnitPlan, tile: number): Stretch[] {
@@ -121,6 +107,7 @@ function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Stretch[] {
     stated ?? (pass.forms[0] === 'test' ? [0, kLen] : spansOf(pass.formula, box, binding));
   if (may.length === 0) return stretches;
   const unsure = spansOf(pass.negation, box, binding);
+  const judge = new Judge(plan, pass, box);
   const push = (from: number, to: number, full: boolean): void => {
     stretches.push({ kind: 'tile', pass, from, to, full });
   };
@@ -135,7 +122,7 @@ function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Stretch[] {
       }
       for (; at < Math.min(to, unsure[i + 1]!); at += kTile) {
         const end = Math.min(at + kTile, to);
-        const seen = classify(pass, part(box, at, end), plan);
+        const seen = judge.classOf(at, end);
         if (seen !== 'skip') push(at, end, seen === 'full');
       }
     }
@@ -143,16 +130,13 @@ function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Stretch[] {
   };
   /** Many tiles that only intervals can judge: by halves, so that a long refused stretch is one question. */
   const descend = (from: number, to: number): void => {
-    const here = part(box, from, to);
     if (to - from <= kTile) {
       cut(from, to);
       return;
     }
-    if (possible(pass.formula, here, binding, 8).is === 'no') return;
-    if (possible(pass.negation, here, binding, 8).is === 'no') {
-      push(from, to, true);
-      return;
-    }
+    const seen = judge.classOf(from, to, true);
+    if (seen === 'full') push(from, to, true);
+    if (seen !== 'partial') return;
     const middle = from + Math.ceil((to - from) / kTile / 2) * kTile;
     descend(from, middle);
     descend(middle, to);
@@ -208,11 +192,11 @@ function restOf(plan: UnitPlan, pass: RestPass, box: Box): Stretch[] {
   const { binding } = plan;
   const { kLen } = binding.shape;
   const dropped = spansOf(pass.formula, box, binding);
+  const judge = new Judge(plan, pass, box);
   const stretches: Stretch[] = [];
   /** By halves, so that a long stretch that is dropped or kept is one question. */
   const descend = (from: number, to: number): void => {
-    const keys = part(box, from * pass.size, Math.min(to * pass.size, kLen));
-    const seen = classify(pass, keys, plan, to - from > 1 ? 8 : undefined);
+    const seen = judge.classOf(from * pass.size, Math.min(to * pass.size, kLen), to - from > 1);
     if (seen === 'skip') return;
     if (seen === 'full' || to - from === 1) {
       stretches.push({ kind: 'rest', pass, from, to, full: seen === 'full' });

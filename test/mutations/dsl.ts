@@ -102,8 +102,8 @@ const analysis = [
     ],
     [
       'a sum keeps q - k with the wrong sign',
-      "add(form.k + shared, env.index('k'))",
-      "add(form.k - shared, env.index('k'))",
+      "form.k + shared, env.index('k'))",
+      "form.k - shared, env.index('k'))",
     ],
     [
       'one side decides an and',
@@ -284,16 +284,25 @@ const plan = [
       'for (; at < Math.min(to, unsure',
       'for (; at + kTile < Math.min(to, unsure',
     ],
-    [
-      'an unknown stretch is skipped',
-      "if (possible(pass.formula, here, binding, 8).is === 'no') return;",
-      "if (possible(pass.formula, here, binding, 8).is !== 'yes') return;",
-    ],
     ['a partial tile is full', "push(at, end, seen === 'full')", 'push(at, end, true)'],
     [
       'descending is ascending',
       "plan.order === 'descending' ? visits.reverse() : visits",
       'visits',
+    ],
+  ),
+  ...inFile(
+    'dsl/plan/judge.ts',
+    [
+      'an unknown stretch is skipped',
+      "if (brief) return this.#ask(wanted, from, to, budget) === 'no';",
+      "if (brief) return this.#ask(wanted, from, to, budget) !== 'yes';",
+    ],
+    ['a pair of other keys counts', 'return k >= from && k < to;', 'return k >= from;'],
+    [
+      'what few boxes leave open is open',
+      "if (soon !== 'unknown') return soon === 'no';",
+      "return soon === 'no';",
     ],
   ),
   ...inFile('dsl/plan/needed-keys.ts', [

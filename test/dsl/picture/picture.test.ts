@@ -9,7 +9,7 @@ import { coarser, kinds, rasterise } from '../../../dsl/picture/grid.ts';
 import { regionsOf } from '../../../dsl/picture/regions.ts';
 import { drawSvg } from '../../../dsl/picture/svg.ts';
 import { drawTerminal } from '../../../dsl/picture/terminal.ts';
-import { pairTest } from '../../../dsl/plan/summary.ts';
+import { pairTest } from '../../../dsl/plan/pair-test.ts';
 import { planUnit, type UnitPlan } from '../../../dsl/plan/unit.ts';
 import { queryOffset } from '../../../dsl/shape.ts';
 import { arbitraryCase } from '../../arbitraries.ts';

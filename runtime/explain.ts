@@ -4,12 +4,14 @@
 import { isFixed, type ParameterValues } from '../dsl/given.ts';
 import type { HeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
-import { explainText, type LaunchSummary, summariseLaunch } from '../dsl/plan/explain.ts';
+import { explainText, type LaunchSummary, launchTurns } from '../dsl/plan/explain.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
+import { partOf } from '../dsl/turns.ts';
 import { bytesPerElement, type FloatType } from './dtype.ts';
 import type { AttentionInputs } from './inputs.ts';
 import type { AnySets, CallOptions } from './parts.ts';
 import { type CallSizes, type PlannedCall, planCall } from './plans.ts';
+import { inTurns } from './turns.ts';
 
 /** One distinct pattern of the call. */
 export interface ExplainedPart {
@@ -46,21 +48,24 @@ export async function explain(
   return explainPlans(await planCall(pattern, inputs, params, options), options);
 }
 
-/** The explanation of plans that are already there. */
-export function explainPlans(
+/** The explanation of plans that are already there. Rejects with the reason of a signal that ends it. */
+export async function explainPlans(
   { shape, dtype, parts: planned }: PlannedCall,
-  options: { readonly exact?: boolean; readonly proveTiles?: number } = {},
-): Explanation {
+  options: ExplainOptions & { readonly proveTiles?: number } = {},
+): Promise<Explanation> {
+  const { onProgress, signal } = options;
   const rowBytes = (shape.headDim + shape.valueDim) * bytesPerElement[dtype];
-  const parts = planned.map(({ definition: { name, given }, heads, plans }): ExplainedPart => {
+  const parts: ExplainedPart[] = [];
+  for (const { definition, heads, plans } of planned) {
+    const { name, given } = definition;
     const fixed = Object.keys(given).filter((one) => isFixed(given[one]));
-    return {
-      pattern: name,
-      heads,
-      fixed,
-      launch: summariseLaunch(plans, { ...options, rowBytes }),
-    };
-  });
+    const turns = launchTurns(plans, { ...options, rowBytes });
+    const launch = await inTurns(partOf(turns, parts.length, planned.length), {
+      onTurn: (share) => onProgress?.(share, 'plan'),
+      signal,
+    });
+    parts.push({ pattern: name, heads, fixed, launch });
+  }
   const text = () => parts.map((part) => explainText({ ...part, dtype })).join('\n\n');
   return { shape, dtype, parts, toString: text };
 }

@@ -14,9 +14,12 @@ import { rowsNeeded } from './needed-rows.ts';
 /** Scores and sums; picking members; making of them what attention walks; attention. */
 export type Stage = 'estimate' | 'select' | 'convert' | 'attention';
 
+/** What a call may be busy with for long. */
+export type ProgressStep = 'estimate' | 'plan' | 'attention';
+
 export interface CallOptions {
-  /** Told now and then how far a step is, 0 .. 1. */
-  readonly onProgress?: ((share: number, step: 'estimate' | 'attention') => void) | undefined;
+  /** Told now and then how far a step is, 0 .. 1; 'plan': walking plans that are explained or drawn. */
+  readonly onProgress?: ((share: number, step: ProgressStep) => void) | undefined;
   /** Told what a step took, where the device does one after the other: ms, of one part of a call. */
   readonly onTime?: ((stage: Stage, ms: number) => void) | undefined;
   /** Ends the call; it then rejects with the signal's reason. */

@@ -1,11 +1,12 @@
 // A plan as a grid of cells, each with the shares of its area that a kind of visit covers: what both
 // pictures (svg.ts, terminal.ts) are painted from. Long sequences are sampled, never enumerated.
 
-import { pairTest } from '../plan/pair-test.ts';
+import { type PairTest, pairTest } from '../plan/pair-test.ts';
 import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
-import { type Stretch, stepsIn, stretchesOf } from '../plan/walk.ts';
+import { meanVisits, stretchTurns } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';
 import { spread } from '../spread.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
 
 /** What covers a place: in a partial tile an allowed or a masked pair; nowhere visited is none of them. */
 export const kinds = ['full', 'partial', 'masked', 'column', 'rest'] as const;
@@ -23,8 +24,14 @@ export interface Grid {
 /** Visits to walk for one picture; past it a few query tiles stand for each row of cells. */
 const mostVisits = 2 ** 16;
 
+/** Keys of a query tile whose pairs are judged in one turn. */
+const keysPerTurn = 2 ** 14;
+
 /** Paints a plan on at most `cells` x `cells` cells, never smaller than one pair. */
-export function rasterise(plan: UnitPlan, cells: number): Grid {
+export const rasterise = (plan: UnitPlan, cells: number): Grid => atOnce(gridTurns(plan, cells));
+
+/** The same in turns. */
+export function* gridTurns(plan: UnitPlan, cells: number): Turns<Grid> {
   const { shape } = plan.binding;
   const scale = Math.max(1, Math.max(shape.qLen, shape.kLen) / cells);
   const [rows, columns] = [Math.ceil(shape.qLen / scale), Math.ceil(shape.kLen / scale)];
@@ -43,11 +50,10 @@ export function rasterise(plan: UnitPlan, cells: number): Grid {
       }),
     );
   };
-  /** Allowed and masked pairs, judged at up to 3 x 3 points of each cell. */
-  const addPartial = (own: Stretch & { kind: 'tile' }, r0: number, r1: number): void => {
-    const test = tests.get(own.pass)!;
+  /** Allowed and masked pairs, judged at up to 3 x 3 points of what each cell has of a step. */
+  const addPartial = (test: PairTest, r0: number, r1: number, from: number, to: number): void => {
     eachCell(r0, r1, scale, (row, high, top) =>
-      eachCell(own.from, own.to, scale, (column, wide, left) => {
+      eachCell(from, to, scale, (column, wide, left) => {
         let allowed = 0;
         const [down, across] = [pointsIn(top, high), pointsIn(left, wide)];
         for (const r of down) for (const k of across) if (test(r + offset, k)) allowed += 1;
@@ -58,13 +64,15 @@ export function rasterise(plan: UnitPlan, cells: number): Grid {
     );
   };
 
-  for (const tile of tilesFor(plan, rows)) {
+  const tiles = yield* partOf(tilesFor(plan, rows), 0, Infinity);
+  for (const [i, tile] of tiles.entries()) {
     const { q0, q1 } = boxOfTile(plan, tile);
     const [r0, r1] = [q0 - offset, q1 - offset + 1];
     eachCell(r0, r1, scale, (row, high) => {
       walked[row]! += high;
     });
-    for (const stretch of stretchesOf(plan, tile)) {
+    const stretches = yield* partOf(stretchTurns(plan, tile), i, tiles.length);
+    for (const stretch of stretches) {
       const { kind, full, from, to } = stretch;
       if (kind === 'rest') {
         const { size } = stretch.pass;
@@ -76,7 +84,13 @@ export function rasterise(plan: UnitPlan, cells: number): Grid {
             add('column', a - offset, b - offset, key, key + 1);
         }
       } else if (full) add('full', r0, r1, from, to);
-      else addPartial(stretch, r0, r1);
+      else {
+        const test = tests.get(stretch.pass)!;
+        for (let at = from; at < to; at += plan.kTile) {
+          if ((at - from) % keysPerTurn === 0) yield i / tiles.length;
+          addPartial(test, r0, r1, at, Math.min(at + plan.kTile, to));
+        }
+      }
     }
   }
   for (const part of Object.values(shares)) {
@@ -153,10 +167,7 @@ function pointsIn(start: number, length: number): number[] {
 }
 
 /** All query tiles, or evenly spaced ones: at least one for every row of cells. */
-function tilesFor(plan: UnitPlan, rows: number): number[] {
-  const probes = spread(plan.tiles, 8);
-  const stretches = probes.flatMap((tile) => stretchesOf(plan, tile));
-  const visits = stretches.reduce((sum, stretch) => sum + stepsIn(stretch, plan.kTile), 0);
-  const mean = Math.max(1, visits / Math.max(1, probes.length));
+function* tilesFor(plan: UnitPlan, rows: number): Turns<number[]> {
+  const mean = Math.max(1, yield* meanVisits(plan, spread(plan.tiles, 8)));
   return spread(plan.tiles, Math.max(rows, Math.floor(mostVisits / mean)));
 }

@@ -3,8 +3,9 @@
 
 import { pairTest } from '../plan/pair-test.ts';
 import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
-import { visitsOf } from '../plan/walk.ts';
+import { visitTurns } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
 import { rowsOf } from './grid.ts';
 
 /** Rows [r0, r1) and keys [from, to). A partial region holds masked pairs too. */
@@ -21,10 +22,19 @@ export interface Region {
  * apart. With `join`, tiles of one kind that
  * touch become one region, along the keys and down the queries.
  */
-export function regionsOf(
+export const regionsOf = (plan: UnitPlan, limits: RegionLimits): readonly Region[] | undefined =>
+  atOnce(regionTurns(plan, limits));
+
+interface RegionLimits {
+  readonly most: number;
+  readonly join: boolean;
+}
+
+/** The same in turns. */
+export function* regionTurns(
   plan: UnitPlan,
-  { most, join }: { most: number; join: boolean },
-): readonly Region[] | undefined {
+  { most, join }: RegionLimits,
+): Turns<readonly Region[] | undefined> {
   if (plan.tiles > 512) return undefined;
   const offset = queryOffset(plan.binding.shape);
   const { kLen } = plan.binding.shape;
@@ -35,7 +45,8 @@ export function regionsOf(
     const { q0, q1 } = boxOfTile(plan, tile);
     const [r0, r1] = [q0 - offset, q1 - offset + 1];
     const own: Region[] = [];
-    for (const visit of visitsOf(plan, tile)) {
+    const visits = yield* partOf(visitTurns(plan, tile), tile, plan.tiles);
+    for (const visit of visits) {
       if (visit.kind === 'columns') {
         const test = visit.full ? undefined : pairTest(plan, visit.pass.mask);
         for (const key of visit.keys) {

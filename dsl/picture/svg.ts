@@ -2,13 +2,14 @@
 // computed, packed columns and stand-ins where their keys are; in partial tiles the allowed pairs show.
 
 import { percent } from '../plan/explain.ts';
-import { type SummaryOptions, summarise } from '../plan/summary.ts';
+import { type SummaryOptions, summaryTurns } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
 import { printNumber } from '../print.ts';
 import { queryOffset } from '../shape.ts';
-import { coarser, type Grid, type Kind, rasterise } from './grid.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
+import { coarser, type Grid, gridTurns, type Kind } from './grid.ts';
 import { hatch, legendOf, styleOf, type Theme, textAt } from './parts.ts';
-import { joinDown, type Region, regionsOf } from './regions.ts';
+import { joinDown, type Region, regionTurns } from './regions.ts';
 
 export interface SvgOptions extends SummaryOptions {
   /** The pattern's name, for the title. */
@@ -27,9 +28,14 @@ const mostShapes = 8000;
 const mostCells = 16_000;
 
 /** Draws one unit. */
-export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
+export const drawSvg = (plan: UnitPlan, options: SvgOptions): string =>
+  atOnce(svgTurns(plan, options));
+
+/** The same in turns. */
+export function* svgTurns(plan: UnitPlan, options: SvgOptions): Turns<string> {
   const { size = 512, theme = 'auto', title } = options;
-  const summary = summarise(plan, { mostVisits: 2 ** 16, ...options });
+  const sums = summaryTurns(plan, { mostVisits: 2 ** 16, ...options });
+  const summary = yield* partOf(sums, 0, 2);
   const { qLen, kLen } = plan.binding.shape;
   const longest = Math.max(1, qLen, kLen);
   // Whole pixels for a pair where they fit, so that short sequences stay crisp.
@@ -43,6 +49,7 @@ export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
   const values = Object.entries(summary.params)
     .map(([name, value]) => `${name} ${printNumber(value)}`)
     .join(' · ');
+  const plotted = yield* partOf(plot(plan, pixels, width, height), 1, 2);
   const whole = summary.against === 'causal' ? 'of the causal pairs' : 'of all pairs';
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${total.join(' ')}" width="${total[0]}" height="${total[1]}" role="img" font-family="${font}" font-size="11">`,
@@ -56,7 +63,7 @@ export function drawSvg(plan: UnitPlan, options: SvgOptions): string {
     }),
     textAt(left + inner, 42, whole, { kind: 'faint', rest: ' text-anchor="end"' }),
     `<g transform="translate(${left} ${top})">`,
-    ...plot(plan, pixels, width, height),
+    ...plotted,
     ...axes(plan, pixels, width, height),
     '</g>',
     `<g transform="translate(${left} ${legendTop})">`,
@@ -76,14 +83,16 @@ const rectangle = (x: number, y: number, width: number, height: number): string 
 const path = (kind: string, d: string, more = ''): string =>
   d === '' ? '' : `<path class="${kind}"${more} d="${d}"/>`;
 
-function plot(plan: UnitPlan, pixels: number, width: number, height: number): string[] {
+function* plot(plan: UnitPlan, pixels: number, width: number, height: number): Turns<string[]> {
   const crisp = ' shape-rendering="crispEdges"';
   const parts = [path('paper', rectangle(0, 0, width, height), crisp)];
   const diagonal = diagonalOf(plan, pixels, width, height);
   if (diagonal) parts.push(path('future', `${diagonal}V0H${/M(\S+)/.exec(diagonal)![1]}z`));
   const join = Math.min(plan.qTile, plan.kTile) * pixels < 6;
-  const regions = regionsOf(plan, { most: mostShapes, join });
-  const visited = regions ? vector(plan, regions, pixels, join) : painted(plan, pixels);
+  const regions = yield* regionTurns(plan, { most: mostShapes, join });
+  const visited = regions
+    ? yield* vector(plan, regions, pixels, join)
+    : yield* painted(plan, pixels);
   parts.push(
     ...visited.map(([kind, d, more]) => (kind === 'rest' ? standIns(d) : path(kind, d, more))),
   );
@@ -106,12 +115,12 @@ const standIns = (d: string): string =>
   d === '' ? '' : `${path('rest', d, ' fill-opacity=".16"')}${path('hatched', d)}`;
 
 /** Every region as its own shape; where there is room a hairline keeps tiles apart. */
-function vector(
+function* vector(
   plan: UnitPlan,
   regions: readonly Region[],
   pixels: number,
   joined: boolean,
-): Layer[] {
+): Turns<Layer[]> {
   const crisp = ' shape-rendering="crispEdges"';
   const of = (...wanted: readonly Region['kind'][]): string =>
     regions
@@ -125,7 +134,7 @@ function vector(
   return [
     ['rest', of('rest'), ''],
     ['masked', of('partial'), crisp],
-    ['partial', allowed(plan, pixels), crisp],
+    ['partial', yield* allowed(plan, pixels), crisp],
     ['full', of('full'), crisp],
     ['line', joined ? '' : of('full', 'partial'), ''],
     ['column', of('column'), crisp],
@@ -133,8 +142,8 @@ function vector(
 }
 
 /** The allowed pairs of partial tiles, pair by pair in short sequences, cell by cell in longer ones. */
-function allowed(plan: UnitPlan, pixels: number): string {
-  const { shares, rows, columns, scale } = rasterise(plan, 512);
+function* allowed(plan: UnitPlan, pixels: number): Turns<string> {
+  const { shares, rows, columns, scale } = yield* gridTurns(plan, 512);
   const regions: Region[] = [];
   for (let row = 0; row < rows; row += 1) {
     for (let column = 0; column < columns; column += 1) {
@@ -154,8 +163,8 @@ function allowed(plan: UnitPlan, pixels: number): string {
 }
 
 /** A long plan as cells, as strong as the share of them that is visited. */
-function painted(plan: UnitPlan, pixels: number): Layer[] {
-  let grid = rasterise(plan, 512);
+function* painted(plan: UnitPlan, pixels: number): Turns<Layer[]> {
+  let grid = yield* gridTurns(plan, 512);
   let cells = cellRegions(grid);
   while (count(cells) > mostCells && grid.rows > 64) {
     grid = coarser(grid);

@@ -2,11 +2,12 @@
 // keys to the right, about 64 characters wide. What a screen can show is for the caller to know.
 
 import { countText, grouped, percent } from '../plan/explain.ts';
-import { type SummaryOptions, summarise, type UnitSummary } from '../plan/summary.ts';
+import { type SummaryOptions, summaryTurns, type UnitSummary } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
 import { printNumber } from '../print.ts';
 import { queryOffset } from '../shape.ts';
-import { type Grid, rasterise } from './grid.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
+import { type Grid, gridTurns } from './grid.ts';
 
 export interface TerminalOptions extends SummaryOptions {
   /** The pattern's name. */
@@ -35,14 +36,20 @@ interface Winner {
 }
 
 /** Draws one unit; lines without a trailing newline. */
-export function drawTerminal(plan: UnitPlan, options: TerminalOptions): string {
+export const drawTerminal = (plan: UnitPlan, options: TerminalOptions): string =>
+  atOnce(terminalTurns(plan, options));
+
+/** The same in turns. */
+export function* terminalTurns(plan: UnitPlan, options: TerminalOptions): Turns<string> {
   const { title, columns = 80, colour = true } = options;
   const { shape } = plan.binding;
   const offset = queryOffset(shape);
   const labels = [String(offset), String(offset + shape.qLen)];
   const gutter = Math.max(...labels.map((label) => label.length)) + 1;
-  const summary = summarise(plan, { mostVisits: 2 ** 16, ...options });
-  const grid = rasterise(plan, Math.max(8, Math.min(widest, columns - gutter - 3)));
+  const sums = summaryTurns(plan, { mostVisits: 2 ** 16, ...options });
+  const summary = yield* partOf(sums, 0, 2);
+  const cells = Math.max(8, Math.min(widest, columns - gutter - 3));
+  const grid = yield* partOf(gridTurns(plan, cells), 1, 2);
   const lines = colour ? colouredLines(grid) : shadedLines(grid);
   const keys = String(shape.kLen);
   const pad = ' '.repeat(gutter);

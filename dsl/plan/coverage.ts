@@ -4,9 +4,10 @@
 import { boxOf } from '../analysis/box.ts';
 import { possible } from '../analysis/possible.ts';
 import { type Diagnostic, diagnostic } from '../diagnostic.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
 import { complement, unite } from './spans.ts';
 import { boxOfTile, type Pass, type UnitPlan } from './unit.ts';
-import { type Stretch, stretchesOf } from './walk.ts';
+import { type Stretch, stretchTurns } from './walk.ts';
 
 export type Fault = 'missed' | 'not-full' | 'twice';
 
@@ -21,15 +22,22 @@ export interface Proof {
 }
 
 /** Proves one unit, query tile by query tile (all of them, or those asked for). */
-export function prove(plan: UnitPlan, tiles?: Iterable<number>): Proof {
+export const prove = (plan: UnitPlan, tiles?: readonly number[]): Proof =>
+  atOnce(proofTurns(plan, tiles));
+
+/** The same in turns. */
+export function* proofTurns(
+  plan: UnitPlan,
+  tiles: readonly number[] = Array.from({ length: plan.tiles }, (_, i) => i),
+): Turns<Proof> {
   let questions = 0;
   let undecided = 0;
-  for (const tile of tiles ?? Array.from({ length: plan.tiles }, (_, i) => i)) {
-    const stretches = stretchesOf(plan, tile);
+  for (const [i, tile] of tiles.entries()) {
+    const stretches = yield* partOf(stretchTurns(plan, tile), i, tiles.length);
     for (const pass of plan.passes) {
       const own = stretches.filter((stretch) => stretch.pass === pass);
-      const found = pass.kind === 'rest' ? undefined : proveTile(plan, pass, tile, own);
-      if (!found) continue;
+      if (pass.kind === 'rest') continue;
+      const found = yield* partOf(proveTile(plan, pass, tile, own), i + 1, tiles.length);
       questions += found.questions;
       undecided += found.undecided;
       if (found.counterexample)
@@ -39,7 +47,13 @@ export function prove(plan: UnitPlan, tiles?: Iterable<number>): Proof {
   return { questions, undecided, counterexample: undefined };
 }
 
-function proveTile(plan: UnitPlan, pass: Pass, tile: number, own: readonly Stretch[]): Proof {
+/** Its turns are questions: a stretch may have millions of steps. */
+function* proveTile(
+  plan: UnitPlan,
+  pass: Pass,
+  tile: number,
+  own: readonly Stretch[],
+): Turns<Proof> {
   const { q0, q1 } = boxOfTile(plan, tile);
   const { kLen } = plan.binding.shape;
   let questions = 0;
@@ -67,12 +81,14 @@ function proveTile(plan: UnitPlan, pass: Pass, tile: number, own: readonly Stret
   }
   const gaps = complement(visited, 0, kLen);
   for (let i = 0; i < gaps.length; i += 2) {
+    yield 0;
     const missed = ask(pass.formula, gaps[i]!, gaps[i + 1]!);
     if (missed.is === 'yes') return ended({ fault: 'missed', q: missed.q, k: missed.k });
     if (missed.is === 'unknown') undecided += 1;
   }
-  /** By halves down to steps where intervals cannot tell: a stretch may have millions of steps. */
-  const refused = (from: number, to: number): Found => {
+  /** By halves down to steps where intervals cannot tell. */
+  function* refused(from: number, to: number): Turns<Found> {
+    yield 0;
     const answer = ask(pass.negation, from, to);
     if (answer.is === 'yes') return { fault: 'not-full', q: answer.q, k: answer.k };
     if (answer.is === 'no') return undefined;
@@ -81,11 +97,11 @@ function proveTile(plan: UnitPlan, pass: Pass, tile: number, own: readonly Stret
       return undefined;
     }
     const middle = from + Math.ceil((to - from) / plan.kTile / 2) * plan.kTile;
-    return refused(from, middle) ?? refused(middle, to);
-  };
+    return (yield* refused(from, middle)) ?? (yield* refused(middle, to));
+  }
   for (const { kind, full, from, to } of own) {
     if (kind !== 'tile' || !full) continue;
-    const broken = refused(from, to);
+    const broken = yield* refused(from, to);
     if (broken) return ended(broken);
   }
   return ended(undefined);

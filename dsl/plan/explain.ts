@@ -5,8 +5,9 @@ import { canonical } from '../expression.ts';
 import { printNumber } from '../print.ts';
 import type { LaunchShape } from '../shape.ts';
 import { spread } from '../spread.ts';
-import { type Proof, prove } from './coverage.ts';
-import { type SummaryOptions, summarise, type UnitSummary } from './summary.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
+import { type Proof, proofTurns } from './coverage.ts';
+import { type SummaryOptions, summaryTurns, type UnitSummary } from './summary.ts';
 import { type Form, type UnitPlan, workspaceOf } from './unit.ts';
 
 /** Units whose plans are equal. */
@@ -37,7 +38,14 @@ export interface LaunchOptions extends SummaryOptions {
 }
 
 /** Sums up the plans of all units of a launch. */
-export function summariseLaunch(plans: Iterable<UnitPlan>, options: LaunchOptions): LaunchSummary {
+export const summariseLaunch = (plans: Iterable<UnitPlan>, options: LaunchOptions): LaunchSummary =>
+  atOnce(launchTurns(plans, options));
+
+/** The same in turns. */
+export function* launchTurns(
+  plans: Iterable<UnitPlan>,
+  options: LaunchOptions,
+): Turns<LaunchSummary> {
   const { rowBytes } = options;
   const groups = new Map<string, { plan: UnitPlan; units: number[] }>();
   const workspace: Record<string, number> = {};
@@ -66,15 +74,15 @@ export function summariseLaunch(plans: Iterable<UnitPlan>, options: LaunchOption
   // Many groups are many walks: they share what one would get.
   const proveTiles = options.proveTiles ?? Math.max(4, Math.ceil(64 / groups.size));
   const mostVisits = options.mostVisits ?? Math.ceil(2 ** 18 / groups.size);
-  const summed = [...groups.values()].map(({ plan, units }): UnitGroup => {
+  const summed: UnitGroup[] = [];
+  const parts = 2 * groups.size;
+  for (const { plan, units } of groups.values()) {
     const tiles = spread(plan.tiles, proveTiles);
-    return {
-      units,
-      summary: summarise(plan, { ...options, mostVisits }),
-      proof: prove(plan, tiles),
-      provedTiles: tiles.length,
-    };
-  });
+    const done = 2 * summed.length;
+    const summary = yield* partOf(summaryTurns(plan, { ...options, mostVisits }), done, parts);
+    const proof = yield* partOf(proofTurns(plan, tiles), done + 1, parts);
+    summed.push({ units, summary, proof, provedTiles: tiles.length });
+  }
   const over = (of: (summary: UnitSummary) => number): number =>
     summed.reduce((sum, { units, summary }) => sum + units.length * of(summary), 0);
   const all = over(() => 1);

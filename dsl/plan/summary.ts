@@ -7,10 +7,11 @@ import { possible } from '../analysis/possible.ts';
 import { printExpression } from '../print.ts';
 import { type LaunchShape, queryOffset, type Unit } from '../shape.ts';
 import { spread } from '../spread.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
 import { addSteps, denseSteps, isCausal, type Steps, weighted } from './cost.ts';
 import { type PairTest, pairTest } from './pair-test.ts';
 import { boxOfTile, type Form, type Pass, type UnitPlan } from './unit.ts';
-import { type Stretch, stepsIn, stretchesOf } from './walk.ts';
+import { meanVisits, type Stretch, stepsIn, stretchTurns } from './walk.ts';
 
 export interface SummaryOptions {
   /** Walks so many evenly spaced query tiles and scales; all of them unless stated, or unless `mostVisits` is exceeded. */
@@ -75,19 +76,24 @@ export interface UnitSummary {
 }
 
 /** Sums up one unit. */
-export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSummary {
+export const summarise = (plan: UnitPlan, options?: SummaryOptions): UnitSummary =>
+  atOnce(summaryTurns(plan, options));
+
+/** The same in turns. */
+export function* summaryTurns(plan: UnitPlan, options: SummaryOptions = {}): Turns<UnitSummary> {
   const { shape, unit, params } = plan.binding;
   const against = isCausal(plan) ? 'causal' : 'all';
-  const chosen = tilesToWalk(plan, options);
+  const chosen = yield* tilesToWalk(plan, options);
   const scale = chosen.length === 0 ? 0 : plan.tiles / chosen.length;
   const tests = new Map(plan.passes.map((pass) => [pass, pairTest(plan, pass.mask)] as const));
+  let whole: PairTest | undefined;
   const rows = rowProof(plan);
   let [full, partial, columnSteps, standIns, standInSteps] = [0, 0, 0, 0, 0];
   let weighed: Steps = { plain: 0, masked: 0 };
   let [visited, visitedCausal, allowed, empty] = [0, 0, 0, 0];
-  for (const tile of chosen) {
+  for (const [i, tile] of chosen.entries()) {
     const { q0, q1 } = boxOfTile(plan, tile);
-    const stretches = stretchesOf(plan, tile);
+    const stretches = yield* partOf(stretchTurns(plan, tile), i, chosen.length);
     weighed = addSteps(weighed, stretches, plan.kTile);
     let pools = 0;
     for (const stretch of stretches) {
@@ -109,9 +115,14 @@ export function summarise(plan: UnitPlan, options: SummaryOptions = {}): UnitSum
     const settled = rows || stretches.some(({ kind, full }) => kind !== 'rest' && full);
     if (settled && !options.exact) continue;
     const own = stretches.filter((stretch) => stretch.kind !== 'rest');
-    if (!settled) empty += emptyRows(plan, q0, q1, own);
-    for (const stretch of options.exact ? own : [])
-      allowed += allowedPairs(stretch, q0, q1, tests.get(stretch.pass)!);
+    if (!settled) {
+      whole ??= pairTest(plan, plan.mask);
+      empty += yield* partOf(emptyRows(whole, q0, q1, own), i, chosen.length);
+    }
+    for (const stretch of options.exact ? own : []) {
+      const pairs = allowedPairs(stretch, q0, q1, tests.get(stretch.pass)!);
+      allowed += yield* partOf(pairs, i, chosen.length);
+    }
   }
   const steps = weighted(weighed);
   const times = (count: number): number => Math.round(count * scale);
@@ -163,14 +174,16 @@ const passFacts = (pass: Pass): UnitSummary['passes'][number] => ({
 });
 
 /** A few tiles tell how many visits a whole walk would be. */
-function tilesToWalk(plan: UnitPlan, { sample, mostVisits = 2 ** 18 }: SummaryOptions): number[] {
+function* tilesToWalk(
+  plan: UnitPlan,
+  { sample, mostVisits = 2 ** 18 }: SummaryOptions,
+): Turns<number[]> {
   if (sample !== undefined) return spread(plan.tiles, Math.max(1, sample));
   const probes = spread(plan.tiles, 8);
   if (plan.tiles * Math.ceil(plan.binding.shape.kLen / plan.kTile) <= mostVisits)
     return spread(plan.tiles, plan.tiles);
-  const stretches = probes.flatMap((tile) => stretchesOf(plan, tile));
-  const visits = stretches.reduce((sum, stretch) => sum + stepsIn(stretch, plan.kTile), 0);
-  const mean = Math.max(1, visits / probes.length);
+  // Too little of the whole to tell how far it is.
+  const mean = Math.max(1, yield* partOf(meanVisits(plan, probes), 0, Infinity));
   return spread(plan.tiles, Math.max(64, Math.floor(mostVisits / mean)));
 }
 
@@ -202,12 +215,16 @@ type KeyStretch = Exclude<Stretch, { kind: 'rest' }>;
 const packedIn = (stretch: KeyStretch): Int32Array | undefined =>
   stretch.kind === 'columns' ? stretch.needed.slice(stretch.from, stretch.to) : undefined;
 
-function allowedPairs(stretch: KeyStretch, q0: number, q1: number, test: PairTest): number {
+/** Keys of a query tile, or of a row, whose pairs are looked at in one turn. */
+const keysPerTurn = 1024;
+
+function* allowedPairs(stretch: KeyStretch, q0: number, q1: number, test: PairTest): Turns<number> {
   const { full, from, to } = stretch;
   if (full) return (to - from) * (q1 - q0 + 1);
   const packed = packedIn(stretch);
   let allowed = 0;
   for (let at = from; at < to; at += 1) {
+    if (at % keysPerTurn === 0) yield 0;
     const k = packed ? packed[at - from]! : at;
     for (let q = q0; q <= q1; q += 1) if (test(q, k)) allowed += 1;
   }
@@ -234,18 +251,24 @@ function rowProof({ mask, binding }: UnitPlan): RowFacts | undefined {
 }
 
 /** Rows of one query tile, none of whose steps is full, without an allowed pair. */
-function emptyRows(plan: UnitPlan, q0: number, q1: number, own: readonly KeyStretch[]): number {
+function* emptyRows(
+  test: PairTest,
+  q0: number,
+  q1: number,
+  own: readonly KeyStretch[],
+): Turns<number> {
   const listed = own.map((stretch) => ({ ...stretch, packed: packedIn(stretch) }));
-  const test = pairTest(plan, plan.mask);
-  const hasKey = (q: number): boolean => {
+  function* hasKey(q: number): Turns<boolean> {
     if (q >= 0 && test(q, q)) return true;
-    return listed.some(({ packed, from, to }) => {
-      if (packed) return packed.some((k) => test(q, k));
-      for (let k = from; k < to; k += 1) if (test(q, k)) return true;
-      return false;
-    });
-  };
+    for (const { packed, from, to } of listed) {
+      for (let at = from; at < to; at += 1) {
+        if (at % keysPerTurn === 0) yield 0;
+        if (test(q, packed ? packed[at - from]! : at)) return true;
+      }
+    }
+    return false;
+  }
   let empty = 0;
-  for (let q = q0; q <= q1; q += 1) if (!hasKey(q)) empty += 1;
+  for (let q = q0; q <= q1; q += 1) if (!(yield* hasKey(q))) empty += 1;
   return empty;
 }

@@ -3,6 +3,7 @@
 // Spans (spans.ts) say where keys may be needed; what is not plain is judged by judge.ts.
 
 import { type Box, boxOf } from '../analysis/box.ts';
+import { atOnce, partOf, type Turns } from '../turns.ts';
 import { Judge } from './judge.ts';
 import { NeededKeys } from './needed-keys.ts';
 import { firstAfter, intersect, type Spans, spansOf } from './spans.ts';
@@ -56,24 +57,46 @@ export type Stretch =
     };
 
 /** All stretches of query tile `tile` (from 0), pass by pass, in ascending order. */
-export function stretchesOf(plan: UnitPlan, tile: number): Stretch[] {
+export const stretchesOf = (plan: UnitPlan, tile: number): Stretch[] =>
+  atOnce(stretchTurns(plan, tile));
+
+/** The same in turns, of which there is one at least. */
+export function* stretchTurns(plan: UnitPlan, tile: number): Turns<Stretch[]> {
+  yield 0;
   const box = boxOfTile(plan, tile);
   if (plan.binding.shape.kLen === 0) return [];
-  return plan.passes.flatMap((pass): Stretch[] => {
-    if (pass.kind === 'tiles') return tilesOf(plan, pass, box);
-    return pass.kind === 'columns' ? columnsOf(plan, pass, box) : restOf(plan, pass, box);
-  });
+  const stretches: Stretch[] = [];
+  for (const pass of plan.passes) {
+    if (pass.kind === 'tiles') yield* addTiles(stretches, plan, pass, box);
+    else if (pass.kind === 'columns') addColumns(stretches, plan, pass, box);
+    else yield* addPools(stretches, plan, pass, box);
+  }
+  return stretches;
 }
 
 /** All visits of query tile `tile` (from 0), pass by pass. */
-export function visitsOf(plan: UnitPlan, tile: number): Visit[] {
-  const visits = stretchesOf(plan, tile).flatMap((stretch) => visitsIn(plan, stretch));
+export const visitsOf = (plan: UnitPlan, tile: number): Visit[] => atOnce(visitTurns(plan, tile));
+
+/** The same in turns. */
+export function* visitTurns(plan: UnitPlan, tile: number): Turns<Visit[]> {
+  const stretches = yield* stretchTurns(plan, tile);
+  const visits = stretches.flatMap((stretch) => visitsIn(plan, stretch));
   return plan.order === 'descending' ? visits.reverse() : visits;
 }
 
 /** How many visits a stretch is. */
 export const stepsIn = ({ kind, from, to }: Stretch, kTile: number): number =>
   kind === 'rest' ? to - from : Math.ceil((to - from) / kTile);
+
+/** Visits of each of some query tiles in the mean; 0 of none, in turns. */
+export function* meanVisits(plan: UnitPlan, tiles: readonly number[]): Turns<number> {
+  let visits = 0;
+  for (const [i, tile] of tiles.entries()) {
+    const stretches = yield* partOf(stretchTurns(plan, tile), i, tiles.length);
+    for (const stretch of stretches) visits += stepsIn(stretch, plan.kTile);
+  }
+  return visits / Math.max(1, tiles.length);
+}
 
 /** The visits of a stretch, ascending. */
 function visitsIn({ kTile }: UnitPlan, stretch: Stretch): Visit[] {
@@ -98,18 +121,28 @@ function visitsIn({ kTile }: UnitPlan, stretch: Stretch): Visit[] {
 
 const part = (box: Box, from: number, to: number): Box => boxOf(box.q0, box.q1, from, to - 1);
 
-function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Stretch[] {
+/** So many answers of the intervals take no more than some milliseconds. */
+const answersPerTurn = 16;
+
+function* addTiles(into: Stretch[], plan: UnitPlan, pass: TilePass, box: Box): Turns<void> {
   const { binding, kTile } = plan;
   const { kLen } = binding.shape;
-  const stretches: Stretch[] = [];
   const stated = pass.stated?.(box.q0, box.q1);
   const may =
     stated ?? (pass.forms[0] === 'test' ? [0, kLen] : spansOf(pass.formula, box, binding));
-  if (may.length === 0) return stretches;
+  if (may.length === 0) return;
   const unsure = spansOf(pass.negation, box, binding);
   const judge = new Judge(plan, pass, box);
+  /** The last stretch, unless it is full: what touches it lies in the same span, so that both are cut alike. */
+  let partial: { to: number } | undefined;
   const push = (from: number, to: number, full: boolean): void => {
-    stretches.push({ kind: 'tile', pass, from, to, full });
+    if (!full && partial?.to === from) {
+      partial.to = to;
+      return;
+    }
+    const stretch = { kind: 'tile' as const, pass, from, to, full };
+    partial = full ? undefined : stretch;
+    into.push(stretch);
   };
   const cut = (from: number, to: number): void => {
     let at = from;
@@ -128,23 +161,30 @@ function tilesOf(plan: UnitPlan, pass: TilePass, box: Box): Stretch[] {
     }
     if (at < to) push(at, to, true);
   };
-  /** Many tiles that only intervals can judge: by halves, so that a long refused stretch is one question. */
-  const descend = (from: number, to: number): void => {
-    if (to - from <= kTile) {
-      cut(from, to);
-      return;
-    }
-    const seen = judge.classOf(from, to, true);
-    if (seen === 'full') push(from, to, true);
-    if (seen !== 'partial') return;
-    const middle = from + Math.ceil((to - from) / kTile / 2) * kTile;
-    descend(from, middle);
-    descend(middle, to);
-  };
   const spans = pass.unaligned ? may : snap(may, kTile, kLen);
-  for (let i = 0; i < spans.length; i += 2)
-    (pass.opaque && !stated ? descend : cut)(spans[i]!, spans[i + 1]!);
-  return stretches;
+  let answers = 0;
+  for (let i = 0; i < spans.length; i += 2) {
+    if (!pass.opaque || stated) {
+      cut(spans[i]!, spans[i + 1]!);
+      continue;
+    }
+    // Many tiles that only intervals can judge: by halves, so that a long refused stretch is one question.
+    const left = [spans[i]!, spans[i + 1]!];
+    while (left.length > 0) {
+      const [to, from] = [left.pop()!, left.pop()!];
+      answers += 1;
+      if (answers % answersPerTurn === 0) yield from / kLen;
+      if (to - from <= kTile) {
+        cut(from, to);
+        continue;
+      }
+      const seen = judge.classOf(from, to, true);
+      if (seen === 'full') push(from, to, true);
+      if (seen !== 'partial') continue;
+      const middle = from + Math.ceil((to - from) / kTile / 2) * kTile;
+      left.push(middle, to, from, middle);
+    }
+  }
 }
 
 /** Grown to whole tiles of the grid; what then touches becomes one span. */
@@ -160,13 +200,12 @@ function snap(spans: Spans, kTile: number, kLen: number): Spans {
   return result;
 }
 
-function columnsOf(plan: UnitPlan, pass: ColumnPass, box: Box): Stretch[] {
+function addColumns(into: Stretch[], plan: UnitPlan, pass: ColumnPass, box: Box): void {
   const { binding, kTile } = plan;
   const needed = new NeededKeys(binding.sets[pass.set]!, spansOf(pass.formula, box, binding));
   const unsure = spansOf(pass.negation, box, binding);
-  const stretches: Stretch[] = [];
   const push = (from: number, to: number, full: boolean): void => {
-    stretches.push({ kind: 'columns', pass, needed, from, to, full });
+    into.push({ kind: 'columns', pass, needed, from, to, full });
   };
   let at = 0;
   for (let i = 0; i < unsure.length; i += 2) {
@@ -185,27 +224,14 @@ function columnsOf(plan: UnitPlan, pass: ColumnPass, box: Box): Stretch[] {
     }
   }
   if (at < needed.length) push(at, needed.length, true);
-  return stretches;
 }
 
-function restOf(plan: UnitPlan, pass: RestPass, box: Box): Stretch[] {
+function* addPools(into: Stretch[], plan: UnitPlan, pass: RestPass, box: Box): Turns<void> {
   const { binding } = plan;
   const { kLen } = binding.shape;
   const dropped = spansOf(pass.formula, box, binding);
   const judge = new Judge(plan, pass, box);
-  const stretches: Stretch[] = [];
-  /** By halves, so that a long stretch that is dropped or kept is one question. */
-  const descend = (from: number, to: number): void => {
-    const seen = judge.classOf(from * pass.size, Math.min(to * pass.size, kLen), to - from > 1);
-    if (seen === 'skip') return;
-    if (seen === 'full' || to - from === 1) {
-      stretches.push({ kind: 'rest', pass, from, to, full: seen === 'full' });
-      return;
-    }
-    const middle = from + Math.ceil((to - from) / 2);
-    descend(from, middle);
-    descend(middle, to);
-  };
+  let answers = 0;
   for (let i = 0; i < dropped.length; i += 2) {
     // Only pools that lie in one span of possibly dropped keys can be dropped whole.
     const [from, to] = [dropped[i]!, dropped[i + 1]!];
@@ -213,7 +239,21 @@ function restOf(plan: UnitPlan, pass: RestPass, box: Box): Stretch[] {
       Math.ceil(from / pass.size),
       to === kLen ? pass.pools : Math.floor(to / pass.size),
     ];
-    if (first < end) descend(first, end);
+    // By halves, so that a long stretch that is dropped or kept is one question.
+    const left = first < end ? [first, end] : [];
+    while (left.length > 0) {
+      const [until, pool] = [left.pop()!, left.pop()!];
+      answers += 1;
+      if (answers % answersPerTurn === 0) yield pool / pass.pools;
+      const last = Math.min(until * pass.size, kLen);
+      const seen = judge.classOf(pool * pass.size, last, until - pool > 1);
+      if (seen === 'skip') continue;
+      if (seen === 'full' || until - pool === 1) {
+        into.push({ kind: 'rest', pass, from: pool, to: until, full: seen === 'full' });
+        continue;
+      }
+      const middle = pool + Math.ceil((until - pool) / 2);
+      left.push(middle, until, pool, middle);
+    }
   }
-  return stretches;
 }

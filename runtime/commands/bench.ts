@@ -9,6 +9,7 @@ import { type AttendResult, compile } from '../attend.ts';
 import type { Device } from '../device.ts';
 import { explainPlans } from '../explain.ts';
 import type { Fallback } from '../hulls.ts';
+import type { CallOptions } from '../parts.ts';
 import { checkCall, type PlannedCall, planCall } from '../plans.ts';
 import { deviceData, deviceHelp, openNamed, threadsHelp, timeOn, uploaded } from './devices.ts';
 import { exit } from './failure.ts';
@@ -92,7 +93,7 @@ export const bench: PatternVerb<BenchFlags> = {
       progress.done();
       const dependent = causalPairs(shape);
       const visited = isQuicklyPlanned(target.definitions, shape)
-        ? pairsOf(await planCall(target.pattern, { ...inputs, ...chosen }, params))
+        ? await pairsOf(await planCall(target.pattern, { ...inputs, ...chosen }, params), call)
         : undefined;
       const measured = contenders.map(({ what }, i): Measured => {
         const { ms, hostMs } = times[i]!;
@@ -185,8 +186,9 @@ function causalPairs({ batch, heads, qLen, kLen }: LaunchShape): number {
 }
 
 /** Visited pairs; of tiles across the diagonal, those below it, as of dense causal attention. */
-const pairsOf = (planned: PlannedCall): number =>
-  explainPlans(planned, { proveTiles: 0 }).parts.reduce(
+async function pairsOf(planned: PlannedCall, options: CallOptions): Promise<number> {
+  const { parts } = await explainPlans(planned, { ...options, proveTiles: 0 });
+  return parts.reduce(
     (sum, { launch }) =>
       launch.groups.reduce((all, { units, summary: { against, pairs } }) => {
         const own = against === 'causal' ? pairs.visitedCausal : pairs.visited;
@@ -194,6 +196,7 @@ const pairsOf = (planned: PlannedCall): number =>
       }, sum),
     0,
   );
+}
 
 function textOf(measured: readonly Measured[]): string {
   const title = ['', 'time', 'host', 'TFLOP/s visited', 'TFLOP/s dense', 'of dense'];

@@ -1,10 +1,11 @@
 // `warploom draw`: the plan of one head as an SVG, or as a picture in the terminal.
 
-import { drawSvg } from '../../dsl/picture/svg.ts';
-import { drawTerminal } from '../../dsl/picture/terminal.ts';
-import { planOf } from '../draw.ts';
+import { svgTurns } from '../../dsl/picture/svg.ts';
+import { terminalTurns } from '../../dsl/picture/terminal.ts';
+import { planOf, turnsOf } from '../draw.ts';
 import { writeAtomically } from '../files/atomic.ts';
 import { planCall } from '../plans.ts';
+import { inTurns } from '../turns.ts';
 import { exit } from './failure.ts';
 import { checkPlace } from './files.ts';
 import { addInputOptions, type InputFlags, sizeFrom, sizesOrInputs } from './inputs.ts';
@@ -37,19 +38,22 @@ export const draw: PatternVerb<DrawFlags> = {
   async act(target, params, flags, { terminal, signal }) {
     if (flags.out !== undefined) checkPlace(flags.out);
     const inputs = await sizesOrInputs(flags, target, 1024);
-    const progress = terminal.progress('estimating');
+    const progress = terminal.callProgress();
     const options = { onProgress: progress.update, signal };
     const planned = await planCall(target.pattern, inputs, params, options);
-    progress.done();
     const { title, plan } = planOf(planned, flags);
+    const { columns, hasColours: colour } = terminal;
+    const isText = flags.out === undefined && terminal.isScreen;
+    const turns = isText
+      ? terminalTurns(plan, { title, columns, colour })
+      : svgTurns(plan, { title });
+    const picture = await inTurns(turns, turnsOf(options));
+    progress.done();
     if (flags.out !== undefined) {
-      await writeAtomically(flags.out, drawSvg(plan, { title }));
+      await writeAtomically(flags.out, picture);
       terminal.say(`wrote ${flags.out}`);
-    } else if (terminal.isScreen) {
-      const { columns, hasColours: colour } = terminal;
-      terminal.print(drawTerminal(plan, { title, columns, colour }));
     } else {
-      terminal.print(drawSvg(plan, { title }).trimEnd());
+      terminal.print(picture.trimEnd());
     }
     return exit.fine;
   },

@@ -61,7 +61,7 @@ export const explain: PatternVerb<ExplainFlags> = {
   },
   async act(target, params, flags, { terminal, signal }) {
     const inputs = await sizesOrInputs(flags, target, 4096);
-    const progress = terminal.progress('estimating');
+    const progress = terminal.callProgress();
     const options = { onProgress: progress.update, signal, exact: flags.exact === true };
     const explanation = await explainCall(target.pattern, inputs, params as never, options);
     const call = checkCall(target.pattern, inputs, params);

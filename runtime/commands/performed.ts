@@ -130,7 +130,7 @@ async function attendWhole(request: Request, whole: Whole): Promise<Making> {
   for (const sets of [chosen].flat()) await readChosen(sets);
   const planned = { shape, dtype, chosen };
   const plans = isQuicklyPlanned(target.definitions, shape)
-    ? explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 })
+    ? await explained(await planCall(pattern, { ...inputs, chosen }, params), context)
     : undefined;
   const before = Object.values(spent).reduce((sum, one) => sum + one, 0);
   const ms = {
@@ -144,6 +144,18 @@ async function attendWhole(request: Request, whole: Whole): Promise<Making> {
   const dense = denseUnits(whole, chosen);
   const made = { planned, plans, result: value, there, ms, stages, dense };
   return { ...made, ...(kernels && { kernels }) };
+}
+
+/** What the plans of a call visit; nothing of it is proved once more. */
+async function explained(
+  planned: PlannedCall,
+  { terminal, signal }: Context,
+): Promise<Explanation> {
+  const progress = terminal.callProgress();
+  const options = { onProgress: progress.update, signal, proveTiles: 0 };
+  const explanation = await explainPlans(planned, options);
+  progress.done();
+  return explanation;
 }
 
 const tensorsOf = ({ out, lse }: AttendResult<unknown>) => [out, lse];
@@ -181,7 +193,7 @@ async function attendTo({ target, inputs, params, device, context }: Request): P
   attending.done();
   const ms = { estimate: middle - start, attention: performance.now() - middle };
   onTime('attention', ms.attention);
-  const plans = explainPlans(planned, { proveTiles: 0 });
+  const plans = await explained(planned, context);
   return { planned, plans, result, there: inputs, ms, stages, dense: noneDense };
 }
 
@@ -212,7 +224,7 @@ async function attendOn(request: Request, device: GpuDevice): Promise<Making> {
   const { value, hostMs, deviceMs } = await timeOn(device, () => attend(given, params, call));
   const planned = { shape, dtype, chosen };
   const plans = isQuicklyPlanned(target.definitions, shape)
-    ? explainPlans(await planCall(pattern, { ...inputs, chosen }, params), { proveTiles: 0 })
+    ? await explained(await planCall(pattern, { ...inputs, chosen }, params), context)
     : undefined;
   const ms = { estimate, attention: hostMs, ...(deviceMs !== undefined && { device: deviceMs }) };
   const kernels =

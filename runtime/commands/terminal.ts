@@ -3,6 +3,7 @@
 import { clearLine, clearScreenDown, cursorTo, moveCursor } from 'node:readline';
 import { render } from '../../dsl/diagnostic.ts';
 import { cannotWrite } from '../files/atomic.ts';
+import type { ProgressStep } from '../parts.ts';
 import { exit } from './failure.ts';
 
 /** Progress of one piece of work. */
@@ -11,6 +12,19 @@ export interface Progress {
   update(share: number): void;
   done(): void;
 }
+
+/** Progress of a call, as it tells of it. */
+export interface CallProgress {
+  /** `share` is 0 .. 1. */
+  update(share: number, step: ProgressStep): void;
+  done(): void;
+}
+
+const doing = {
+  estimate: 'estimating',
+  plan: 'planning',
+  attention: 'attending',
+} as const satisfies Record<ProgressStep, string>;
 
 /** Several lines that say how things stand, again and again. */
 export interface Live {
@@ -97,6 +111,17 @@ export class Terminal {
       this.#clear();
       this.#err.write(text);
       this.#line = true;
+    };
+    return { update, done: () => this.#clear() };
+  }
+
+  /** Progress of a call, step by step; each begins when it is heard of. */
+  callProgress(): CallProgress {
+    const started = new Map<ProgressStep, Progress>();
+    const update = (share: number, step: ProgressStep): void => {
+      const progress = started.get(step) ?? this.progress(doing[step]);
+      started.set(step, progress);
+      progress.update(share);
     };
     return { update, done: () => this.#clear() };
   }

@@ -1,10 +1,10 @@
 // The threads of the CPU device. Small jobs run on the calling thread; large ones on workers that are
 // started at the first large job and kept. Nothing here knows attention.
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { inTurns } from '../turns.ts';
 import { type BadRow, control, itemsOf, work } from './items.ts';
 import type { Job } from './job.ts';
 import type { Order, Reply } from './worker.ts';
@@ -71,17 +71,8 @@ export class Pool {
     { onProgress, signal }: RunOptions,
   ): Promise<BadRow | undefined> {
     const items = itemsOf(job);
-    const run = work(job, words);
-    let turn = performance.now();
-    for (;;) {
-      const step = run.next();
-      if (step.done) return step.value;
-      if (performance.now() - turn < 20) continue;
-      onProgress?.(words[control.done]! / items);
-      await nextTurn();
-      signal?.throwIfAborted();
-      turn = performance.now();
-    }
+    const onTurn = () => onProgress?.(words[control.done]! / items);
+    return inTurns(work(job, words), { onTurn, signal });
   }
 
   async #onWorkers(

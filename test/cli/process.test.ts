@@ -142,6 +142,19 @@ describe('how a process ends', () => {
     expect(readdirSync(target)).toEqual([]);
   });
 
+  test.each(['explain', 'draw'])('Ctrl-C in a long %s: 130 within a second', async (verb) => {
+    const mask = '({ q, k }) => (q ^ k) % 3 === 0';
+    const text = `import { pattern } from 'warploom';\nexport const bits = pattern('bits').mask(${mask});\n`;
+    const place = join(folder({ 'bits.ts': text }), 'bits.ts');
+    const { child, ended } = start([verb, place, '--length', '1000000000']);
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    const signalled = performance.now();
+    child.kill('SIGINT');
+    const { code, out } = await ended;
+    expect([code, out]).toEqual([130, '']);
+    expect(performance.now() - signalled).toBeLessThan(1000);
+  });
+
   test('a reader that has seen enough is no error', async () => {
     const { child, ended } = start(['draw', 'a-shape', '--length', '4096']);
     child.stdout.destroy();

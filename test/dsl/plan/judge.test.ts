@@ -8,7 +8,7 @@ import { Captured } from '../../../dsl/analysis/zones.ts';
 import * as x from '../../../dsl/expression.ts';
 import { Judge, type TileClass } from '../../../dsl/plan/judge.ts';
 import { boxOfTile, type Pass, planUnit, type UnitPlan } from '../../../dsl/plan/unit.ts';
-import { visitsOf } from '../../../dsl/plan/walk.ts';
+import { stretchesOf, visitsOf } from '../../../dsl/plan/walk.ts';
 import { arbitraryCase } from '../../arbitraries.ts';
 
 const [q, k] = [x.index('q'), x.index('k')];
@@ -106,5 +106,6 @@ describe('a tile of a mask that only intervals can judge', () => {
     const visits = visitsOf(plan, plan.tiles - 1);
     expect(visits.filter(({ full }) => !full)).toHaveLength(length / 64);
     expect(asked).toBeLessThan(visits.length);
+    expect(stretchesOf(plan, plan.tiles - 1)).toHaveLength(1);
   });
 });

@@ -4,6 +4,7 @@ import type { Binding } from '../dsl/analysis/binding.ts';
 import { Captured } from '../dsl/analysis/zones.ts';
 import { BitSet } from '../dsl/chosen.ts';
 import { lifted } from '../dsl/definition.ts';
+import { pattern } from '../dsl/pattern.ts';
 import type { UnitRequest } from '../dsl/plan/unit.ts';
 import { aShape, documents, verticalSlash } from '../patterns/index.ts';
 
@@ -50,13 +51,17 @@ const bound: Readonly<Record<string, () => Bound>> = {
     captured: { doc: new Captured('int', [1, million], documentNumbers()) },
     sets: {},
   }),
+  bits: () => ({ params: {}, captured: {}, sets: {} }),
 };
+
+/** Of every tile nothing but intervals can tell, and no tile is full or left out. */
+const bits = pattern('bits').mask(({ q, k }) => (q ^ k) % 3 === 0);
 
 export const millionMasks = Object.keys(bound);
 
 /** A request to plan one of the masks, with fresh data. */
 export function millionRequest(name: string): UnitRequest {
-  const pattern = { 'a-shape': aShape, 'vertical-slash': verticalSlash, documents }[name]!;
+  const asked = { 'a-shape': aShape, 'vertical-slash': verticalSlash, documents, bits }[name]!;
   const shape = {
     batch: 1,
     heads: 1,
@@ -66,8 +71,8 @@ export function millionRequest(name: string): UnitRequest {
     headDim: 128,
     valueDim: 128,
   };
-  const { mask } = lifted(pattern.definition);
-  const { gather } = pattern.definition.knobs;
+  const { mask } = lifted(asked.definition);
+  const { gather } = asked.definition.knobs;
   const binding = { shape, unit: { batch: 0, head: 0, kvHead: 0 }, ...bound[name]!() };
   return { binding, mask, qTile: 64, kTile: 64, gather };
 }

@@ -23,17 +23,22 @@ const defaultBudget = 2048;
 
 interface Search {
   readonly binding: Binding;
+  readonly holdsNowhere: boolean;
   left: number;
 }
 
-/** Can `formula` hold at some pair of the box? The box is not changed. */
+/**
+ * Can `formula` hold at some pair of the box? The box is not changed. `holdsNowhere`: the caller has tried every pair
+ * of it in vain, and asks for a proof by intervals; the answer is the same, and comes sooner.
+ */
 export function possible(
   formula: Formula,
   box: Box,
   binding: Binding,
   budget: number = defaultBudget,
+  holdsNowhere = false,
 ): Answer {
-  return search([formula], copyOf(box), { binding, left: budget });
+  return search([formula], copyOf(box), { binding, holdsNowhere, left: budget });
 }
 
 /** Narrows the box by a linear constraint; false when nothing is left (before closing). */
@@ -87,19 +92,40 @@ function search(pending: readonly Formula[], box: Box, state: Search): Answer {
     }
     return answer;
   }
-  // Every bound of a closed box is reached by some pair: (q1, smallest k that fits) is one.
-  if (open.length === 0) return { is: 'yes', q: box.q1, k: Math.max(box.k0, box.q1 - box.d1) };
-  return halve(open, box, state);
+  return open.length === 0 ? witness(box) : halve(open, box, state);
+}
+
+/** Every bound of a closed box is reached by some pair: (q1, smallest k that fits) is one. */
+const witness = (box: Box): Answer => ({
+  is: 'yes',
+  q: box.q1,
+  k: Math.max(box.k0, box.q1 - box.d1),
+});
+
+const isPair = (box: Box): boolean => box.q0 === box.q1 && box.k0 === box.k1;
+
+/** All atoms at once, when nothing but atoms is left. Takes the box for itself. */
+function searchAtoms(atoms: readonly Expression[], box: Box, state: Search): Answer {
+  if (state.left <= 0) return undecided;
+  state.left -= 1;
+  if (!close(box) || (state.holdsNowhere && isPair(box))) return refuted;
+  const env = boxEnvironment(state.binding, box);
+  let open = atoms;
+  for (const atom of atoms) {
+    const truth = truthOf(atom, env);
+    if (truth === never) return refuted;
+    if (truth !== maybe) open = open.filter((one) => one !== atom);
+  }
+  return open.length === 0 ? witness(box) : halve(open, box, state);
 }
 
 function halve(open: readonly Expression[], box: Box, state: Search): Answer {
-  if (box.q0 === box.q1 && box.k0 === box.k1) {
+  if (isPair(box)) {
     // A single pair that intervals leave open (a tensor that holds NaN somewhere): just look.
     const env = pointEnvironment(state.binding, box.q0, box.k0);
     const holds = open.every((atom) => evaluate(atom, env) === true);
     return holds ? { is: 'yes', q: box.q0, k: box.k0 } : refuted;
   }
-  const formulas = open.map((expression): Formula => ({ op: 'atom', expression }));
   const [width, height] = [box.k1 - box.k0, box.q1 - box.q0];
   const [low, high] = [copyOf(box), copyOf(box)];
   if (width >= height) {
@@ -111,7 +137,7 @@ function halve(open: readonly Expression[], box: Box, state: Search): Answer {
   }
   let answer: Answer = refuted;
   for (const half of [low, high]) {
-    const found = search(formulas, half, state);
+    const found = searchAtoms(open, half, state);
     if (found.is === 'yes') return found;
     if (found.is === 'unknown') answer = found;
   }

@@ -67,13 +67,21 @@ export class Judge {
     if (this.#findsAlong(test, wanted, from, to)) return false;
     const soon = this.#ask(wanted, from, to, 2 * briefBudget);
     if (soon !== 'unknown') return soon === 'no';
-    return !this.#findsAnywhere(test, wanted, from, to) && this.#ask(wanted, from, to) === 'no';
+    if (this.#findsAnywhere(test, wanted, from, to)) return false;
+    return this.#ask(wanted, from, to, undefined, true) === 'no';
   }
 
-  #ask(wanted: boolean, from: number, to: number, budget?: number): Answer['is'] {
+  #ask(
+    wanted: boolean,
+    from: number,
+    to: number,
+    budget?: number,
+    isNowhere = false,
+  ): Answer['is'] {
     const { formula, negation } = this.#pass;
+    const { binding } = this.#plan;
     const box = boxOf(this.#q0, this.#q1, from, to - 1);
-    const answer = possible(wanted ? formula : negation, box, this.#plan.binding, budget);
+    const answer = possible(wanted ? formula : negation, box, binding, budget, isNowhere);
     if (answer.is === 'yes') this.#note(wanted, answer.k);
     return answer.is;
   }

@@ -164,12 +164,18 @@ const analysis = [
       '[low.k1, high.k0] = [middle, middle + 1]',
       '[low.k1, high.k0] = [middle, middle + 2]',
     ],
-    ['a witness outside the band', 'k: Math.max(box.k0, box.q1 - box.d1) }', 'k: box.k0 }'],
+    ['a witness outside the band', 'k: Math.max(box.k0, box.q1 - box.d1),', 'k: box.k0,'],
     [
       'no budget is a no',
-      'if (state.left <= 0) return undecided;',
-      'if (state.left <= 0) return refuted;',
+      'if (state.left <= 0) return undecided;\n  state.left -= 1;\n  const atoms',
+      'if (state.left <= 0) return refuted;\n  state.left -= 1;\n  const atoms',
     ],
+    [
+      'no budget for atoms is a no',
+      'if (state.left <= 0) return undecided;\n  state.left -= 1;\n  if',
+      'if (state.left <= 0) return refuted;\n  state.left -= 1;\n  if',
+    ],
+    ['tried in vain is a proof', '(state.holdsNowhere && isPair(box))', 'state.holdsNowhere'],
   ),
   ...inFile('dsl/analysis/box.ts', [
     'closing cuts off a row',

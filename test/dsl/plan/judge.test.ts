@@ -2,6 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Binding } from '../../../dsl/analysis/binding.ts';
 import { boxOf } from '../../../dsl/analysis/box.ts';
 import { possible } from '../../../dsl/analysis/possible.ts';
 import { Captured } from '../../../dsl/analysis/zones.ts';
@@ -12,6 +13,14 @@ import { stretchesOf, visitsOf } from '../../../dsl/plan/walk.ts';
 import { arbitraryCase } from '../../arbitraries.ts';
 
 const [q, k] = [x.index('q'), x.index('k')];
+
+const bindingOf = (length: number, captured: Binding['captured'] = {}): Binding => ({
+  shape: { batch: 1, heads: 1, kvHeads: 1, headDim: 64, valueDim: 64, qLen: length, kLen: length },
+  unit: { batch: 0, head: 0, kvHead: 0 },
+  params: {},
+  captured,
+  sets: {},
+});
 
 /** The straightforward way: both questions, asked of the intervals, with nothing known. */
 function byIntervals(
@@ -82,6 +91,15 @@ describe('a tile of a mask that only intervals can judge', () => {
     );
   });
 
+  it('is partial where no pair is allowed and intervals cannot prove it', () => {
+    const mixed = x.binary('rem', x.binary('bitxor', q, k), x.int(1000));
+    const mask = x.compare('eq', mixed, x.int(5));
+    const plan = planUnit({ binding: bindingOf(128), mask, qTile: 64, kTile: 64 });
+    const judge = new Judge(plan, plan.passes[0]!, boxOfTile(plan, 1));
+    expect(judge.classOf(0, 64)).toBe('partial');
+    expect(byIntervals(plan, plan.passes[0]!, 1, [0, 64, false])).toBe('partial');
+  });
+
   it('asks nothing of the intervals where a few pairs show the answer', () => {
     let asked = 0;
     class Counted extends Captured {
@@ -92,14 +110,7 @@ describe('a tile of a mask that only intervals can judge', () => {
     }
     const length = 4096;
     const noise = Int32Array.from({ length }, (_, i) => (i * 7919) % 1000);
-    const sizes = { batch: 1, heads: 1, kvHeads: 1, headDim: 64, valueDim: 64 };
-    const binding = {
-      shape: { ...sizes, qLen: length, kLen: length },
-      unit: { batch: 0, head: 0, kvHead: 0 },
-      params: {},
-      captured: { noise: new Counted('int', [length], noise) },
-      sets: {},
-    };
+    const binding = bindingOf(length, { noise: new Counted('int', [length], noise) });
     const mixed = x.binary('bitxor', q, x.at('noise', 'int', [k]));
     const mask = x.compare('eq', x.binary('rem', mixed, x.int(3)), x.int(0));
     const plan = planUnit({ binding, mask, qTile: 64, kTile: 64 });

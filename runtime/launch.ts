@@ -7,11 +7,12 @@ import { type Definition, lifted, restSize } from '../dsl/definition.ts';
 import { type Diagnostic, PlanError, ShapeError, throwIfAny } from '../dsl/diagnostic.ts';
 import { type Expression, rebuild } from '../dsl/expression.ts';
 import { parametersOf } from '../dsl/given.ts';
-import { prove, statedFinding } from '../dsl/plan/coverage.ts';
+import { proofTurns, statedFinding } from '../dsl/plan/coverage.ts';
 import type { Spans } from '../dsl/plan/spans.ts';
 import { boxOfTile, planUnit, statedSpans, type UnitPlan } from '../dsl/plan/unit.ts';
 import { tileSizes } from '../dsl/schedule.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
+import { atOnce, partOf, type Turns } from '../dsl/turns.ts';
 import type { Buffers } from './cpu/attention.ts';
 import {
   Binder,
@@ -41,10 +42,10 @@ const withoutSpans = (node: Expression): Expression =>
   rebuild(node, ({ span: _, ...rest }) => rest as Expression);
 
 /**
- * The job of a launch. Throws ShapeError T009 when an integer may leave int32, PlanError S003
- * when a stated schedule does not do what the mask says.
+ * The job of a launch, in turns: a stated schedule is proved for every query tile. Throws ShapeError T009 when an
+ * integer may leave int32, PlanError S003 when a stated schedule does not do what the mask says.
  */
-export function jobOf(request: LaunchRequest): Job {
+export function* jobTurns(request: LaunchRequest): Turns<Job> {
   const { definition, shape, given, sets, headList, buffers, segments } = request;
   const { mask, score } = lifted(definition);
   const { knobs } = definition;
@@ -66,7 +67,7 @@ export function jobOf(request: LaunchRequest): Job {
     segments,
   };
   proveIntegers(definition, job);
-  return definition.visit ? { ...job, stated: stateSpans(definition, job) } : job;
+  return definition.visit ? { ...job, stated: yield* stateSpans(definition, job) } : job;
 }
 
 /** The captured tensors of a call, row-major. */
@@ -120,25 +121,34 @@ export function proveIntegers(definition: Definition, job: BindingParts): void {
 type StatedPlan = Pick<Job, 'mask' | 'score' | 'qTile' | 'kTile' | 'order' | 'gather' | 'restSize'>;
 
 /** The plan of unit `i` under the schedule that its author states, proved. throws: PlanError S003. */
-function statedPlan(definition: Definition, plan: StatedPlan, binder: Binder, i: number): UnitPlan {
+function* statedPlan(
+  definition: Definition,
+  plan: StatedPlan,
+  binder: Binder,
+  i: number,
+): Turns<UnitPlan> {
   const binding = binder.binding(i);
   const made = planUnit({ ...plan, binding, stated: statedSpans(definition.visit!, binding) });
-  const finding = statedFinding(definition.name, prove(made));
+  const finding = statedFinding(definition.name, yield* proofTurns(made));
   if (finding) throw new PlanError([finding]);
   return made;
 }
 
 /** Runs a stated schedule for every query tile of every unit, and proves it. */
-function stateSpans(definition: Definition, job: Job): Spans[][] {
+function* stateSpans(definition: Definition, job: Job): Turns<Spans[][]> {
   const planner = new Planner(job);
-  return Array.from({ length: unitsOfJob(job) }, (_, i) => {
-    const plan = statedPlan(definition, job, planner, i);
+  const units = unitsOfJob(job);
+  const spans: Spans[][] = [];
+  for (let i = 0; i < units; i += 1) {
+    const plan = yield* partOf(statedPlan(definition, job, planner, i), i, units);
     const stated = statedSpans(definition.visit!, plan.binding);
-    return Array.from({ length: plan.tiles }, (_, tile) => {
+    const own = Array.from({ length: plan.tiles }, (_, tile) => {
       const { q0, q1 } = boxOfTile(plan, tile);
       return stated(q0, q1);
     });
-  });
+    spans.push(own);
+  }
+  return spans;
 }
 
 /**
@@ -151,5 +161,5 @@ export function proveStated(definition: Definition, parts: BindingParts): void {
   const { order, gather } = definition.knobs;
   const plan = { mask, score, ...tileSizes(definition.knobs), order, gather, restSize: undefined };
   const binder = new Binder(parts);
-  for (let i = 0; i < unitsOfJob(parts); i += 1) statedPlan(definition, plan, binder, i);
+  for (let i = 0; i < unitsOfJob(parts); i += 1) atOnce(statedPlan(definition, plan, binder, i));
 }

@@ -18,7 +18,7 @@ export type Stage = 'estimate' | 'select' | 'convert' | 'attention';
 export type ProgressStep = 'estimate' | 'plan' | 'attention';
 
 export interface CallOptions {
-  /** Told now and then how far a step is, 0 .. 1; 'plan': walking plans that are explained or drawn. */
+  /** Told now and then how far a step is, 0 .. 1; 'plan': proving and walking what is explained or drawn. */
   readonly onProgress?: ((share: number, step: ProgressStep) => void) | undefined;
   /** Told what a step took, where the device does one after the other: ms, of one part of a call. */
   readonly onTime?: ((stage: Stage, ms: number) => void) | undefined;

@@ -14,10 +14,11 @@ import { Planner, unitsOfJob } from './cpu/job.ts';
 import type { RowSource } from './cpu/rows.ts';
 import type { FloatType } from './dtype.ts';
 import { type AttentionInputs, checkAllInputs, passedSets } from './inputs.ts';
-import { jobOf } from './launch.ts';
+import { jobTurns } from './launch.ts';
 import { type AnySets, type CallOptions, type Part, partsOf, setsOf } from './parts.ts';
 import type { SegmentsInput } from './segments.ts';
 import { type Tensor, tensor } from './tensor.ts';
+import { inTurns } from './turns.ts';
 
 /** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
 export interface CallSizes {
@@ -114,7 +115,11 @@ export async function planCall(
     const [q, v] = [rows(shape.headDim), rows(shape.valueDim)];
     const buffers = { q, k: q, v, out: v, lse: rows(1) };
     const { segments } = call;
-    const job = jobOf({ definition, shape, given, sets, headList, buffers, segments });
+    const request = { definition, shape, given, sets, headList, buffers, segments };
+    const job = await inTurns(jobTurns(request), {
+      onTurn: (share) => options.onProgress?.(share, 'plan'),
+      signal: options.signal,
+    });
     const planner = new Planner(job);
     const plans = Array.from({ length: unitsOfJob(job) }, (_, unit) => planner.plan(unit));
     options.onTime?.('convert', performance.now() - start);

@@ -5,9 +5,10 @@ import type { Backend, BackendCall, BackendResult } from '../backend.ts';
 import { allocate } from '../dtype.ts';
 import { fallBack } from '../fallback.ts';
 import { notANumber } from '../inputs.ts';
-import { jobOf } from '../launch.ts';
+import { jobTurns } from '../launch.ts';
 import { setsOf } from '../parts.ts';
 import { Tensor } from '../tensor.ts';
+import { inTurns } from '../turns.ts';
 import type { Pool } from './pool.ts';
 import type { RowSource } from './rows.ts';
 
@@ -53,7 +54,8 @@ export class CpuBackend implements Backend {
       const limits = call.passed[i] ? undefined : call.fallbacks?.[i];
       const selected = await chosenFor(call, i);
       const sets = limits ? fallBack(call.parts[i]!, given, shape, selected, limits) : selected;
-      const job = jobOf({ definition, shape, given, sets, headList, buffers, segments });
+      const request = { definition, shape, given, sets, headList, buffers, segments };
+      const job = await inTurns(jobTurns(request), { signal });
       const bad = await this.#pool.run(job, {
         onProgress: onProgress && ((share) => onProgress(share, 'attention')),
         signal,

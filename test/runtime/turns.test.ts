@@ -46,6 +46,9 @@ const shape = {
 };
 const masks = {
   'intervals alone can judge': pattern('bits').mask(({ q, k }) => (q ^ k) % 3 === 0),
+  'has a stated schedule': pattern('stated')
+    .mask(({ q, k }) => k <= q && q - k < 4096)
+    .visit(({ tile, span }) => span(Math.max(0, tile.q0 - 4096), tile.q1 + 1)),
   'comparisons decide': pattern('near').mask(({ q, k }) => k <= q && q - k < 4096),
 };
 

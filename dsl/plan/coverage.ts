@@ -25,15 +25,17 @@ export interface Proof {
 export const prove = (plan: UnitPlan, tiles?: readonly number[]): Proof =>
   atOnce(proofTurns(plan, tiles));
 
-/** The same in turns. */
+/** The same in turns. `walked`: the stretches of some query tiles, where they are known. */
 export function* proofTurns(
   plan: UnitPlan,
   tiles: readonly number[] = Array.from({ length: plan.tiles }, (_, i) => i),
+  walked?: ReadonlyMap<number, readonly Stretch[]>,
 ): Turns<Proof> {
   let questions = 0;
   let undecided = 0;
   for (const [i, tile] of tiles.entries()) {
-    const stretches = yield* partOf(stretchTurns(plan, tile), i, tiles.length);
+    const stretches =
+      walked?.get(tile) ?? (yield* partOf(stretchTurns(plan, tile), i, tiles.length));
     for (const pass of plan.passes) {
       const own = stretches.filter((stretch) => stretch.pass === pass);
       if (pass.kind === 'rest') continue;

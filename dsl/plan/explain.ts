@@ -9,6 +9,7 @@ import { atOnce, partOf, type Turns } from '../turns.ts';
 import { type Proof, proofTurns } from './coverage.ts';
 import { type SummaryOptions, summaryTurns, type UnitSummary } from './summary.ts';
 import { type Form, type UnitPlan, workspaceOf } from './unit.ts';
+import type { Stretch } from './walk.ts';
 
 /** Units whose plans are equal. */
 export interface UnitGroup {
@@ -36,6 +37,9 @@ export interface LaunchOptions extends SummaryOptions {
   /** Bytes of one row of K and one of V together. */
   readonly rowBytes: number;
 }
+
+/** Stretches of walked query tiles that are kept until they are proved: some tens of megabytes. */
+const mostKept = 2 ** 18;
 
 /** Sums up the plans of all units of a launch. */
 export const summariseLaunch = (plans: Iterable<UnitPlan>, options: LaunchOptions): LaunchSummary =>
@@ -78,9 +82,21 @@ export function* launchTurns(
   const parts = 2 * groups.size;
   for (const { plan, units } of groups.values()) {
     const tiles = spread(plan.tiles, proveTiles);
+    // Of long sequences the same tiles are summed up and proved: walking them takes longest.
+    const [proved, walked] = [new Set(tiles), new Map<number, readonly Stretch[]>()];
+    let kept = 0;
+    const onWalk = (tile: number, stretches: readonly Stretch[]): void => {
+      if (!proved.has(tile) || kept > mostKept) return;
+      kept += stretches.length;
+      walked.set(tile, stretches);
+    };
     const done = 2 * summed.length;
-    const summary = yield* partOf(summaryTurns(plan, { ...options, mostVisits }), done, parts);
-    const proof = yield* partOf(proofTurns(plan, tiles), done + 1, parts);
+    const summary = yield* partOf(
+      summaryTurns(plan, { ...options, mostVisits }, onWalk),
+      done,
+      parts,
+    );
+    const proof = yield* partOf(proofTurns(plan, tiles, walked), done + 1, parts);
     summed.push({ units, summary, proof, provedTiles: tiles.length });
   }
   const over = (of: (summary: UnitSummary) => number): number =>

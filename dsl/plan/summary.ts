@@ -79,8 +79,12 @@ export interface UnitSummary {
 export const summarise = (plan: UnitPlan, options?: SummaryOptions): UnitSummary =>
   atOnce(summaryTurns(plan, options));
 
-/** The same in turns. */
-export function* summaryTurns(plan: UnitPlan, options: SummaryOptions = {}): Turns<UnitSummary> {
+/** The same in turns. `onWalk` is told of every query tile that is walked. */
+export function* summaryTurns(
+  plan: UnitPlan,
+  options: SummaryOptions = {},
+  onWalk?: (tile: number, stretches: readonly Stretch[]) => void,
+): Turns<UnitSummary> {
   const { shape, unit, params } = plan.binding;
   const against = isCausal(plan) ? 'causal' : 'all';
   const chosen = yield* tilesToWalk(plan, options);
@@ -94,6 +98,7 @@ export function* summaryTurns(plan: UnitPlan, options: SummaryOptions = {}): Tur
   for (const [i, tile] of chosen.entries()) {
     const { q0, q1 } = boxOfTile(plan, tile);
     const stretches = yield* partOf(stretchTurns(plan, tile), i, chosen.length);
+    onWalk?.(tile, stretches);
     weighed = addSteps(weighed, stretches, plan.kTile);
     let pools = 0;
     for (const stretch of stretches) {

@@ -13,10 +13,14 @@ export function atOnce<T>(turns: Turns<T>): T {
 }
 
 /** Part `i` of `count` equal ones of longer work. */
-export function* partOf<T>(turns: Turns<T>, i: number, count: number): Turns<T> {
+export const partOf = <T>(turns: Turns<T>, i: number, count: number): Turns<T> =>
+  between(turns, i / count, (i + 1) / count);
+
+/** What of longer work lies between two shares of it. */
+export function* between<T>(turns: Turns<T>, from: number, to: number): Turns<T> {
   for (;;) {
     const turn = turns.next();
     if (turn.done) return turn.value;
-    yield (i + turn.value) / count;
+    yield from + (to - from) * turn.value;
   }
 }

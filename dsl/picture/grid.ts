@@ -6,7 +6,7 @@ import { boxOfTile, type UnitPlan } from '../plan/unit.ts';
 import { meanVisits, stretchTurns } from '../plan/walk.ts';
 import { queryOffset } from '../shape.ts';
 import { spread } from '../spread.ts';
-import { atOnce, partOf, type Turns } from '../turns.ts';
+import { atOnce, between, partOf, type Turns } from '../turns.ts';
 
 /** What covers a place: in a partial tile an allowed or a masked pair; nowhere visited is none of them. */
 export const kinds = ['full', 'partial', 'masked', 'column', 'rest'] as const;
@@ -32,8 +32,14 @@ export const rasterise = (plan: UnitPlan, cells: number): Grid => atOnce(gridTur
 
 /** The same in turns. */
 export function* gridTurns(plan: UnitPlan, cells: number): Turns<Grid> {
+  const { qLen, kLen } = plan.binding.shape;
+  const scale = Math.max(1, Math.max(qLen, kLen) / cells);
+  const tiles = yield* between(tilesFor(plan, Math.ceil(qLen / scale)), 0, 1 / 64);
+  return yield* between(paint(plan, scale, tiles), 1 / 64, 1);
+}
+
+function* paint(plan: UnitPlan, scale: number, tiles: readonly number[]): Turns<Grid> {
   const { shape } = plan.binding;
-  const scale = Math.max(1, Math.max(shape.qLen, shape.kLen) / cells);
   const [rows, columns] = [Math.ceil(shape.qLen / scale), Math.ceil(shape.kLen / scale)];
   const shares = Object.fromEntries(
     kinds.map((kind) => [kind, new Float32Array(rows * columns)]),
@@ -64,7 +70,6 @@ export function* gridTurns(plan: UnitPlan, cells: number): Turns<Grid> {
     );
   };
 
-  const tiles = yield* partOf(tilesFor(plan, rows), 0, Infinity);
   for (const [i, tile] of tiles.entries()) {
     const { q0, q1 } = boxOfTile(plan, tile);
     const [r0, r1] = [q0 - offset, q1 - offset + 1];
@@ -87,7 +92,7 @@ export function* gridTurns(plan: UnitPlan, cells: number): Turns<Grid> {
       else {
         const test = tests.get(stretch.pass)!;
         for (let at = from; at < to; at += plan.kTile) {
-          if ((at - from) % keysPerTurn === 0) yield i / tiles.length;
+          if ((at - from) % keysPerTurn === 0) yield (i + 1) / tiles.length;
           addPartial(test, r0, r1, at, Math.min(at + plan.kTile, to));
         }
       }

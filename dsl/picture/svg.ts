@@ -6,7 +6,7 @@ import { type SummaryOptions, summaryTurns } from '../plan/summary.ts';
 import type { UnitPlan } from '../plan/unit.ts';
 import { printNumber } from '../print.ts';
 import { queryOffset } from '../shape.ts';
-import { atOnce, partOf, type Turns } from '../turns.ts';
+import { atOnce, between, partOf, type Turns } from '../turns.ts';
 import { coarser, type Grid, gridTurns, type Kind } from './grid.ts';
 import { hatch, legendOf, styleOf, type Theme, textAt } from './parts.ts';
 import { joinDown, type Region, regionTurns } from './regions.ts';
@@ -89,10 +89,9 @@ function* plot(plan: UnitPlan, pixels: number, width: number, height: number): T
   const diagonal = diagonalOf(plan, pixels, width, height);
   if (diagonal) parts.push(path('future', `${diagonal}V0H${/M(\S+)/.exec(diagonal)![1]}z`));
   const join = Math.min(plan.qTile, plan.kTile) * pixels < 6;
-  const regions = yield* regionTurns(plan, { most: mostShapes, join });
-  const visited = regions
-    ? yield* vector(plan, regions, pixels, join)
-    : yield* painted(plan, pixels);
+  const regions = yield* between(regionTurns(plan, { most: mostShapes, join }), 0, 1 / 4);
+  const painting = regions ? vector(plan, regions, pixels, join) : painted(plan, pixels);
+  const visited = yield* between(painting, 1 / 4, 1);
   parts.push(
     ...visited.map(([kind, d, more]) => (kind === 'rest' ? standIns(d) : path(kind, d, more))),
   );

@@ -5,7 +5,7 @@ import { canonical } from '../expression.ts';
 import { printNumber } from '../print.ts';
 import type { LaunchShape } from '../shape.ts';
 import { spread } from '../spread.ts';
-import { atOnce, partOf, type Turns } from '../turns.ts';
+import { atOnce, between, partOf, type Turns } from '../turns.ts';
 import { type Proof, proofTurns } from './coverage.ts';
 import { type SummaryOptions, summaryTurns, type UnitSummary } from './summary.ts';
 import { type Form, type UnitPlan, workspaceOf } from './unit.ts';
@@ -79,7 +79,6 @@ export function* launchTurns(
   const proveTiles = options.proveTiles ?? Math.max(4, Math.ceil(64 / groups.size));
   const mostVisits = options.mostVisits ?? Math.ceil(2 ** 18 / groups.size);
   const summed: UnitGroup[] = [];
-  const parts = 2 * groups.size;
   for (const { plan, units } of groups.values()) {
     const tiles = spread(plan.tiles, proveTiles);
     // Of long sequences the same tiles are summed up and proved: walking them takes longest.
@@ -90,13 +89,10 @@ export function* launchTurns(
       kept += stretches.length;
       walked.set(tile, stretches);
     };
-    const done = 2 * summed.length;
-    const summary = yield* partOf(
-      summaryTurns(plan, { ...options, mostVisits }, onWalk),
-      done,
-      parts,
-    );
-    const proof = yield* partOf(proofTurns(plan, tiles, walked), done + 1, parts);
+    const sums = summaryTurns(plan, { ...options, mostVisits }, onWalk);
+    const summary = yield* partOf(between(sums, 0, 7 / 8), summed.length, groups.size);
+    const proving = proofTurns(plan, tiles, walked);
+    const proof = yield* partOf(between(proving, 7 / 8, 1), summed.length, groups.size);
     summed.push({ units, summary, proof, provedTiles: tiles.length });
   }
   const over = (of: (summary: UnitSummary) => number): number =>

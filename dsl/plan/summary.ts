@@ -7,7 +7,7 @@ import { possible } from '../analysis/possible.ts';
 import { printExpression } from '../print.ts';
 import { type LaunchShape, queryOffset, type Unit } from '../shape.ts';
 import { spread } from '../spread.ts';
-import { atOnce, partOf, type Turns } from '../turns.ts';
+import { atOnce, between, partOf, type Turns } from '../turns.ts';
 import { addSteps, denseSteps, isCausal, type Steps, weighted } from './cost.ts';
 import { type PairTest, pairTest } from './pair-test.ts';
 import { boxOfTile, type Form, type Pass, type UnitPlan } from './unit.ts';
@@ -79,15 +79,27 @@ export interface UnitSummary {
 export const summarise = (plan: UnitPlan, options?: SummaryOptions): UnitSummary =>
   atOnce(summaryTurns(plan, options));
 
+type OnWalk = (tile: number, stretches: readonly Stretch[]) => void;
+
 /** The same in turns. `onWalk` is told of every query tile that is walked. */
 export function* summaryTurns(
   plan: UnitPlan,
   options: SummaryOptions = {},
-  onWalk?: (tile: number, stretches: readonly Stretch[]) => void,
+  onWalk?: OnWalk,
+): Turns<UnitSummary> {
+  // Eight tiles tell how many to walk, 64 at least.
+  const chosen = yield* between(tilesToWalk(plan, options), 0, 1 / 9);
+  return yield* between(summaryOf(plan, chosen, options, onWalk), 1 / 9, 1);
+}
+
+function* summaryOf(
+  plan: UnitPlan,
+  chosen: readonly number[],
+  options: SummaryOptions,
+  onWalk: OnWalk | undefined,
 ): Turns<UnitSummary> {
   const { shape, unit, params } = plan.binding;
   const against = isCausal(plan) ? 'causal' : 'all';
-  const chosen = yield* tilesToWalk(plan, options);
   const scale = chosen.length === 0 ? 0 : plan.tiles / chosen.length;
   const tests = new Map(plan.passes.map((pass) => [pass, pairTest(plan, pass.mask)] as const));
   let whole: PairTest | undefined;
@@ -122,11 +134,11 @@ export function* summaryTurns(
     const own = stretches.filter((stretch) => stretch.kind !== 'rest');
     if (!settled) {
       whole ??= pairTest(plan, plan.mask);
-      empty += yield* partOf(emptyRows(whole, q0, q1, own), i, chosen.length);
+      empty += yield* partOf(emptyRows(whole, q0, q1, own), i + 1, chosen.length);
     }
     for (const stretch of options.exact ? own : []) {
       const pairs = allowedPairs(stretch, q0, q1, tests.get(stretch.pass)!);
-      allowed += yield* partOf(pairs, i, chosen.length);
+      allowed += yield* partOf(pairs, i + 1, chosen.length);
     }
   }
   const steps = weighted(weighed);
@@ -187,8 +199,7 @@ function* tilesToWalk(
   const probes = spread(plan.tiles, 8);
   if (plan.tiles * Math.ceil(plan.binding.shape.kLen / plan.kTile) <= mostVisits)
     return spread(plan.tiles, plan.tiles);
-  // Too little of the whole to tell how far it is.
-  const mean = Math.max(1, yield* partOf(meanVisits(plan, probes), 0, Infinity));
+  const mean = Math.max(1, yield* meanVisits(plan, probes));
   return spread(plan.tiles, Math.max(64, Math.floor(mostVisits / mean)));
 }
 
@@ -223,6 +234,7 @@ const packedIn = (stretch: KeyStretch): Int32Array | undefined =>
 /** Keys of a query tile, or of a row, whose pairs are looked at in one turn. */
 const keysPerTurn = 1024;
 
+/** Its turns are all as far as the query tile is. */
 function* allowedPairs(stretch: KeyStretch, q0: number, q1: number, test: PairTest): Turns<number> {
   const { full, from, to } = stretch;
   if (full) return (to - from) * (q1 - q0 + 1);
@@ -255,7 +267,7 @@ function rowProof({ mask, binding }: UnitPlan): RowFacts | undefined {
   return proved ? { empty: before, how: 'proved' } : undefined;
 }
 
-/** Rows of one query tile, none of whose steps is full, without an allowed pair. */
+/** Rows of one query tile, none of whose steps is full, without an allowed pair; its turns are as those above. */
 function* emptyRows(
   test: PairTest,
   q0: number,

@@ -349,16 +349,16 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
     const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
     barrier_wait(empty[slot], slot_parity);
+    // The copies first, which take longest: their bytes count when they are expected, before or after they come.
+    if (elect_one()) {
+      copy_box(to, whole, full[slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
+    }
     if (keys && lane == 0) {
       c.held[slot].at = piece.at;
       c.held[slot].what = piece.what;
     }
-    __syncwarp();  // all lanes have read the task, and written
-    if (elect_one()) {
-      barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes));
-      copy_box(to, whole, full[slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
-    }
-    __syncwarp();
+    __syncwarp();  // all lanes have read the task
+    if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes));
     next_place(slot, slot_parity, stages);
   }
 }

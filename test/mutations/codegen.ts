@@ -164,6 +164,21 @@ const attention = [
     'is_there && (ends || place < last)',
     'is_there && (ends || place <= last)',
   ]),
+  ...inFile('codegen/attention/hopper/consumer.ts', [
+    'the first key at the end of a run is kept',
+    'plain && column == 0 ? asked >> 6 : 0u',
+    '0u',
+  ]),
+  ...inFile('codegen/attention/hopper/compose.ts', [
+    'nobody arrives for boxes that a piece lacks',
+    'place == 0 ? 1 + slot_boxes - writers : 1;',
+    '1;',
+  ]),
+  ...inFile('codegen/attention/hopper/copier.ts', [
+    'words that the second warpgroup alone needs are not handed on',
+    '& 0x030303u)',
+    '& 0x010101u)',
+  ]),
   ...inFile('codegen/attention/scores.ts', [
     'pools weigh as one key',
     '        s[i][j][e] += more;\n',

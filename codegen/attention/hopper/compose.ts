@@ -21,20 +21,27 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
     int kind = ${visitKinds[passes[0]!.kind]};
     Box own = {};
     bool descends = false;  // later boxes are of earlier keys
-    bool opened = false, waits = false;  // a piece that waits is told when it is known whether another follows
-    // Writes pieces, a few at a time. The box of this lane goes to one of them, at a place among so many boxes.
-    auto write = [&](int pieces, int piece, int place, int boxes, bool opens) {
+    bool opened = false;
+    // The last piece is told when it is known whether another follows: arrivals that this lane owes it; its first box?
+    int owed = 0;
+    bool leads = false;
+    auto arrive = [&](u32 number, int arrivals) {
+#pragma unroll
+      for (int i = 0; i < slot_boxes; ++i)
+        if (i < arrivals) barrier_arrive(c.piece_full[number % queue_length]);
+    };
+    // Writes pieces, a few at a time. The box of this lane goes to one of them, at a place among so many boxes, of which
+    // so many lanes hold one. Each lane waits and arrives for what it writes itself; the first one of a piece arrives for
+    // those who are missing.
+    auto write = [&](int pieces, int piece, int place, int boxes, int writers, bool opens) {
       constexpr int most_written = queue_length / 3;
 #pragma unroll 1
       for (int from = 0; from < pieces; from += most_written) {
         const int some = min(pieces - from, most_written);
-        if (lane < some) {
-          const u32 number = pushed + lane;
-          barrier_wait(c.piece_empty[number % queue_length], (number / queue_length & 1) ^ 1);
-        }
-        __syncwarp();
         const bool writes = piece >= from && piece < from + some;
-        Piece& to = c.queue[(pushed + (u32)max(piece - from, 0)) % queue_length];
+        const u32 number = pushed + (u32)max(piece - from, 0);
+        if (writes) barrier_wait(c.piece_empty[number % queue_length], (number / queue_length & 1) ^ 1);
+        Piece& to = c.queue[number % queue_length];
         const u32 asks = asking(own);
         if (writes && place == 0) {
           const bool as_they_are = opens && piece == 0;
@@ -56,11 +63,14 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
           if (place > 0) reinterpret_cast<u8*>(&to.asks)[place] = (u8)asks;
           own.asked = 0u;
         }
-        __syncwarp();
-        const u32 first = waits ? pushed - 1 : pushed;
+        arrive(pushed - 1, owed);
         pushed += some;
-        if (lane < (int)(pushed - 1 - first)) barrier_arrive(c.piece_full[(first + lane) % queue_length]);
-        waits = true;
+        const int arrivals = !writes ? 0 : place == 0 ? 1 + slot_boxes - writers : 1;
+        const bool is_last = number == pushed - 1;
+        arrive(number, is_last ? 0 : arrivals);
+        owed = is_last ? arrivals : 0;
+        leads = place == 0;
+        __syncwarp();
         if (opens && from == 0) publish(COMPUTE);
       }
     };
@@ -69,7 +79,7 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
       constexpr int most_left = 8;  // boxes of one warpgroup alone: with 22 more, lanes have room for all
       u32 common = __ballot_sync(FULL_WARP, own.asked == 3u);
       u32 alone[groups] = {__ballot_sync(FULL_WARP, own.asked == 1u), __ballot_sync(FULL_WARP, own.asked == 2u)};
-      int piece = -1, place = 0, boxes = 2;
+      int piece = -1, place = 0, boxes = 2, writers = 2;
       const bool opens = !opened;
       int pieces = opens ? 1 : 0;
       if (!opened) {  // one for each warpgroup, where there is one
@@ -86,6 +96,7 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
         alone[1] &= ~(from | then);
         if (((from | then) >> lane & 1u) != 0u) piece = 0;
         place = (int)(then >> lane & 1u);
+        writers = __popc(from | then);
         opened = true;
       }
 ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
@@ -101,7 +112,7 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
         if (next < 0) {  // each works on its own one and the common one
           piece = pieces + rank;
           place = both ? 1 : own.asked == 1u ? 0 : 2;
-          boxes = 3;
+          boxes = writers = 3;
         } else if (both && next < 2 * twos) {
           piece = pieces + threes + next / 2;
           place = (next & 1) ^ (descends ? 1 : 0);
@@ -113,11 +124,11 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
           if (both ? ends : number < 2 * rests) {
             piece = after + halves + number / 2;
             place = number & 1;
-            boxes = min(2, left - (number & ~1));
+            boxes = writers = min(2, left - (number & ~1));
           }
         }
       }
-      write(pieces + threes + twos + halves + rests, piece, place, boxes, opens);
+      write(pieces + threes + twos + halves + rests, piece, place, boxes, writers, opens);
     };
     // Boxes that somebody asks for go to lanes without one, in their order.
     auto take = [&](const Box& fresh) {
@@ -128,12 +139,9 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
       pair_up(false);
     };
 ${passes.map((pass) => passText(pass, context)).join('')}    // A tile that the mask refuses wholly has one piece, of boxes that nobody asks for.
-    if (!opened) write(1, lane == 0 ? 0 : -1, 0, 2, true);
-    if (lane == 0) {
-      const int place = (pushed - 1) % queue_length;
-      c.queue[place].what |= PIECE_LAST;
-      barrier_arrive(c.piece_full[place]);
-    }
+    if (!opened) write(1, lane == 0 ? 0 : -1, 0, 2, 1, true);
+    if (owed > 0 && leads) c.queue[(pushed - 1) % queue_length].what |= PIECE_LAST;
+    arrive(pushed - 1, owed);
     __syncwarp();
   };
 `;
@@ -151,7 +159,7 @@ const rowsText = `      // Three that follow each other, one of each kind, are o
         if (is_row) {
           piece = pieces + __popc(rows & (third - 1));
           place = own.asked == 3u ? 1 : own.asked == 1u ? 0 : 2;
-          boxes = 3;
+          boxes = writers = 3;
         }
         const u32 taken = __ballot_sync(FULL_WARP, is_row);
         common &= ~taken;

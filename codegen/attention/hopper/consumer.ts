@@ -10,6 +10,7 @@ import { scaleText } from '../softmax.ts';
 import { visitKinds } from '../walk.ts';
 import { finishText } from './finish.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
+import { distancesOf } from './members.ts';
 import { poolExponent } from './pools.ts';
 import { judgesApart } from './stand-ins.ts';
 
@@ -38,6 +39,10 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   // And what stand-ins count for.
   const pool = poolExponent(context);
   const hasBase = ramp !== undefined || pool !== undefined;
+  // At the end of a run of members a box often lacks its first key alone.
+  const endsRuns = distancesOf(context) !== undefined;
+  // Where a step's keys are: of those that need no mask only scores and stand-ins ask.
+  const asksPlace = score !== undefined || hasRest;
   const factors = relative ? '' : hasBase ? 'scale, base, ' : 'scale, ';
   const weigh = (from: string, to: string, indent: string): string =>
     `${indent}softmax.weigh<${from}, ${to}>(${factors}s);\n`;
@@ -117,15 +122,15 @@ ${when(
 )}${when(judged, '  int judged = 0;  // of steps of stand-ins\n  u32 judged_parity = 0;\n')}  int at = 0, what = 0;  // of the step: what its K slot holds
 ${when(
   paired,
-  `  int second = 0, box = 0;     // of the step: where its second box begins; the first one that it works on
+  `  u64 k_matrix = 0;            // of the step: where the keys are that this warpgroup works on
+  int second = 0, box = 0;     // where its second box begins; the first one that it works on
   u32 asked = 0u;              // what this warpgroup asks for
   int held = 2, held_box = 0;  // of the weights: how many boxes of V they are for, and the first one
 `,
 )}
   auto multiply_q_k = [&](${when(paired, 'auto boxes')}) {
     products_begin();
-    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes ${when(paired, '+ box * box_keys * 128 ')}>> 4);
-${when(
+${when(!paired, '    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);\n')}${when(
   paired,
   `    if constexpr (boxes.value == 1) multiply_box_scores(s, q_matrix, k_matrix);
     else multiply_scores(s, q_matrix, k_matrix);
@@ -162,18 +167,26 @@ ${when(
     pin(weights);
     release_v();
   };
-  // What a slot holds, as one lane tells it${when(!paired, ', the one that will let go of it')}: all know then that the others have the same.
-  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, ${paired ? 'held' : 'lane == 0 ? held : 0'}, 0); };
-  // What the step is.
+  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
+${
+  paired
+    ? `  const Held* slot = nullptr;  // for lanes that tell nothing one that nobody writes: no predicate, which would take longer
+  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, held, 0); };
+`
+    : '  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };\n'
+}  // What the step is.
   auto wait_for_k = [&]() {
-    barrier_wait(c.k_full[k_slot], k_parity);
-    what = told(c.held[k_slot].what);
-${when(
-  paired,
-  `    asked = (u32)told((int)c.held[k_slot].asks) >> 8 * group & 255u;
-    box = (int)(asked >> 6);
-`,
-)}  };
+${when(paired, '    slot = lane == 0 ? &c.held[k_slot] : &c.nothing;\n')}    barrier_wait(c.k_full[k_slot], k_parity);
+${
+  paired
+    ? `    const u64 word = __shfl_sync(FULL_WARP, slot->told[group], 0);
+    k_matrix = k_first & ~0xffffffffull | (u32)word;
+    what = (int)(word >> 32) & 31;
+    asked = (u32)(word >> 40);
+    box = (int)(asked >> 8);
+`
+    : '    what = told(c.held[k_slot].what);\n'
+}  };
   auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
   auto release_q = [&](int number) {
     __syncwarp();
@@ -209,17 +222,20 @@ ${
   paired
     ? `  // Where the keys of the step are, and which of them the walk lets through: read while its products are under way.
   u32 keep[score_blocks / 4];
-  bool full = false, ready = false;
+${when(endsRuns, '  u32 loses_first = 0u;  // of which boxes this lane has the first key, and it alone is not let through\n')}  bool plain = false, ready = false;  // nothing${when(endsRuns, ' else')} is masked; no more than keys decides
   auto read_keys = [&](auto boxes) {
-    at = told(c.held[k_slot].at[box]);
-    second = told(c.held[k_slot].at[min(box + 1, slot_boxes - 1)]);
-    const u32 used = boxes.value == 2 ? 3u : 1u;
-    full = (asked & 17u * used) == 17u * used;
-    if (full) return;
-    ready = (~(asked >> 2) & asked & used) == 0u;
+    auto read_place = [&]() {
+      at = told(slot->at[box]);
+      second = told(slot->at[min(box + 1, slot_boxes - 1)]);
+    };
+${when(asksPlace, '    read_place();\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
+    plain = (asked & used & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;
+${when(endsRuns, '    loses_first = plain && column == 0 ? asked >> 6 : 0u;\n')}    if (plain) return;
+${when(!asksPlace, '    read_place();\n')}    ready = (~(asked >> 2) & asked & used) == 0u;
 #pragma unroll
     for (int i = 0; i < boxes.value; ++i) {
-      const u64 keys = asked >> i & 1u ? c.held[k_slot].keep[box + i][group] : 0ull;  // none for this warpgroup
+      const u64 known = asked >> i & 1u ? slot->keep[box + i][group] : 0ull;  // none for this warpgroup
+      const u64 keys = __shfl_sync(FULL_WARP, known, 0);
 #pragma unroll
       for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
     }
@@ -227,7 +243,13 @@ ${
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&](auto boxes${when(relative, ', const float (&reference)[2]')}) {
     const Visit visit = {${kindText}, at, second};
-${maskText('    ', '<boxes.value * box_blocks>', 'if (!full) ', ', keep, ready')}  };
+${maskText('    ', '<boxes.value * box_blocks>', 'if (!plain) ', ', keep, ready')}${when(
+  endsRuns,
+  `#pragma unroll
+    for (int i = 0; i < boxes.value; ++i)
+      if (loses_first >> i & 1u) s[0][i * box_blocks][0] = s[0][i * box_blocks][2] = NEGATIVE_INFINITY;
+`,
+)}  };
 `
     : `  // Where the keys of the step are: read while its products are under way.
   auto read_keys = [&]() { at = told(c.held[k_slot].at); };

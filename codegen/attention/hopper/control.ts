@@ -49,7 +49,7 @@ struct Piece {
   int task;  // its place among the tasks
 ${
   apart
-    ? `  u32 asks;            // in the queue what is asked of each box, a byte for each; in a slot what each warpgroup asks
+    ? `  u32 asks;            // of each box, a byte for each
   int at[slot_boxes];  // where its boxes begin
   u64 keep[slot_boxes][groups];  // the keys of a box that a warpgroup may attend to, where it asks for it
 `
@@ -63,14 +63,22 @@ ${
   apart
     ? `#define PIECE_BOXES(what) ((what) >> 24)
 // What a warpgroup may ask of a box: bits 0 and 1 for whether it does, 2 and 3 for whether no more than the keys kept
-// decides its pairs, 4 and 5 for whether all keys are; the lower one of two bits is for the first warpgroup.
+// decides its pairs, 4 and 5 for whether all keys are, 6 and 7 for whether all but the first are, as at the end of a run
+// of members that are as many as keys of a box; the lower one of two bits is for the first warpgroup.
 #define ASKS_AS_THEY_ARE 0x80000000u  // both warpgroups work on the first two boxes, whoever asks
-// What a warpgroup asks of the two boxes that it works on, in such pairs of bits; from bit 6 on the first of them.
+// What a slot holds. For each warpgroup in one word: where in shared memory the keys are that it works on, as a matrix
+// has it; from bit 32 on kind and flags; from bit 40 on what it asks of these two boxes, in such pairs of bits, and from
+// bit 48 on the first of them.
+struct Held {
+  u64 told[groups];
+  int at[slot_boxes];
+  u64 keep[slot_boxes][groups];
+};
 WARPLOOM_DEVICE u32 asked_of(u32 asks, int group) {
-  const u32 own = asks >> group & 0x151515u;
+  const u32 own = asks >> group & 0x555555u;
   const u32 first = (own & 0x101u) == 0x100u && !(asks & ASKS_AS_THEY_ARE) ? 1u : 0u;
   const u32 two = own >> 8 * first;
-  return first << 6 | two & 0x15u | two >> 7 & 0x2au;
+  return first << 8 | two & 0x55u | two >> 7 & 0xaau;
 }
 `
     : ''
@@ -83,8 +91,8 @@ struct Control {
   u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
   u64 piece_full[queue_length], piece_empty[queue_length];
   Piece queue[queue_length];  // from the walk to the copies
-  Piece held[stages];         // what each K slot holds
-${judges ? judgedFields : ''}  Task tasks[task_count];
+  ${apart ? 'Held' : 'Piece'} held[stages];         // what each K slot holds
+${apart ? '  Held nothing;               // what lanes read that tell nothing: nobody writes it\n' : ''}${judges ? judgedFields : ''}  Task tasks[task_count];
 ${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};
 // The next place of a ring; its barriers change parity from round to round.
 WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
@@ -93,6 +101,9 @@ WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
   parity ^= 1;
 }`;
 };
+
+/** As bytes before a word of 64 bits take room. */
+const aligned = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 
 /** No less than the bytes of `Control`; `judges` says whether a warp judges stand-ins. */
 export function controlBytes(
@@ -107,9 +118,13 @@ export function controlBytes(
     2 * queueLength(knobs) +
     (speculative ? taskCount(knobs, judges) : 0);
   const { boxes } = knobs;
-  const pieceBytes = isApart(knobs) ? Math.ceil((12 + 4 * boxes) / 8) * 8 + boxes * groups * 8 : 12;
-  const pieces = (queueLength(knobs) + knobs.stages) * pieceBytes;
-  const task = Math.ceil(unitBytes / 8) * 8 + (speculative ? 32 : 24);
+  const keep = boxes * groups * 8;
+  const [piece, held] = isApart(knobs)
+    ? [aligned(12 + 4 * boxes) + keep, groups * 8 + aligned(4 * boxes) + keep]
+    : [12, 12];
+  const slots = isApart(knobs) ? knobs.stages + 1 : knobs.stages;
+  const pieces = queueLength(knobs) * piece + slots * held;
+  const task = aligned(unitBytes) + (speculative ? 32 : 24);
   const judged = judges ? judgedBytes(knobs) : 0;
   return 8 * barriers + pieces + judged + taskCount(knobs, judges) * task + 16;
 }

@@ -6,6 +6,7 @@ import type { KernelPass } from '../passes.ts';
 import { visitKinds } from '../walk.ts';
 import { boxKeys, type HopperKnobs, isApart, slabsOf, slotKeys } from './knobs.ts';
 import { sourceOf } from './maps.ts';
+import { distancesOf } from './members.ts';
 
 /** Boxes of a whole row are one copy where parts of 64 columns divide it. */
 export const copiesOf = (dim: number): number => (dim % 64 === 0 ? 1 : slabsOf(dim));
@@ -61,20 +62,39 @@ function slotText(dim: number, { knobs }: KernelContext<HopperKnobs>, indent: st
   return apart ? apartText(dim, knobs, copies, indent) : copies;
 }
 
-/** What a slot holds, for the warps that compute. */
-const heldText = (knobs: HopperKnobs): string =>
-  isApart(knobs)
-    ? `    if (keys && lane < PIECE_BOXES(piece.what) * groups) (&c.held[slot].keep[0][0])[lane] = keep;
-    if (keys && lane == 0) {
-      c.held[slot].what = piece.what;
-      c.held[slot].asks = piece.asks;
+/**
+ * What a slot holds, for the warps that compute, by the lane that fills it. A piece of boxes is read until then, and given
+ * back: most of its words are of no use.
+ */
+const heldText = (context: KernelContext<HopperKnobs>): string =>
+  isApart(context.knobs)
+    ? `    if (keys && lane == 0) {
+      Held& held = c.held[slot];
 #pragma unroll
-      for (int box = 0; box < slot_boxes; ++box) c.held[slot].at[box] = piece.at[box];
+      for (int group = 0; group < groups; ++group) held.told[group] = words[group];
+#pragma unroll
+      for (int box = 0; box < slot_boxes; ++box) held.at[box] = piece.at[box];
+      // Most steps need no more than that: all keys of a box are kept${distancesOf(context) ? ', or all but the first' : ''}.
+      if (piece.asks & ~(piece.asks >> 4${distancesOf(context) ? ' | piece.asks >> 6' : ''}) & 0x030303u)
+#pragma unroll
+        for (int i = 0; i < slot_boxes * groups; ++i)
+          if (i < PIECE_BOXES(piece.what) * groups) (&held.keep[0][0])[i] = (&next.keep[0][0])[i];
+      barrier_arrive(given_back);
     }
 `
     : `    if (keys && lane == 0) {
       c.held[slot].at = piece.at;
       c.held[slot].what = piece.what;
+    }
+`;
+
+/** What each warpgroup is told of them, by the lane that has read what it asks. */
+const wordsText = `    u64 words[groups];
+#pragma unroll
+    for (int group = 0; group < groups; ++group) {
+      const u32 asked = asked_of(piece.asks, group);
+      words[group] = (u64)((u32)piece.what & 31u | asked << 8) << 32 |
+                     (u32)matrix_descriptor(to + (asked >> 8) * box_keys * 128, 16, 1024);
     }
 `;
 
@@ -102,13 +122,8 @@ ${indent}}`;
 const readText = (knobs: HopperKnobs): string =>
   isApart(knobs)
     ? `#pragma unroll
-    for (int box = 0; box < slot_boxes; ++box) piece.at[box] = same(next.at[box]);
-    u64 keep = 0ull;  // a part of it in each of the first lanes
-    if (keys) {
-      const u32 asks = (u32)same((int)next.asks);
-      piece.asks = asked_of(asks, 0) | asked_of(asks, 1) << 8;  // as those who compute take it
-      if (lane < PIECE_BOXES(piece.what) * groups) keep = (&next.keep[0][0])[lane];
-    }
+    for (int box = 0; box < slot_boxes; ++box) piece.at[box] = told(next.at[box]);
+    piece.asks = keys && lane == 0 ? next.asks : 0u;
 `
     : '    piece.at = told(next.at);\n';
 
@@ -123,20 +138,16 @@ ${slotText(valueDim, context, '        ')}
       }`;
 }
 
-/** Of pieces whose lanes do not each have a part. */
-const toldText = `// What one lane reads alone, the one that gives the place back.
-WARPLOOM_DEVICE int told(const int& x) { return same((threadIdx.x & 31) == 0 ? x : 0); }
-`;
-
 /** `order_copies`. Needs `Control` and `Tiles`. */
 export function copierText(context: KernelContext<HopperKnobs>): string {
   const { knobs } = context;
   const boxes = isApart(knobs) ? ' / slot_boxes * PIECE_BOXES(piece.what)' : '';
-  const read = isApart(knobs) ? 'same' : 'told';
   return `// ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
 WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
-${isApart(knobs) ? '' : toldText}
+// What one lane reads alone, the one that gives the place back.
+WARPLOOM_DEVICE int told(const int& x) { return same((threadIdx.x & 31) == 0 ? x : 0); }
+
 template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
@@ -148,22 +159,27 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     barrier_wait(c.piece_full[place], parity);
     const Piece& next = c.queue[place];
     Piece piece;
-    piece.what = ${read}(next.what);
-    piece.task = ${read}(next.task);
+    piece.what = told(next.what);
+    piece.task = told(next.task);
 ${readText(knobs)}    __syncwarp();
-    if (lane == 0) barrier_arrive(c.piece_empty[place]);
-    next_place(place, parity, queue_length);
+${
+  isApart(knobs)
+    ? `    u64& given_back = c.piece_empty[place];
+    if (!keys && lane == 0) barrier_arrive(given_back);
+`
+    : '    if (lane == 0) barrier_arrive(c.piece_empty[place]);\n'
+}    next_place(place, parity, queue_length);
     if (piece.what & PIECE_STOP) break;
     // All that is known before the slot is free is found out before: a slot waits for its copy.
     const Task& task = c.tasks[piece.task];
 ${sourceText(context)}    const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
-    barrier_wait(empty[slot], slot_parity);
-${heldText(knobs)}    __syncwarp();  // all lanes have read the task, and written
+${isApart(knobs) ? wordsText : ''}    barrier_wait(empty[slot], slot_parity);
+    // The copies first, which take longest: their bytes count when they are expected, before or after they come.
     if (elect_one()) {
-      barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes)${boxes});
 ${copiesText(context)}
     }
-    __syncwarp();
+${heldText(context)}    __syncwarp();  // all lanes have read the task
+    if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes)${boxes});
     next_place(slot, slot_parity, stages);
   }
 }`;

@@ -68,7 +68,7 @@ ${rampPlaceText(context, layout)}  const Tiles tiles = {first, first + ${layout.
         barrier_init(control.q_empty[i][group], ${layout.outReplacesQ ? 1 : 4});
       }
     for (int i = 0; i < queue_length; ++i) {
-      barrier_init(control.piece_full[i], 1);
+      barrier_init(control.piece_full[i], ${isApart(knobs) ? 'slot_boxes' : 1});
       barrier_init(control.piece_empty[i], ${judges ? 3 : 2});
     }
 ${judges ? judgedBarriers(knobs) : ''}${
@@ -78,7 +78,7 @@ ${judges ? judgedBarriers(knobs) : ''}${
     : ''
 }    barrier_init_done();
   }
-  __syncthreads();
+${isApart(knobs) ? '  for (int i = threadIdx.x; i < (int)sizeof(Held) / 4; i += blockDim.x) reinterpret_cast<int*>(&control.nothing)[i] = 0;\n' : ''}  __syncthreads();
   const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
     registers_give<${copy}>();

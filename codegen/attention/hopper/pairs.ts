@@ -98,12 +98,16 @@ struct Box {
 };
 #define WHOLE_BOX (~0ull >> (64 - box_keys))
 
-// Who asks for a box, for whom it is ready, and for whom all keys of it are: two bits each.
+// Who asks for a box, for whom it is ready, and for whom all keys of it are, or all but the first: two bits each.
 WARPLOOM_DEVICE u32 asking(const Box& own) {
-  u32 whole = 0u;
+  u32 whole = 0u, later = 0u;
 #pragma unroll
-  for (int group = 0; group < groups; ++group) whole |= own.keep[group] == WHOLE_BOX ? 1u << group : 0u;
-  return own.asked | (own.ready & own.asked) << 2 | (own.ready & own.asked & whole) << 4;
+  for (int group = 0; group < groups; ++group) {
+    whole |= own.keep[group] == WHOLE_BOX ? 1u << group : 0u;
+    later |= own.keep[group] == (WHOLE_BOX & ~1ull) ? 1u << group : 0u;
+  }
+  const u32 ready = own.ready & own.asked;
+  return own.asked | ready << 2 | (ready & whole) << 4 | (ready & later) << 6;
 }
 
 // The place of the n-th bit that is set.

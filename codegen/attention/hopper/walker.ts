@@ -37,7 +37,7 @@ ${when(speculative, '  int again = -1;          // a tile that is to be done aga
       const int place = pushed % queue_length;
       barrier_wait(c.piece_empty[place], (pushed / queue_length & 1) ^ 1);
       c.queue[place] = piece;
-      barrier_arrive(c.piece_full[place]);
+${when(paired, '      for (int i = 1; i < slot_boxes; ++i) barrier_arrive(c.piece_full[place]);  // in the name of other lanes\n')}      barrier_arrive(c.piece_full[place]);
     }
     ++pushed;
   };

@@ -285,19 +285,23 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
     int2 piece = piece_of({truth.may ? TILE : NOTHING, last, !truth.may_not && last + k_tile <= u.k_len});
     if (!truth.may) last = -1;
     auto following = [&]() -> int2 {
-      Visit visit = advance(u, p, task.index, task.q0, task.q1, walk);
-      if (visit.kind == TILE && visit.at == last) visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      Visit visit;
+      do visit = advance(u, p, task.index, task.q0, task.q1, walk);
+      while (visit.kind == TILE && visit.at == last);
       return piece_of(visit);
     };
-    if (!truth.may) piece = following();
-    if ((piece.x & PIECE_KIND) == NOTHING) piece = make_int2(TILE, 0);
     bool first = true;
 #pragma unroll 1
-    while ((piece.x & PIECE_KIND) != NOTHING) {
+    for (;;) {  // the walk is here once: it is long, and compilers take their time for it
       const int2 next = following();
-      push({piece.x | ((next.x & PIECE_KIND) == NOTHING ? PIECE_LAST : 0), place, piece.y});
-      if (first) publish(COMPUTE);
-      first = false;
+      const bool ends = (next.x & PIECE_KIND) == NOTHING;
+      if (ends && (piece.x & PIECE_KIND) == NOTHING) piece = make_int2(TILE, 0);
+      if ((piece.x & PIECE_KIND) != NOTHING) {
+        push({piece.x | (ends ? PIECE_LAST : 0), place, piece.y});
+        if (first) publish(COMPUTE);
+        first = false;
+      }
+      if (ends) break;
       piece = next;
     }
   };

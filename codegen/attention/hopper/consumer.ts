@@ -278,10 +278,10 @@ ${when(
 ${maskText('    ', '', 'if (!visit.full) ')}  };
 `
 }  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](${when(paired, 'auto boxes, auto before')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
+  auto step = [&](${when(paired, 'auto boxes')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
     bool rescale = false;
 ${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
-    multiply_p_v(${when(paired, 'before')});
+    ${lastProduct}
 ${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    read_keys(${when(paired, 'boxes')});
 ${when(ramp !== undefined, '    find_base();\n')}    products_wait<1>();
     scores_done();
@@ -342,12 +342,8 @@ ${when(
         ? `{
       wait_for_k();
       const bool both = (asked & 3u) == 3u;
-      const auto one = Number<1>();
-      const auto two = Number<2>();
-      if (both && held == 2) step(two, two${careful});
-      else if (both) step(two, one${careful});
-      else if (held == 2) step(one, two${careful});
-      else step(one, one${careful});
+      if (both) step(Number<2>()${careful});
+      else step(Number<1>()${careful});
     }
 `
         : `step(${speculative ? 'careful' : ''});

@@ -74,6 +74,7 @@ struct Held {
   int at[slot_boxes];
   u64 keep[slot_boxes][groups];
 };
+// What a warpgroup asks of the two boxes that it works on, and which is the first of them, as a slot tells it.
 WARPLOOM_DEVICE u32 asked_of(u32 asks, int group) {
   const u32 own = asks >> group & 0x555555u;
   const u32 first = (own & 0x101u) == 0x100u && !(asks & ASKS_AS_THEY_ARE) ? 1u : 0u;

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { switchOf } from './switches.ts';
 
 /** Where the addon was looked for, and what came of it. */
 export interface AddonStatus {
@@ -68,5 +69,5 @@ export function addonStatus(): AddonStatus {
 }
 
 export function isAddonOff(): boolean {
-  return process.env.WARPLOOM_ADDON === 'off';
+  return switchOf('WARPLOOM_ADDON') === 'off';
 }

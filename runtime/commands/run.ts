@@ -72,6 +72,14 @@ export const run: PatternVerb<RunFlags> = {
       if (resolve(flags.out) === resolve(flags.chosenOut))
         throw new UsageError('--out and --chosen-out are one file', 'name two');
     }
+    if (
+      flags.chosenOut !== undefined &&
+      target.definitions.every((one) => one.estimates.length === 0)
+    )
+      throw new UsageError(
+        `--chosen-out of '${target.name}', which chooses nothing`,
+        'leave it out; --out writes out and lse',
+      );
     if (flags.recall && target.definitions.some(({ score }) => score !== undefined))
       throw new UsageError(
         '--recall of a pattern with a score',

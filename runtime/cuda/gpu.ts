@@ -3,6 +3,7 @@
 
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
+import { switchOf } from '../switches.ts';
 import { archOf } from './arch.ts';
 import { compileKernel } from './compiler.ts';
 import { EncodedList, fillPlaces, joined } from './encoded.ts';
@@ -26,12 +27,15 @@ import { type StepTime, StepTimes } from './step-times.ts';
 const usualGraphs: GraphRule = { records: 3, run: 2 };
 
 /** By WARPLOOM_GRAPHS: 'off' where every kernel is to be seen, as by some profilers, 'always' in tests. */
-const graphRules: Readonly<Record<string, GraphRule>> = {
+const graphRules = {
   off: { records: 0, run: 1 },
   always: { records: 1, run: 1 },
-};
+} as const;
 
-const graphRule = (): GraphRule => graphRules[process.env.WARPLOOM_GRAPHS ?? ''] ?? usualGraphs;
+const graphRule = (): GraphRule => {
+  const word = switchOf('WARPLOOM_GRAPHS');
+  return word ? graphRules[word] : usualGraphs;
+};
 
 /** A sequence that was dropped, and its list in the native core. */
 const collected = new FinalizationRegistry<{ device: WeakRef<CudaDevice>; list: number }>(

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import { invariant } from '../../dsl/diagnostic.ts';
+import { switchOf } from '../switches.ts';
 import { compileEngine, compileKernel } from './compile.ts';
 import { debugged } from './debug.ts';
 import { readFault } from './fault.ts';
@@ -45,7 +46,7 @@ export async function runEmulated<Name extends string>(
   options: EmulatorOptions = {},
 ): Promise<Record<Name, Uint8Array>> {
   const { debug = process.env.WARPLOOM_DEBUG, seed = 0 } = options;
-  const { fma = process.env.WARPLOOM_EMULATOR_FMA === 'on' } = options;
+  const { fma = switchOf('WARPLOOM_EMULATOR_FMA') === 'on' } = options;
   const { processes = availableParallelism(), seconds = 60 } = debug ? forDebugger : options;
   const launches: (Kernel | undefined)[] = [];
   const paths: (string | undefined)[] = [];

@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { cacheFolder } from '../cuda/cache.ts';
 import { makeFolder } from '../files/folder.ts';
+import { switchOf } from '../switches.ts';
 import { type BestRecord, recordOf, type TuneRecord } from './record.ts';
 
 /** What decides which choice is best: a kernel on a chip under a driver, and the class of the lengths. */
@@ -133,4 +134,4 @@ export function tunedStore(): TunedStore {
 }
 
 /** WARPLOOM_TUNED=off: everybody has the defaults. */
-export const isTunedOff = (): boolean => process.env.WARPLOOM_TUNED === 'off';
+export const isTunedOff = (): boolean => switchOf('WARPLOOM_TUNED') === 'off';

@@ -31,6 +31,7 @@ describe('misuse ends with 2, one line and a hint', () => {
     ['a captured tensor twice', 'run documents --random 1,1,1,8,8 --tensor doc=a.npy --tensor doc=b.npy', /Give 'doc' once/],
     ['a tile of another kernel', 'emit vertical-slash --kernel list_columns --tile 64x64 --arch sm_80', /--tile of the kernel 'list_columns'\n.*leave/],
     ['kernels in no folder', 'compile causal --cache=', /Name a folder/],
+    ['sets of a pattern without any', 'run causal --random 1,1,1,8,8 --chosen-out x.safetensors', /'causal', which chooses nothing/],
     ['two outputs in one file', 'run causal --random 1,1,1,8,8 --out x.safetensors --chosen-out ./x.safetensors', /--chosen-out are one file/],
     ['no number', 'run a-shape --random 1,1,1,8,8 --window wide', /'wide' is invalid/],
     ['too few sizes', 'run causal --random 1,1,8', /batch,heads\[,kvHeads\],length,dim/],

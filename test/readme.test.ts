@@ -53,10 +53,10 @@ class HastyMachine extends EmulatedMachine {
 it('the README shows what the emulator says of a missing wait, but for the numbers of lines', async () => {
   const device = new GpuDevice(new HastyMachine('sm_90a'));
   const attend = await compile(causal, { heads: 1, headDim: 64, dtype: 'bf16', device });
-  // One block, so that it is the first to say it.
+  // One tile of queries, so that its block is the first to say it.
   const make = (rows: number, seed: number) =>
     tensor.random([1, 1, rows, 64], { seed, dtype: 'bf16' });
-  const fault = await attend({ q: make(128, 1), k: make(300, 2), v: make(300, 3) })
+  const fault = await attend({ q: make(40, 1), k: make(300, 2), v: make(300, 3) })
     .then(({ out }) => out.read())
     .catch((error: unknown) => error);
   await device.dispose();

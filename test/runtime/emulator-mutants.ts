@@ -186,6 +186,10 @@ export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
   [/copy_box\(to, whole, .* is gone/, /piece\.at\[2\] ==/],
   // Where both ask for all boxes, each begins at the first one.
   [/keep\[box \+ i\] is of the first box/, /.*/],
+  // Of the place of keys the lower word is told, which has no stride.
+  [/matrix_descriptor\(to .* has another stride/, /.*/],
+  // The next task, or the next pieces, make the lanes meet.
+  [/__syncwarp\(\); is gone/, /arrive\(pushed - 1, owed\);|leads = place == 0;/],
   // Every way from here to the next read of the task meets the lanes again.
   [/__syncwarp\(\); is gone/, /it is settled/],
   [/__syncwarp\(\); is gone/, /auto release_q/],
@@ -235,15 +239,17 @@ const changes: readonly Change[] = [
   [/if \(rescale\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
   [/registers_give<(\d+)>/g, (_, count) => `registers_give<${Number(count) + 8}>`, 'gives too few'],
   [/first >= 0 && first < u\.q_len/g, () => 'first >= 0 && first + 63 < u.q_len', 'leaves out the last rows'],
-  [/c\.held\[slot\]\.\w+(?:\[\w+\])? = piece\.[^;]*;/g, () => ';', 'is gone'],
-  [/if \((?:keys && )?lane < PIECE_BOXES\(piece\.what\) \* groups\) [^;]*;/g, () => ';', 'is gone'],
+  [/(?:c\.held\[slot\]|held)\.\w+(?:\[\w+\])? = (?:piece\.|words\[)[^;]*;/g, () => ';', 'is gone'],
+  [/\(&held\.keep\[0\]\[0\]\)\[i\] = [^;]*;/g, () => ';', 'is gone'],
   [/what \|= PIECE_LAST;/g, () => 'what |= 0;', 'is gone'],
-  [/waits \? pushed - 1 : pushed/g, () => 'pushed', 'tells a piece too late'],
+  [/arrive\(number, is_last \? 0 : arrivals\)/g, () => 'arrive(number, arrivals)', 'tells a piece too early'],
+  [/owed = is_last \? arrivals : 0/g, () => 'owed = 0', 'never tells the last piece'],
+  [/1 \+ slot_boxes - writers/g, () => '1', 'arrives for nobody else'],
   [/\^ \(descends \? 1 : 0\)/g, () => '^ 1', 'is turned round'],
   [/\+ (held_)?box \* box_keys \* 128/g, () => '', 'is gone'],
   [/held_box = box;/g, () => 'held_box = 0;', 'forgets where'],
-  [/c\.held\[k_slot\]\.at\[box\]/g, () => 'c.held[k_slot].at[0]', 'is of the first box'],
-  [/c\.held\[k_slot\]\.keep\[box \+ i\]/g, () => 'c.held[k_slot].keep[i]', 'is of the first box'],
+  [/slot->at\[box\]/g, () => 'slot->at[0]', 'is of the first box'],
+  [/slot->keep\[box \+ i\]/g, () => 'slot->keep[i]', 'is of the first box'],
   [/ \/ slot_boxes \* PIECE_BOXES\(piece\.what\)/g, () => '', 'expects all boxes'],
   [/own\.asked = 0u;/g, () => ';', 'is gone'],
   [/slot_boxes(?: && piece\.at\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],

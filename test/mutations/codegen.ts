@@ -169,11 +169,19 @@ const attention = [
     'plain && column == 0 ? asked >> 6 : 0u',
     '0u',
   ]),
-  ...inFile('codegen/attention/hopper/compose.ts', [
-    'nobody arrives for boxes that a piece lacks',
-    'place == 0 ? 1 + slot_boxes - writers : 1;',
-    '1;',
-  ]),
+  ...inFile(
+    'codegen/attention/hopper/compose.ts',
+    [
+      'nobody arrives for boxes that a piece lacks',
+      'place == 0 ? 1 + slot_boxes - writers : 1;',
+      '1;',
+    ],
+    [
+      'pieces are written before their place is empty',
+      'if (writes) barrier_wait(c.piece_empty',
+      'if (false) barrier_wait(c.piece_empty',
+    ],
+  ),
   ...inFile('codegen/attention/hopper/copier.ts', [
     'words that the second warpgroup alone needs are not handed on',
     '& 0x030303u)',

@@ -190,6 +190,8 @@ export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
   [/matrix_descriptor\(to .* has another stride/, /.*/],
   // The next task, or the next pieces, make the lanes meet.
   [/__syncwarp\(\); is gone/, /arrive\(pushed - 1, owed\);|leads = place == 0;/],
+  // The lane that gives it back reads it alone.
+  [/__syncwarp\(\); is gone/, /piece\.asks = keys|auto release_k/],
   // Every way from here to the next read of the task meets the lanes again.
   [/__syncwarp\(\); is gone/, /it is settled/],
   [/__syncwarp\(\); is gone/, /auto release_q/],

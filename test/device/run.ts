@@ -8,7 +8,13 @@ import { PatternError } from '../../dsl/diagnostic.ts';
 import { exit } from '../../runtime/commands/failure.ts';
 import { countFrom, sizeFrom } from '../../runtime/commands/inputs.ts';
 import { openDevice } from '../../runtime/device.ts';
-import { callOf, deviceOption, type Program, positiveFrom } from '../programs/program.ts';
+import {
+  callOf,
+  deviceOption,
+  lawOption,
+  type Program,
+  positiveFrom,
+} from '../programs/program.ts';
 import { type DeviceLaw, laws } from './laws.ts';
 
 interface Flags {
@@ -37,11 +43,7 @@ export const program: Program<Flags> = {
         countFrom,
         availableParallelism(),
       )
-      .addOption(
-        new Option('--law <name>', 'one law with this seed, here: what a failure prints')
-          .choices(names)
-          .conflicts(['cases', 'minutes', 'processes']),
-      )
+      .addOption(lawOption(names, ['cases', 'minutes', 'processes']))
       // What the other processes do.
       .addOption(new Option('--from <turn>').argParser(sizeFrom).hideHelp());
   },

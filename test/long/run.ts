@@ -20,7 +20,7 @@ import { builtInsAgree, builtInsClassifyExactly } from '../laws/properties/built
 import { formsAgree, plansCover } from '../laws/properties/coverage.ts';
 import { devicesAgree } from '../laws/properties/devices.ts';
 import { compiledSetsAgree, meaningsAgree, textLifts } from '../laws/properties/lift.ts';
-import { callOf, type Program, positiveFrom } from '../programs/program.ts';
+import { callOf, lawOption, type Program, positiveFrom } from '../programs/program.ts';
 
 interface Flags {
   readonly seed: number;
@@ -70,11 +70,7 @@ export const program: Program<Flags> = {
       .option('--seed <n>', 'another seed, other cases', sizeFrom, 1)
       .option('--cases <n>', 'of law 6, after which it ends', countFrom, 100_000)
       .option('--minutes <n>', 'or after so long', positiveFrom, 600)
-      .addOption(
-        new Option('--law <name>', 'one law with this seed, here: what a failure prints')
-          .choices(names)
-          .conflicts(['cases', 'minutes']),
-      )
+      .addOption(lawOption(names, ['cases', 'minutes']))
       // What the other processes do.
       .addOption(new Option('--part <n>').argParser(sizeFrom).hideHelp());
   },

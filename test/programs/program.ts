@@ -23,6 +23,12 @@ export const deviceOption = (): Option =>
     `where to run: ${deviceKinds.join(', ')}; cuda:1 is the second GPU`,
   ).default('cuda');
 
+/** Repeats a failure: of the options beside it only the seed is read. */
+export const lawOption = (names: readonly string[], others: string[]): Option =>
+  new Option('--law <name>', 'one law with this seed, here: what a failure prints')
+    .choices(names)
+    .conflicts(others);
+
 export const jsonOption = (): Option =>
   new Option('--json <file>', 'where each result is written as soon as it is there').argParser(
     placeFrom,

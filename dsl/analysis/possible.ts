@@ -71,13 +71,8 @@ function search(pending: readonly Formula[], box: Box, state: Search): Answer {
     if (part.op === 'or') branches.push(part as Formula & { op: 'or' });
   }
   if (!close(box)) return refuted;
-  const env = boxEnvironment(state.binding, box);
-  const open: Expression[] = [];
-  for (const atom of atoms) {
-    const truth = truthOf(atom, env);
-    if (truth === never) return refuted;
-    if (truth === maybe) open.push(atom);
-  }
+  const open = openOf(atoms, box, state);
+  if (!open) return refuted;
   const [branch, ...others] = branches;
   if (branch) {
     const rest: Formula[] = [
@@ -95,6 +90,18 @@ function search(pending: readonly Formula[], box: Box, state: Search): Answer {
   return open.length === 0 ? witness(box) : halve(open, box, state);
 }
 
+/** The atoms that may hold or not at pairs of a closed box; undefined where one never does. */
+function openOf(atoms: readonly Expression[], box: Box, { binding }: Search) {
+  const env = boxEnvironment(binding, box);
+  const open: Expression[] = [];
+  for (const atom of atoms) {
+    const truth = truthOf(atom, env);
+    if (truth === never) return undefined;
+    if (truth === maybe) open.push(atom);
+  }
+  return open;
+}
+
 /** Every bound of a closed box is reached by some pair: (q1, smallest k that fits) is one. */
 const witness = (box: Box): Answer => ({
   is: 'yes',
@@ -109,13 +116,8 @@ function searchAtoms(atoms: readonly Expression[], box: Box, state: Search): Ans
   if (state.left <= 0) return undecided;
   state.left -= 1;
   if (!close(box) || (state.holdsNowhere && isPair(box))) return refuted;
-  const env = boxEnvironment(state.binding, box);
-  let open = atoms;
-  for (const atom of atoms) {
-    const truth = truthOf(atom, env);
-    if (truth === never) return refuted;
-    if (truth !== maybe) open = open.filter((one) => one !== atom);
-  }
+  const open = openOf(atoms, box, state);
+  if (!open) return refuted;
   return open.length === 0 ? witness(box) : halve(open, box, state);
 }
 

@@ -10,7 +10,7 @@ import type { UnitPlan } from '../dsl/plan/unit.ts';
 import type { AttentionInputs } from './inputs.ts';
 import type { AnySets, CallOptions } from './parts.ts';
 import { type CallSizes, type PlannedCall, planCall } from './plans.ts';
-import { inTurns, type TurnOptions } from './turns.ts';
+import { inTurns, planningIn } from './turns.ts';
 
 export interface DrawOptions extends CallOptions, Partial<SvgOptions> {
   /** Which query head, and of which batch entry; the first unless stated. */
@@ -29,14 +29,8 @@ export async function draw(
   options: DrawOptions = {},
 ): Promise<string> {
   const { title, plan } = planOf(await planCall(pattern, inputs, params, options), options);
-  return inTurns(svgTurns(plan, { title, ...options }), turnsOf(options));
+  return inTurns(svgTurns(plan, { title, ...options }), planningIn(options));
 }
-
-/** How a picture is drawn in a call with these options. */
-export const turnsOf = ({ onProgress, signal }: CallOptions): TurnOptions<number> => ({
-  onTurn: (share) => onProgress?.(share, 'plan'),
-  signal,
-});
 
 /** The plan of one head, and a title for its picture. */
 export function planOf(

@@ -11,7 +11,7 @@ import { bytesPerElement, type FloatType } from './dtype.ts';
 import type { AttentionInputs } from './inputs.ts';
 import type { AnySets, CallOptions } from './parts.ts';
 import { type CallSizes, type PlannedCall, planCall } from './plans.ts';
-import { inTurns } from './turns.ts';
+import { inTurns, planningIn } from './turns.ts';
 
 /** One distinct pattern of the call. */
 export interface ExplainedPart {
@@ -53,17 +53,13 @@ export async function explainPlans(
   { shape, dtype, parts: planned }: PlannedCall,
   options: ExplainOptions & { readonly proveTiles?: number } = {},
 ): Promise<Explanation> {
-  const { onProgress, signal } = options;
   const rowBytes = (shape.headDim + shape.valueDim) * bytesPerElement[dtype];
   const parts: ExplainedPart[] = [];
   for (const { definition, heads, plans } of planned) {
     const { name, given } = definition;
     const fixed = Object.keys(given).filter((one) => isFixed(given[one]));
     const turns = launchTurns(plans, { ...options, rowBytes });
-    const launch = await inTurns(partOf(turns, parts.length, planned.length), {
-      onTurn: (share) => onProgress?.(share, 'plan'),
-      signal,
-    });
+    const launch = await inTurns(partOf(turns, parts.length, planned.length), planningIn(options));
     parts.push({ pattern: name, heads, fixed, launch });
   }
   const text = () => parts.map((part) => explainText({ ...part, dtype })).join('\n\n');

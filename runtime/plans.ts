@@ -18,7 +18,7 @@ import { jobTurns } from './launch.ts';
 import { type AnySets, type CallOptions, type Part, partsOf, setsOf } from './parts.ts';
 import type { SegmentsInput } from './segments.ts';
 import { type Tensor, tensor } from './tensor.ts';
-import { inTurns } from './turns.ts';
+import { inTurns, planningIn } from './turns.ts';
 
 /** A call by its sizes, without q, k and v; captured tensors, and the sets of an estimate, are still needed. */
 export interface CallSizes {
@@ -116,10 +116,7 @@ export async function planCall(
     const buffers = { q, k: q, v, out: v, lse: rows(1) };
     const { segments } = call;
     const request = { definition, shape, given, sets, headList, buffers, segments };
-    const job = await inTurns(jobTurns(request), {
-      onTurn: (share) => options.onProgress?.(share, 'plan'),
-      signal: options.signal,
-    });
+    const job = await inTurns(jobTurns(request), planningIn(options));
     const planner = new Planner(job);
     const plans = Array.from({ length: unitsOfJob(job) }, (_, unit) => planner.plan(unit));
     options.onTime?.('convert', performance.now() - start);

@@ -2,6 +2,7 @@
 // heard. The work itself is a generator that yields where it can pause (dsl/turns.ts).
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { CallOptions } from './parts.ts';
 
 const turnMs = 20;
 
@@ -11,6 +12,12 @@ export interface TurnOptions<Told> {
   /** Ends the work between two turns. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What planning tells in a call with these options, and what ends it. */
+export const planningIn = ({ onProgress, signal }: CallOptions): TurnOptions<number> => ({
+  onTurn: (share) => onProgress?.(share, 'plan'),
+  signal,
+});
 
 /** The result of the work. Rejects with the signal's reason where that ends it. */
 export async function inTurns<Told, T>(

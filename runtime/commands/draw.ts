@@ -2,10 +2,10 @@
 
 import { svgTurns } from '../../dsl/picture/svg.ts';
 import { terminalTurns } from '../../dsl/picture/terminal.ts';
-import { planOf, turnsOf } from '../draw.ts';
+import { planOf } from '../draw.ts';
 import { writeAtomically } from '../files/atomic.ts';
 import { planCall } from '../plans.ts';
-import { inTurns } from '../turns.ts';
+import { inTurns, planningIn } from '../turns.ts';
 import { exit } from './failure.ts';
 import { checkPlace } from './files.ts';
 import { addInputOptions, type InputFlags, sizeFrom, sizesOrInputs } from './inputs.ts';
@@ -47,7 +47,7 @@ export const draw: PatternVerb<DrawFlags> = {
     const turns = isText
       ? terminalTurns(plan, { title, columns, colour })
       : svgTurns(plan, { title });
-    const picture = await inTurns(turns, turnsOf(options));
+    const picture = await inTurns(turns, planningIn(options));
     progress.done();
     if (flags.out !== undefined) {
       await writeAtomically(flags.out, picture);

@@ -20,6 +20,8 @@ export interface SmallScore {
   /** In an order in which each mentions only those before. */
   readonly tanhs: readonly SmallTanh[];
   readonly value: Expression;
+  /** Is one taken of another? */
+  readonly isNested: boolean;
 }
 
 /** A tanh as it was found: factor * tanh(inner * of); a term is added to what else the exponent is. */
@@ -84,9 +86,12 @@ export const coarseError = mostError * Math.LN2;
  */
 export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | undefined {
   const found: Found[] = [];
+  let isNested = false;
   /** factor * tanh(argument) */
   const polynomial = (argument: Expression, factor: Expression, isTerm: boolean): Expression => {
+    const before = found.length;
     const { node, factor: inner } = factorOf(visit(argument, false), uniforms);
+    isNested ||= found.length > before;
     const name = `tanh_${found.length}`;
     found.push({ name, of: node, inner, factor, isTerm });
     return binary('mul', local(`of_${name}`), local(`per_${name}`));
@@ -114,7 +119,7 @@ export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | 
   const isLong = parts.some(
     (part) => (part.op === 'unary' || part.op === 'binary') && functions.has(part.name),
   );
-  return tanhs.length === 0 || isLong ? undefined : { tanhs, value };
+  return tanhs.length === 0 || isLong ? undefined : { tanhs, value, isNested };
 }
 
 const functions = new Set(['exp', 'tanh', 'sin', 'cos', 'rem']);

@@ -286,9 +286,16 @@ const attention = [
     ],
   ),
   ...inFile(
-    'codegen/attention/hopper/scores.ts',
+    'codegen/attention/hopper/small-scores.ts',
     ['the smallest argument decides', '= max(largest[${i}], ', '= min(largest[${i}], '],
     ['some small arguments are enough', 'if (__all_sync(FULL_WARP', 'if (__any_sync(FULL_WARP'],
+    [
+      'some lanes with small arguments are enough',
+      'are_small = __all_sync(FULL_WARP',
+      'are_small = __any_sync(FULL_WARP',
+    ],
+    ['negative arguments are not looked at', 'lowest & 0x7fffffffu', '0u'],
+    ['positive arguments are not looked at', 'max((u32)highest, ', 'max(0u, '],
   ),
   ...inFile(
     'codegen/attention/hopper/softmax.ts',

@@ -1,0 +1,151 @@
+// Scores by polynomials for tanh of small numbers: which of them a step may take, as votes of a warp say.
+
+import type { Expression } from '../../../dsl/expression.ts';
+import { scalarText } from '../../expression.ts';
+import type { Names } from '../../names.ts';
+import type { SmallScore } from '../tanh.ts';
+import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
+import { eachText } from './score-blocks.ts';
+
+/** A polynomial of an odd function of so many coefficients has this degree. */
+const degreeOf = (coefficients: readonly unknown[]): number => 2 * coefficients.length - 1;
+
+type Range = ReturnType<typeof rangesOf>[number];
+
+const rangesOf = ({ tanhs }: SmallScore) =>
+  tanhs[0]!.ranges.map(({ coefficients }, range) => ({
+    degree: degreeOf(coefficients),
+    count: coefficients.length,
+    coefficients: tanhs.map(({ ranges }) => ranges[range]!.coefficients),
+    limits: tanhs.map(({ ranges }) => ranges[range]!.limit),
+  }));
+
+/** `look_at` and `is_small`. */
+function lookText({ tanhs }: SmallScore, names: Names): string {
+  const count = tanhs.length;
+  const looks = tanhs.map(
+    ({ of }, i) => `  const int bits_${i} = __float_as_int(${scalarText(of, names, 'score')});
+  highest[${i}] = max(highest[${i}], bits_${i});
+  lowest[${i}] = max(lowest[${i}], (u32)bits_${i});`,
+  );
+  return `// The bits of the highest argument of a tanh, and of the lowest: as whole numbers, floats are in the order of their sizes.
+WARPLOOM_DEVICE void look_at(const Unit& u, float s, int q, int k, int step, float reference, int (&highest)[${count}],
+                             u32 (&lowest)[${count}]) {
+${looks.join('\n')}
+}
+// Are the squares of both below a limit? NaN is not.
+WARPLOOM_DEVICE bool is_small(int highest, u32 lowest, float limit) {
+  const float largest = __uint_as_float(max((u32)highest, lowest & 0x7fffffffu));
+  return largest * largest < limit;
+}`;
+}
+
+/** What `smallLoops` calls, after `score`: `score_of_degree_<n>` for each range of small numbers, and what looks first. */
+export function smallText(small: SmallScore, names: Names): string {
+  const { tanhs, value, isNested } = small;
+  const degrees = rangesOf(small).map(({ degree, count }) => {
+    const lines = tanhs.flatMap(({ name, of }, i) => {
+      const terms = Array.from({ length: count }, (_, power) => `c[${i}][${power}]`);
+      return [
+        `  const float of_${name} = ${scalarText(of, names, 'score')}, square_${i} = of_${name} * of_${name};`,
+        `  const float per_${name} = ${terms.reduceRight((higher, lower) => `fmaf(square_${i}, ${higher}, ${lower})`)};`,
+        `  largest[${i}] = max(largest[${i}], __float_as_uint(square_${i}));  // NaN is the largest`,
+      ];
+    });
+    return `// The score by polynomials of degree ${degree} for tanh, and the largest square that it is taken of.
+WARPLOOM_DEVICE float score_of_degree_${degree}(const Unit& u, float s, int q, int k, int step, float reference,
+                                        const float (&c)[${tanhs.length}][${count}], u32 (&largest)[${tanhs.length}]) {
+${lines.join('\n')}
+  return ${fusedText(value, names)};
+}`;
+  });
+  return [...(isNested ? [] : [lookText(small, names)]), ...degrees].join('\n\n');
+}
+
+/** A product and what is added to it: compilers do not fuse what they move behind a branch. */
+function fusedText(node: Expression, names: Names): string {
+  const text = (part: Expression): string => scalarText(part, names, 'score');
+  if (node.op === 'binary' && (node.name === 'add' || node.name === 'sub')) {
+    const [product, added] = node.args;
+    const sign = node.name === 'sub' ? '-' : '';
+    if (product.op === 'binary' && product.name === 'mul')
+      return `fmaf(${product.args.map(text).join(', ')}, ${sign}${text(added)})`;
+  }
+  return text(node);
+}
+
+/** Score blocks of a group, for all of which a warp takes what the largest argument needs: as many as find room. */
+export const groupBlocks = (knobs: HopperKnobs, valueDim: number): number =>
+  groupsOf(knobs) === 2 && !isApart(knobs) && valueDim <= 128 ? 4 : 2;
+
+/**
+ * By the shortest polynomial where all arguments of a step are small, as one vote of a warp says; else group by group:
+ * each vote is waited for, and jumps over much text. The argument of a tanh of a tanh is not known before.
+ */
+export function smallLoops(
+  small: SmallScore,
+  names: Names,
+  blocks: number,
+  of: (name: string, more?: string) => string,
+): string {
+  const [first] = rangesOf(small);
+  const tanhs = small.tanhs.length;
+  const begin = `  ${coefficientsText(first!, names)}
+  u32 seen[${tanhs}] = {};
+`;
+  const groups = groupsText(small, names, blocks, of);
+  if (small.isNested) return begin + groups;
+  const areSmall = first!.limits.map(
+    (limit, at) => `is_small(highest[${at}], lowest[${at}], ${scalarText(limit, names)})`,
+  );
+  return `${begin}  int highest[${tanhs}] = {};
+  u32 lowest[${tanhs}] = {};
+${eachText('  ', '0', 'blocks', of('look_at', ', highest, lowest'))}
+  const bool are_small = __all_sync(FULL_WARP, ${areSmall.join(' & ')});
+  if (are_small) {
+${eachText('    ', '0', 'blocks', byRange(first!, of))}
+  } else {
+${groups}
+  }`;
+}
+
+const coefficientsText = ({ degree, count, coefficients }: Range, names: Names): string => {
+  const rows = coefficients.map(
+    (row) => `{${row.map((one) => scalarText(one, names)).join(', ')}}`,
+  );
+  return `const float c${degree}[${rows.length}][${count}] = {${rows.join(', ')}};`;
+};
+
+const byRange = ({ degree }: Range, of: (name: string, more: string) => string): string =>
+  `s[0][j][half * 2 + e] = ${of(`score_of_degree_${degree}`, `, c${degree}, seen`)}`;
+
+/** Each group by the polynomial that its largest argument allows, or as the score is. */
+function groupsText(
+  small: SmallScore,
+  names: Names,
+  blocks: number,
+  of: (name: string, more?: string) => string,
+): string {
+  const ranges = rangesOf(small);
+  const [first] = ranges;
+  const group = (indent: string, statement: string): string =>
+    eachText(indent, 'first', `min(first + ${blocks}, blocks)`, statement);
+  const cases = ranges.map((range, i) => {
+    const all = range.limits.map(
+      (limit, at) => `largest[${at}] < __float_as_uint(${scalarText(limit, names)})`,
+    );
+    const before = i === 0 ? '' : `        ${coefficientsText(range, names)}\n`;
+    return `if (__all_sync(FULL_WARP, ${all.join(' & ')})) {
+${before}${group('        ', byRange(range, of))}
+      }`;
+  });
+  return `#pragma unroll
+    for (int first = 0; first < blocks; first += ${blocks}) {
+      // Products are overwritten when it is known by which polynomial: two sets of them would not find room.
+      u32 largest[${small.tanhs.length}] = {};
+${group('      ', of(`score_of_degree_${first!.degree}`, `, c${first!.degree}, largest`))}
+      ${cases.join(' else ')} else {
+${group('        ', `s[0][j][half * 2 + e] = ${of('score')}`)}
+      }
+    }`;
+}

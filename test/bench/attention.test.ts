@@ -9,7 +9,7 @@ import { arrowsOf } from '../../runtime/reference/arrows.ts';
 import { clockKernel, megahertzOf } from './attention/clock.ts';
 import { besideLines, compareText } from './attention/compare.ts';
 import { drawBlocks } from './attention/draws.ts';
-import { ourReport, runOurs } from './attention/ours.ts';
+import { groupsOf, ourReport, runOurs } from './attention/ours.ts';
 import {
   figuresOf,
   type Report,
@@ -17,6 +17,7 @@ import {
   reportSchema,
   reportText,
 } from './attention/report.ts';
+import { type Call, timeRounds } from './attention/rounds.ts';
 import { emptySets } from './attention/sets.ts';
 import { numbersOf, shapeOf, subjects } from './attention/subjects.ts';
 import { tinyWorks } from './attention/tiny.ts';
@@ -133,6 +134,19 @@ describe('on an emulated GPU', async () => {
   }, 180_000);
 });
 
+describe('rounds', () => {
+  it('time every call once each, and not always after the same one', async () => {
+    const made: string[] = [];
+    const calls = ['a', 'b', 'c', 'd'].map((name) => async () => void made.push(name));
+    const stopwatch = { time: async (call: Call) => call().then(() => ({ ms: 1 })) };
+    const timed = await timeRounds(calls, stopwatch, { rounds: 12, roundMs: 1 });
+    expect(timed.map((rounds) => rounds.length)).toEqual([12, 12, 12, 12]);
+    const rounds = Array.from({ length: 12 }, (_, i) => made.slice(4 + 4 * i, 8 + 4 * i));
+    for (const round of rounds) expect(round.toSorted()).toEqual(['a', 'b', 'c', 'd']);
+    expect(new Set(rounds.map((round) => round[round.indexOf('d') - 1])).size).toBeGreaterThan(2);
+  });
+});
+
 describe('the clock', () => {
   it('is read by a kernel that compiles', async () => {
     for (const arch of ['sm_80', 'sm_90a']) {
@@ -194,6 +208,15 @@ describe('reports', () => {
       alibi 16K    4.000    128.0     -        -      -             -              -       - (1.3)                      -
       alibi 16K, FlexAttention: no form"
     `);
+  });
+
+  it('time a work in the rounds of the one that it is beside', () => {
+    const groups = groupsOf(works).map((group) => group.map(({ name }) => name));
+    expect(groups.flat().toSorted()).toEqual(works.map(({ name }) => name).toSorted());
+    for (const { name, beside } of works.filter(({ beside }) => beside))
+      expect(groups.find((group) => group.includes(name))).toContain(beside!.work);
+    const alone = groupsOf(selectWorks(works, { only: ['causal 1M', 'full'] }));
+    expect(alone.map((group) => group.length)).toEqual([1, 1]);
   });
 
   it('hold works beside each other', () => {

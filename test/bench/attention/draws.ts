@@ -14,6 +14,12 @@ export function dice(seed: number): (below: number) => number {
   };
 }
 
+/** The same things in a random order. */
+export function shuffled<T>(things: readonly T[], roll: (below: number) => number): T[] {
+  const left = [...things];
+  return things.map(() => left.splice(roll(left.length), 1)[0]!);
+}
+
 /** So many lengths, none of them 0, that fill a sequence. */
 export function drawDocuments(length: number, documents: number): number[] {
   const roll = dice(documents);

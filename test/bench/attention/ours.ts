@@ -1,5 +1,5 @@
 // Our half of the bench of attention: works through the public API on one device. Works of one length share
-// their rounds, so that their rates can be compared.
+// their rounds, and so do those that are beside another, so that their rates can be compared.
 
 import { compile, type Device, type Tensor } from '../../../index.ts';
 import { Gpu } from '../../../runtime/cuda/gpu.ts';
@@ -30,9 +30,7 @@ export async function runOurs(
   const stopwatch = await stopwatchOn(device);
   const inputs = new Inputs(device);
   const results: Result[] = [];
-  const lengths = [...new Set(works.map(({ length }) => length))].sort((a, b) => a - b);
-  for (const length of lengths) {
-    const group = works.filter((work) => work.length === length);
+  for (const group of groupsOf(works)) {
     for (const result of await runGroup(device, group, inputs, stopwatch, options)) {
       results.push(result);
       options.onResult?.(result);
@@ -40,6 +38,16 @@ export async function runOurs(
     await inputs.release();
   }
   return results;
+}
+
+/** Those that share their rounds: a chip at its limit of power is slower the longer it is at work. */
+export function groupsOf(works: readonly Work[]): Work[][] {
+  const groups = new Map<number, Work[]>();
+  for (const work of works.toSorted((a, b) => a.length - b.length)) {
+    const other = works.find(({ name }) => name === work.beside?.work) ?? work;
+    groups.set(other.length, [...(groups.get(other.length) ?? []), work]);
+  }
+  return [...groups.values()];
 }
 
 /** The facts of a report that are ours. */

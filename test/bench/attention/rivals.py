@@ -13,6 +13,7 @@ import datetime
 import json
 import math
 import os
+import random
 import sys
 import time
 
@@ -351,14 +352,14 @@ def milliseconds(call, calls, device, clock):
 
 
 def time_rounds(rivals, results, args, device, clock):
-    """Round after round, each rival in turn; what fails is out of the later ones."""
+    """Round after round, each rival in turn, in another order each time; what fails is out of the later ones."""
     counts, rounds = {}, {}
     for name, rival in rivals.items():
         ms, _ = milliseconds(rival.call, 1, device, clock)
         counts[name] = max(1, math.ceil(args.round_ms / ms))
         rounds[name] = min(FEW_ROUNDS, args.rounds) if ms > LONG_MS else args.rounds
     for number in range(args.rounds):
-        for name, rival in rivals.items():
+        for name, rival in random.Random(number).sample(list(rivals.items()), len(rivals)):
             if number >= rounds[name]:
                 continue
             for _ in range(counts[name] // 4):

@@ -37,7 +37,7 @@ export const program: Program<Flags> = {
       .option('--tiny', 'every work at a size for the CPU, to see that it is right')
       .option('--no-check', 'compare no rows with the functions of the patterns')
       .addOption(jsonOption());
-    addRoundOptions(command, { rounds: 7, roundMs: 60 });
+    addRoundOptions(command, { rounds: 7, roundMs: 400 });
     addOnlyOption(command, works);
   },
   async act(_, { device: name, rounds, roundMs, check, json, ...flags }) {

@@ -53,7 +53,7 @@ def arguments():
     add("--rival", action="append", default=[], help="these alone; repeatable", choices=RIVALS)
     add("--quick", action="store_true", help="the short works")
     add("--rounds", type=count, default=7, help=f"how often each is timed; medians count {usual}")
-    add("--round-ms", type=positive, default=60, help=f"milliseconds of calls that make a round {usual}")
+    add("--round-ms", type=positive, default=400, help=f"milliseconds of calls that make a round {usual}")
     add("--device", default="cuda", help=f"of PyTorch: cuda, cuda:1, cpu {usual}")
     return parser.parse_args()
 

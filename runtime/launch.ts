@@ -12,7 +12,7 @@ import type { Spans } from '../dsl/plan/spans.ts';
 import { boxOfTile, planUnit, statedSpans, type UnitPlan } from '../dsl/plan/unit.ts';
 import { tileSizes } from '../dsl/schedule.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
-import { atOnce, partOf, type Turns } from '../dsl/turns.ts';
+import { partOf, type Turns } from '../dsl/turns.ts';
 import type { Buffers } from './cpu/attention.ts';
 import {
   Binder,
@@ -152,14 +152,23 @@ function* stateSpans(definition: Definition, job: Job): Turns<Spans[][]> {
 }
 
 /**
- * Proves a stated schedule where kernels do not need it: they find their keys by the mask. Sets that are
- * not known yet are left to the mask as well. throws: PlanError S003.
+ * The proof of a stated schedule where kernels do not need it: they find their keys by the mask. Sets that are
+ * not known yet are left to the mask as well: undefined. It throws PlanError S003.
  */
-export function proveStated(definition: Definition, parts: BindingParts): void {
-  if (!definition.visit || Object.keys(parts.sets).length > 0) return;
+export const proofOfStated = (
+  definition: Definition,
+  parts: BindingParts,
+): Turns<void> | undefined =>
+  definition.visit && Object.keys(parts.sets).length === 0
+    ? provePlans(definition, parts)
+    : undefined;
+
+function* provePlans(definition: Definition, parts: BindingParts): Turns<void> {
   const { mask, score } = lifted(definition);
   const { order, gather } = definition.knobs;
   const plan = { mask, score, ...tileSizes(definition.knobs), order, gather, restSize: undefined };
   const binder = new Binder(parts);
-  for (let i = 0; i < unitsOfJob(parts); i += 1) atOnce(statedPlan(definition, plan, binder, i));
+  const units = unitsOfJob(parts);
+  for (let i = 0; i < units; i += 1)
+    yield* partOf(statedPlan(definition, plan, binder, i), i, units);
 }

@@ -151,7 +151,7 @@ export class CudaBackend implements Backend {
     const facts = factsOf(call, i);
     const definition = hullDefinition(facts.part.definition);
     const hull = { ...facts, part: { ...facts.part, definition }, turn: 'hull' } as const;
-    return this.#calls.attention(hull, noFacts).then((made) => {
+    return this.#calls.attention(hull, noFacts, call.options).then((made) => {
       part.hull = made;
       return made;
     });
@@ -167,16 +167,14 @@ export class CudaBackend implements Backend {
     const part = kind.parts[i]!;
     const { attention, sets: known } = part;
     if (!attention || !known || !areLike(known, sets))
-      return this.#calls.attention(factsOf(call, i), sets).then((made) => {
+      return this.#calls.attention(factsOf(call, i), sets, call.options).then((made) => {
         part.attention = made;
         part.sets = sets;
         return made;
       });
     if (!part.isProvedAlways) return attention;
-    const proved = (): ReadyAttention => {
-      prove(factsOf(call, i), sets);
-      return attention;
-    };
+    const proved = (): ReadyAttention | Promise<ReadyAttention> =>
+      prove(factsOf(call, i), sets, call.options)?.then(() => attention) ?? attention;
     return bringHome(call.given[i]!)?.then(proved) ?? proved();
   }
 

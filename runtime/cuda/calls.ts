@@ -16,11 +16,12 @@ import { isFixed, parametersOf } from '../../dsl/given.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { bytesOf, type FloatType } from '../dtype.ts';
 import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
-import { bringHome, capturedParts, proveIntegers, proveStated } from '../launch.ts';
+import { bringHome, capturedParts, proofOfStated, proveIntegers } from '../launch.ts';
 import { rowsNeeded } from '../needed-rows.ts';
-import type { Part } from '../parts.ts';
+import type { CallOptions, Part } from '../parts.ts';
 import type { Segments } from '../segments.ts';
 import { isTunedOff, tunedStore } from '../tuner/store.ts';
+import { inTurns, planningIn } from '../turns.ts';
 import { Block } from './block.ts';
 import { notFinite } from './error-words.ts';
 import { groupOf, type KernelRequest } from './kernel-request.ts';
@@ -77,6 +78,10 @@ const mostKept = 64;
 
 class Kept<Value> {
   readonly #values = new Map<string, Promise<Value>>();
+
+  has(key: string): boolean {
+    return this.#values.has(key);
+  }
 
   take(key: string, make: () => Promise<Value>): Promise<Value> {
     let value = this.#values.get(key);
@@ -151,6 +156,7 @@ export class Calls {
   async attention(
     facts: CallFacts,
     sets: Readonly<Record<string, SetFacts>>,
+    options: CallOptions = {},
   ): Promise<ReadyAttention> {
     const { part, given } = facts;
     const captured = Object.values(given.captured).map(({ shape }) => shape);
@@ -158,13 +164,11 @@ export class Calls {
     const { choice, turn, fallback } = facts;
     const which = `${choice ? choiceName(choice) : tunedRevision()} ${turn} ${fallback?.isShared}`;
     const key = `${this.#keyOf(facts)} ${part.heads} ${which} ${JSON.stringify([domains, captured])}`;
-    const isProvedAlways = valuesDecide(part.definition);
     await bringHome(given);
-    if (isProvedAlways) prove(facts, sets);
-    return this.#attention.take(key, async () => {
-      if (!isProvedAlways) prove(facts, sets);
-      return this.#readyAttention(facts, sets);
-    });
+    // Not within what calls share: the signal of one ends its own proof alone.
+    if (valuesDecide(part.definition) || !this.#attention.has(key))
+      await prove(facts, sets, options);
+    return this.#attention.take(key, () => this.#readyAttention(facts, sets));
   }
 
   /** throws: PlanError E010, and what graphs may throw. */
@@ -301,8 +305,15 @@ export function valuesDecide(definition: Definition): boolean {
   );
 }
 
-/** Everything that has to hold of a call before its kernels may run. throws: ShapeError T009, PlanError S003. */
-export function prove(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>): void {
+/**
+ * Everything that has to hold of a call before its kernels may run; a promise where a stated schedule is proved.
+ * throws: ShapeError T009, PlanError S003.
+ */
+export function prove(
+  facts: CallFacts,
+  sets: Readonly<Record<string, SetFacts>>,
+  options: CallOptions,
+): Promise<void> | undefined {
   const { part, shape, given, segments } = facts;
   const { definition, heads: headList } = part;
   const units = Object.entries(sets).map(([name, { domain, perGroup }]) => {
@@ -318,5 +329,6 @@ export function prove(facts: CallFacts, sets: Readonly<Record<string, SetFacts>>
     segments,
   };
   proveIntegers(definition, parts);
-  proveStated(definition, parts);
+  const proof = proofOfStated(definition, parts);
+  return proof && inTurns(proof, planningIn(options));
 }

@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { pattern } from '../../dsl/pattern.ts';
+import { compile, openDevice, tensor } from '../../index.ts';
 import { draw } from '../../runtime/draw.ts';
 import { explain } from '../../runtime/explain.ts';
 import { inTurns } from '../../runtime/turns.ts';
+import { refused } from '../diagnostics/cases.ts';
 
 /** So many turns, each of them as long as one may be. */
 function* busy(turns: number): Generator<number, string, void> {
@@ -75,5 +77,39 @@ describe.each(Object.entries(masks))('a mask that %s', (_, mask) => {
     );
     await expect(call).rejects.toThrow('seen enough');
     expect([...told]).toEqual(['plan']);
+  });
+});
+
+// The CPU plans by the schedule, kernels find their keys by the mask: both prove that the one does what the other says.
+describe.each(['cpu', 'emulated:sm_80', 'emulated:sm_90a'])('a call on %s', (name) => {
+  it('proves a stated schedule until a signal ends it', async () => {
+    const stated = pattern('stated')
+      .mask(({ q, k }) => k <= q && (q ^ k) % 3 === 0)
+      .visit(({ tile, span }) => span(0, tile.q1 + 1));
+    await using device = await openDevice(name);
+    const dtype = name === 'cpu' ? 'fp32' : 'fp16';
+    const all = tensor.zeros([1, 1, 2 ** 16, 64], { dtype });
+    const attend = await compile(stated, { heads: 1, headDim: 64, dtype, device });
+    const stopping = new AbortController();
+    const told: number[] = [];
+    const onProgress = (share: number): void => {
+      told.push(share);
+      if (told.length === 3) stopping.abort(new Error('seen enough'));
+    };
+    const call = attend({ q: all, k: all, v: all }, {}, { signal: stopping.signal, onProgress });
+    await expect(call).rejects.toThrow('seen enough');
+    expect(told).toEqual(told.toSorted((a, b) => a - b));
+  });
+
+  it('refuses a schedule that is wrong, every time', async () => {
+    const late = pattern('late')
+      .mask(({ q, k }) => k <= q)
+      .visit(({ tile, span }) => span(0, tile.q1));
+    await using device = await openDevice(name);
+    const dtype = name === 'cpu' ? 'fp32' : 'fp16';
+    const some = tensor.zeros([1, 1, 64, 64], { dtype });
+    const attend = await compile(late, { heads: 1, headDim: 64, dtype, device });
+    for (let time = 0; time < 2; time += 1)
+      await refused('S003', () => attend({ q: some, k: some, v: some }));
   });
 });

@@ -69,6 +69,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['codegen/attention/masks/words', ['test/laws/shared-tiles', 'test/runtime/emulator-hopper']],
   ['codegen/attention/hopper/stand-ins', ['test/laws/hopper', 'test/laws/shared-tiles']],
   ['codegen/attention/hopper/scores', ['test/runtime/emulator-scores']],
+  ['codegen/attention/hopper/small-scores', ['test/runtime/emulator-scores']],
   ['codegen/attention/hopper/', ['test/runtime/emulator-boxes', 'test/runtime/emulator-hopper']],
   ['codegen/', ['test/codegen/attention', 'test/codegen/analysis']],
 ];

@@ -82,7 +82,7 @@ export const coarseError = mostError * Math.LN2;
 
 /**
  * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions that the hardware
- * has not: the text has it for each range twice, and compilers take long for as many of these.
+ * has not: the text has it for each range several times, and compilers take long for as many of these.
  */
 export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | undefined {
   const found: Found[] = [];

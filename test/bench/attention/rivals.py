@@ -49,8 +49,8 @@ def arguments():
     add, usual = parser.add_argument, "(default: %(default)s)"
     add("--works", default=works, help=f"what the bench 'works' has written {usual}")
     add("--json", help="where the results are written, work after work")
-    add("--only", action="append", default=[], help="works with this text in their name; repeatable")
-    add("--rival", action="append", default=[], help="these alone; repeatable", choices=RIVALS)
+    add("--only", action="extend", nargs="+", default=[], help="works with one of these texts in their name")
+    add("--rival", action="extend", nargs="+", default=[], help="these alone", choices=RIVALS)
     add("--quick", action="store_true", help="the short works")
     add("--rounds", type=count, default=7, help=f"how often each is timed; medians count {usual}")
     add("--round-ms", type=positive, default=400, help=f"milliseconds of calls that make a round {usual}")

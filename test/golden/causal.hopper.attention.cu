@@ -503,15 +503,21 @@ struct Softmax {
     }
   }
 
-  // The scores of some blocks become weights 2^(scale * s - reference); those of a row that has seen nothing 0.
+  // What the exponents of a row are less of: its reference, or 0 where it has seen nothing and all its scores are -inf.
+  __device__ __forceinline__ void find_origins(float (&origin)[2]) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) origin[half] = reference[half] == NEGATIVE_INFINITY ? 0.f : reference[half];
+  }
+
+  // The scores of some blocks become weights 2^(scale * s - origin).
   template <int from, int to>
-  __device__ __forceinline__ void weigh(float scale, Scores& s) {
-    const float first = reference[0] == NEGATIVE_INFINITY ? 0.f : reference[0], second = reference[1] == NEGATIVE_INFINITY ? 0.f : reference[1];
+  __device__ __forceinline__ void weigh(float scale, const float (&origin)[2], Scores& s) {
+    const float first = -origin[0], second = -origin[1];
 #pragma unroll
     for (int j = from; j < to; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
+        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? first : second));
         sum[e >> 1][e & 1] += s[0][j][e];
       }
   }
@@ -677,16 +683,19 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     release_k();
     score_and_mask();
     // Some scores become weights before the last P V is waited for, the others while those are packed.
+    // Origins are found in the one branch, so that the other's exponents wait for no more than the products.
     constexpr int blocks = score_blocks, early = blocks * early_quarters / 4;
+    float origin[2] = {softmax.reference[0], softmax.reference[1]};
     if (careful) {
       rescale = softmax.climb(scale, s);
-      softmax.weigh<0, early>(scale, s);
+      softmax.find_origins(origin);
+      softmax.weigh<0, early>(scale, origin, s);
     } else {
-      softmax.weigh<0, early>(scale, s);
+      softmax.weigh<0, early>(scale, origin, s);
     }
     products_wait<0>();
     outputs_done();
-    softmax.weigh<early, blocks>(scale, s);
+    softmax.weigh<early, blocks>(scale, origin, s);
     pack(s, weights);
     if (rescale) softmax.rescale(out);
   };
@@ -784,8 +793,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
     score_and_mask();
+    float origin[2];
     softmax.climb(scale, s);
-    softmax.weigh<0, score_blocks>(scale, s);
+    softmax.find_origins(origin);
+    softmax.weigh<0, score_blocks>(scale, origin, s);
     pack(s, weights);
     const bool alone = (what & PIECE_LAST) != 0;  // the only step
     const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);

@@ -301,8 +301,18 @@ const attention = [
     'codegen/attention/hopper/softmax.ts',
     [
       'scores of careful steps stay relative to 0',
-      's[0][j][e] -= e < 2 ? first : second;',
+      's[0][j][e] -= origin[e >> 1];',
       's[0][j][e] -= 0.f;',
+    ],
+    [
+      'a row that has seen nothing is relative to nothing',
+      'reference[half] == NEGATIVE_INFINITY ? 0.f : reference[half];\n  }`;',
+      'reference[half];\n  }`;',
+    ],
+    [
+      'weights forget what a tile has beside its products',
+      'base[${half}] - origin[${half}]',
+      '-origin[${half}]',
     ],
     [
       'references forget what a tile has beside its products',

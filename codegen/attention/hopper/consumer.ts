@@ -43,11 +43,11 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const endsRuns = distancesOf(context) !== undefined;
   // Where a step's keys are: of those that need no mask only scores and stand-ins ask.
   const asksPlace = score !== undefined || hasRest;
-  const factors = relative ? '' : hasBase ? 'scale, base, ' : 'scale, ';
+  const factors = relative ? '' : `scale, ${when(hasBase, 'base, ')}origin, `;
   const weigh = (from: string, to: string, indent: string): string =>
     `${indent}softmax.weigh<${from}, ${to}>(${factors}s);\n`;
   const climb = (blocks: string, indent: string): string =>
-    `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${relative ? `${indent}softmax.relate${blocks}(s);\n` : ''}`;
+    `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}(s)` : 'find_origins(origin)'};\n`;
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
@@ -295,8 +295,9 @@ ${when(
 `,
 )}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference')].filter(Boolean).join(', ')});
     // Some scores become weights before the last P V is waited for, the others while those are packed.
+    // Origins are found in the one branch, so that the other's exponents wait for no more than the products.
     constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
-${when(
+${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${when(
   speculative,
   `    if (careful) {
       rescale = ${climb(some, '      ')}${when(!relative, weigh('0', 'early', '      '))}    }${when(!relative, ' else {')}
@@ -329,7 +330,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
 ${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
-    ${climb('', '    ')}${weigh('0', 'score_blocks', '    ')}    pack(s, weights);
+${when(!relative, '    float origin[2];\n')}    ${climb('', '    ')}${weigh('0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,

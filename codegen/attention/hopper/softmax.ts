@@ -7,40 +7,42 @@ import { quadText } from '../softmax.ts';
 import type { HopperKnobs } from './knobs.ts';
 import { poolExponent } from './pools.ts';
 
-const fromText = (hasBase = false): string => {
-  const from = (half: number): string => {
-    const own = `reference[${half}] == NEGATIVE_INFINITY ? 0.f : reference[${half}]`;
-    return hasBase ? `(${own}) - base[${half}]` : own;
-  };
-  return `    const float first = ${from(0)}, second = ${from(1)};`;
-};
+const originText = `  // What the exponents of a row are less of: its reference, or 0 where it has seen nothing and all its scores are -inf.
+  __device__ __forceinline__ void find_origins(float (&origin)[2]) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) origin[half] = reference[half] == NEGATIVE_INFINITY ? 0.f : reference[half];
+  }`;
 
 /** With a ramp, or stand-ins, exponents are so much more. */
 const baseParameter = (hasBase: boolean): string => (hasBase ? 'const float (&base)[2], ' : '');
 
 const weighText = (
   hasBase: boolean,
-): string => `  // The scores of some blocks become weights 2^(scale * s${hasBase ? ' + base' : ''} - reference); those of a row that has seen nothing 0.
+): string => `  // The scores of some blocks become weights 2^(scale * s${hasBase ? ' + base' : ''} - origin).
   template <int from, int to>
-  __device__ __forceinline__ void weigh(float scale, ${baseParameter(hasBase)}Scores& s) {
-${fromText(hasBase)}
+  __device__ __forceinline__ void weigh(float scale, ${baseParameter(hasBase)}const float (&origin)[2], Scores& s) {
+    const float first = ${addendText(0, hasBase)}, second = ${addendText(1, hasBase)};
 #pragma unroll
     for (int j = from; j < to; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
-        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? -first : -second));
+        s[0][j][e] = exp2_fast(fmaf(s[0][j][e], scale, e < 2 ? first : second));
         sum[e >> 1][e & 1] += s[0][j][e];
       }
   }`;
 
+const addendText = (half: number, hasBase: boolean): string =>
+  hasBase ? `base[${half}] - origin[${half}]` : `-origin[${half}]`;
+
 const relativeWeighText = `  // Scores that were relative to 0 are now to the references; those of a row that has seen nothing stay -inf.
   template <int blocks = score_blocks>
   __device__ __forceinline__ void relate(Scores& s) {
-${fromText()}
+    float origin[2];
+    find_origins(origin);
 #pragma unroll
     for (int j = 0; j < blocks; ++j)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) s[0][j][e] -= e < 2 ? first : second;
+      for (int e = 0; e < 4; ++e) s[0][j][e] -= origin[e >> 1];
   }
 
   // The scores of some blocks, relative to the references, become weights 2^s.
@@ -109,6 +111,8 @@ ${
       sum[half][0] = sum[half][1] = 0.f;
     }
   }
+
+${originText}
 
 ${score?.value ? relativeWeighText : weighText(hasBase)}
 

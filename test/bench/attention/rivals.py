@@ -389,9 +389,14 @@ def run_work(work, args, device, clock):
         result |= dict(ms=[], megahertz=[], error=None, preparationMs=None, failure=None)
         results[name] = result
         try:
+            start = time.perf_counter()
             rival = prepare(work, q, k, v)
             result["preparationMs"] = rival.preparation_ms
-            error = error_of(work, rival, rival.call(), q, k, v)
+            out = rival.call()
+            synchronize(device)
+            # Compilers may take minutes: who waits is told what for.
+            print(f"{work['name']} {name}: ready in {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+            error = error_of(work, rival, out, q, k, v)
             result["error"] = dict(out=error, lse=None)
             if not error <= MOST_ERROR[work["dtype"]]:
                 result["failure"] = "the result is wrong"

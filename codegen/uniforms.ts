@@ -114,7 +114,7 @@ const isFloatProduct = (node: Expression): boolean =>
   (node.name === 'mul' || (node.name === 'div' && isUniform(node.args[1])));
 
 /** The factors of a product of floats; a division by a uniform is a product with its reciprocal. */
-function factorsOf(node: Expression): Expression[] {
+export function factorsOf(node: Expression): Expression[] {
   if (node.op !== 'binary' || node.kind !== 'float') return [node];
   const [a, b] = node.args;
   if (node.name === 'mul') return [...factorsOf(a), ...factorsOf(b)];

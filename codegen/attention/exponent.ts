@@ -15,6 +15,7 @@ import {
   unary,
 } from '../../dsl/expression.ts';
 import { local, logitScale, type Uniforms } from '../uniforms.ts';
+import { withDistances } from './distance.ts';
 import { slopeOf } from './linear.ts';
 import { hasStep, isGentle, type Steep, type Stepped, steppedOf } from './steps.ts';
 import { type SmallScore, smallScore } from './tanh.ts';
@@ -118,7 +119,7 @@ export function exponentOf(
 ): Exponent {
   uniforms.hasScale = true;
   const logit = binary('mul', index('s'), logitScale.param);
-  const whole = normalised(replaceProduct(score, logit), uniforms);
+  const whole = normalised(replaceProduct(withDistances(score), logit), uniforms);
   const { factor, core, bias } = sumOf(whole, uniforms);
   const scale = times(factor, log2OfE);
   const isProduct = core.op === 'index';

@@ -247,6 +247,16 @@ const attention = [
     ],
   ),
   ...inFile(
+    'codegen/attention/distance.ts',
+    ['terms of one sign are a distance', 'one.sign < 0 && ', ''],
+    ['all slopes are alike', 'textOf(one) === textOf(other)', 'true'],
+    [
+      'what is negated keeps its sign',
+      'termsOf(node.args[0], other)',
+      'termsOf(node.args[0], sign)',
+    ],
+  ),
+  ...inFile(
     'codegen/attention/linear.ts',
     [
       'what is subtracted slopes as if added',

@@ -60,6 +60,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['runtime/cpu/', ['test/runtime/heads', 'test/diagnostics/', 'test/laws/devices']],
   ['runtime/emulator/fma', ['test/runtime/emulator-fma']],
   ['runtime/emulator/', ['test/runtime/emulator-hopper', 'test/runtime/emulator-faults']],
+  ['codegen/attention/distance', ['test/codegen/distance']],
   ['codegen/attention/exponent', ['test/runtime/emulator-scores', 'test/codegen/attention']],
   ['codegen/attention/steps', ['test/runtime/emulator-steps', 'test/runtime/emulator-scores']],
   ['codegen/attention/linear', ['test/runtime/emulator-ramp', 'test/laws/hopper']],

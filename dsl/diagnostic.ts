@@ -92,6 +92,7 @@ export const codes = {
   R011: 'a kernel that the compiler refuses',
   R012: 'a tensor that is in the memory of a device',
   R013: 'a call that the device has no kernel for',
+  R014: 'a call that is too large for an emulated device',
 } as const;
 
 export type Code = keyof typeof codes;

@@ -5,7 +5,8 @@ import type { Kernel, LaunchList, Step } from '../../codegen/kernel.ts';
 import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import type { KernelFacts, Machine, Places, Range, ReadyList } from '../cuda/machine.ts';
 import type { HostView } from '../cuda/native.ts';
-import { type EmulatorOptions, runEmulated } from './run.ts';
+import { KernelFault } from './fault.ts';
+import { type EmulatorOptions, launchSeconds, runEmulated } from './run.ts';
 
 /** The most shared memory of a block: on a sm_80 what every chip from there on has, on a sm_90a Hopper's. */
 const sharedBytesOf = { sm_80: 99 * 1024, sm_90a: 227 * 1024 } as const;
@@ -162,11 +163,23 @@ export class EmulatedMachine implements Machine {
       { workspace: list.workspace, steps },
       Object.fromEntries(contents),
       this.#options,
-    );
+    ).catch((error: unknown) => {
+      throw this.#tooLarge(error) ?? error;
+    });
     for (const [start, memory] of used) {
       memory.set(after[`${start}`]!);
       this.#fresh.delete(start);
     }
+  }
+
+  /** Threads that wait for each other are found out; a launch that goes on has much to do. */
+  #tooLarge(error: unknown): DeviceError | undefined {
+    if (!(error instanceof KernelFault) || error.kind !== 'timeout') return undefined;
+    const { seconds = launchSeconds } = this.#options;
+    const what = `'${error.kernel}' takes longer than ${seconds} s on ${this.name}`;
+    const help =
+      'emulated devices are for small calls: take shorter sequences, the CPU or a GPU; WARPLOOM_DEBUG=folder gives a launch a day';
+    return new DeviceError([diagnostic('R014', what, { help })]);
   }
 }
 

@@ -3,7 +3,9 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { pattern } from '../../dsl/pattern.ts';
+import { GpuDevice } from '../../runtime/cuda/device.ts';
 import { openDevice } from '../../runtime/device.ts';
+import { EmulatedMachine } from '../../runtime/emulator/machine.ts';
 import { tensor } from '../../runtime/tensor.ts';
 import { attend, refused } from './cases.ts';
 
@@ -85,4 +87,19 @@ describe('R013: a call that the device has no kernel for', () => {
     const small = causal.schedule({ qTile: 64, kTile: 32, warps: 4, stages: 1 });
     expect((await attend(small, own, {}, options)).out.shape).toEqual([1, 4, 7, 128]);
   });
+});
+
+it('R014: a call that is too large for an emulated device', async () => {
+  const hasty = new GpuDevice(new EmulatedMachine('sm_80', { seconds: 1, processes: 1 }));
+  const call = (rows: number) => {
+    const [q, k] = [4, 2].map((heads) => tensor.random([1, heads, rows, 8], { seed: 1, dtype }));
+    return attend(causal, { q: q!, k: k!, v: k! }, {}, { device: hasty, dtype });
+  };
+  expect((await (await call(7)).out.read()).length).toBe(4 * 7 * 8);
+  const large = async () => (await call(8192)).out.read();
+  expect(await refused('R014', large)).toMatchInlineSnapshot(`
+    "error[R014]: 'attention' takes longer than 1 s on emulated:sm_80
+      = help: emulated devices are for small calls: take shorter sequences, the CPU or a GPU; WARPLOOM_DEBUG=folder gives a launch a day"
+  `);
+  await hasty.dispose();
 });

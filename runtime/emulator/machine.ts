@@ -6,7 +6,7 @@ import { DeviceError, diagnostic, invariant } from '../../dsl/diagnostic.ts';
 import type { KernelFacts, Machine, Places, Range, ReadyList } from '../cuda/machine.ts';
 import type { HostView } from '../cuda/native.ts';
 import { KernelFault } from './fault.ts';
-import { type EmulatorOptions, launchSeconds, runEmulated } from './run.ts';
+import { type EmulatorOptions, runEmulated } from './run.ts';
 
 /** The most shared memory of a block: on a sm_80 what every chip from there on has, on a sm_90a Hopper's. */
 const sharedBytesOf = { sm_80: 99 * 1024, sm_90a: 227 * 1024 } as const;
@@ -175,10 +175,9 @@ export class EmulatedMachine implements Machine {
   /** Threads that wait for each other are found out; a launch that goes on has much to do. */
   #tooLarge(error: unknown): DeviceError | undefined {
     if (!(error instanceof KernelFault) || error.kind !== 'timeout') return undefined;
-    const { seconds = launchSeconds } = this.#options;
-    const what = `'${error.kernel}' takes longer than ${seconds} s on ${this.name}`;
+    const what = `'${error.kernel}' ${error.what} on ${this.name}`;
     const help =
-      'emulated devices are for small calls: take shorter sequences, the CPU or a GPU; WARPLOOM_DEBUG=folder gives a launch a day';
+      'emulated devices are for small calls (report one that takes so long): shorten the sequences, or take the CPU or a GPU';
     return new DeviceError([diagnostic('R014', what, { help })]);
   }
 }

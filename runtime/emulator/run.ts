@@ -19,7 +19,7 @@ export interface EmulatorOptions {
   readonly processes?: number;
   /** Are products of kernels fused with sums, as GPUs' compilers do? By default if WARPLOOM_EMULATOR_FMA is 'on'. */
   readonly fma?: boolean | undefined;
-  /** A launch that takes longer is a fault (`launchSeconds` by default). */
+  /** A launch that takes longer is a fault (60 by default). */
   readonly seconds?: number;
   /**
    * A folder for the text of kernels: what lies there already is run instead, compiled for a debugger, by one
@@ -29,9 +29,6 @@ export interface EmulatorOptions {
   /** Takes what kernels print; standard error by default. */
   readonly onPrint?: (text: string) => void;
 }
-
-/** What a launch may take. */
-export const launchSeconds = 60;
 
 /** Of a run that a person looks at: a day for each launch. */
 const forDebugger = { processes: 1, seconds: 86_400 };
@@ -50,9 +47,7 @@ export async function runEmulated<Name extends string>(
 ): Promise<Record<Name, Uint8Array>> {
   const { debug = process.env.WARPLOOM_DEBUG, seed = 0 } = options;
   const { fma = switchOf('WARPLOOM_EMULATOR_FMA') === 'on' } = options;
-  const { processes = availableParallelism(), seconds = launchSeconds } = debug
-    ? forDebugger
-    : options;
+  const { processes = availableParallelism(), seconds = 60 } = debug ? forDebugger : options;
   const launches: (Kernel | undefined)[] = [];
   const paths: (string | undefined)[] = [];
   for (const step of list.steps) {

@@ -1,5 +1,5 @@
 // The codes of tensors and calls on a device that is not the CPU: memory of another device, and calls that
-// there is no kernel for. The emulated device stands for all of them.
+// there is no kernel for. The emulated device stands for all of them, and refuses of its own what is too large.
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { pattern } from '../../dsl/pattern.ts';
@@ -99,7 +99,7 @@ it('R014: a call that is too large for an emulated device', async () => {
   const large = async () => (await call(8192)).out.read();
   expect(await refused('R014', large)).toMatchInlineSnapshot(`
     "error[R014]: 'attention' takes longer than 1 s on emulated:sm_80
-      = help: emulated devices are for small calls: take shorter sequences, the CPU or a GPU; WARPLOOM_DEBUG=folder gives a launch a day"
+      = help: emulated devices are for small calls (report one that takes so long): shorten the sequences, or take the CPU or a GPU"
   `);
   await hasty.dispose();
 });

@@ -270,6 +270,7 @@ export const portableCases: Record<string, FaultCase> = {
     wrong: 'while (((volatile u32*)p.out)[threadIdx.x] == 0) {}',
     right: 'while (((volatile u32*)p.out)[threadIdx.x] == 1) {}',
     options: { seconds: 1 },
+    says: 'takes longer than 1 s',
   },
   'a recursion without an end': {
     kind: 'crash',

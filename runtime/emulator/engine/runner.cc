@@ -47,10 +47,13 @@ struct Options {
   int seconds = 60;
 };
 
+/// What the launch may take.
+int launchSeconds;
+
 /// A crash inside of a kernel, or one that goes on for too long.
 void onSignal(int signal, siginfo_t *info, void *) {
   if (signal == SIGALRM)
-    fault("timeout", work.last, "the launch runs for too long");
+    fault("timeout", work.last, "takes longer than %d s", launchSeconds);
   fault("crash", work.last,
         "signal %d at %p, after this line: a stack that is too deep, or a fault of the emulator",
         signal, info->si_addr);
@@ -122,6 +125,7 @@ void run(const Launch &launch, const Options &options, Shared *state) {
   memory.beginLaunch();
   work.kernel = launch.kernel.c_str();
   state->next = 0;
+  launchSeconds = options.seconds;
   alarm(options.seconds);
   const u64 blocks = u64(launch.grid[0]) * launch.grid[1] * launch.grid[2];
   const int processes =

@@ -1,6 +1,6 @@
-// A slope times the key less the same slope times the query, as the slope times their distance. The distance is exact;
-// each of the two products is rounded as coarsely as it is large, and at a million keys that is more than an exponent
-// may be off by.
+// A slope times the key less the same slope times the query, as the slope times their distance. The distance is exact
+// up to 2^24; each of the two products is rounded as coarsely as it is large, and at a million keys that is more than an
+// exponent may be off by.
 
 import {
   binary,
@@ -26,7 +26,7 @@ interface Slope {
   readonly factors: readonly Expression[];
 }
 
-/** Whole numbers from 0: their differences are whole numbers too. */
+/** Whole numbers whose differences are whole numbers of 32 bits. */
 const places: readonly Index[] = ['k', 'q', 'row'];
 
 /** The same value, in which such pairs of terms of a sum are one. An infinite slope has distances, where its products have none. */
@@ -61,10 +61,10 @@ function sumOf([first, ...others]: readonly Term[]): Expression {
 function joinedTerms(terms: readonly Term[]): Term[] {
   const left = [...terms];
   for (const term of terms) {
-    const to = term.sign > 0 ? slopeOf(term) : undefined;
-    const other = to && left.find((one) => one.sign < 0 && isAlike(slopeOf(one), to));
+    const to = term.sign > 0 ? slopeIn(term) : undefined;
+    const other = to && left.find((one) => one.sign < 0 && isAlike(slopeIn(one), to));
     if (!other) continue;
-    const distance = widen(binary('sub', index(to.place), index(slopeOf(other)!.place)));
+    const distance = widen(binary('sub', index(to.place), index(slopeIn(other)!.place)));
     const node = to.factors.reduce((all, factor) => binary('mul', factor, all), distance);
     left[left.indexOf(term)] = { sign: 1, node };
     left.splice(left.indexOf(other), 1);
@@ -72,7 +72,7 @@ function joinedTerms(terms: readonly Term[]): Term[] {
   return left;
 }
 
-function slopeOf({ node }: Term): Slope | undefined {
+function slopeIn({ node }: Term): Slope | undefined {
   const factors = factorsOf(node);
   for (const [at, factor] of factors.entries()) {
     const place = placeOf(factor);

@@ -682,8 +682,9 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     scores_done();
     release_k();
     score_and_mask();
-    // Some scores become weights before the last P V is waited for, the others while those are packed.
-    // Origins are found in the one branch, so that the other's exponents wait for no more than the products.
+    // Some scores become weights before the last P V is waited for, the others while those are packed. The first stand in
+    // both branches: where these have met, ptxas waits as soon as the exponents are there, with too few weights made.
+    // Origins are found in one branch, so that the other's exponents wait for no more than the products.
     constexpr int blocks = score_blocks, early = blocks * early_quarters / 4;
     float origin[2] = {softmax.reference[0], softmax.reference[1]};
     if (careful) {

@@ -294,8 +294,9 @@ ${when(
     : `    const float reference[2] = {0.f, 0.f};
 `,
 )}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference')].filter(Boolean).join(', ')});
-    // Some scores become weights before the last P V is waited for, the others while those are packed.
-    // Origins are found in the one branch, so that the other's exponents wait for no more than the products.
+    // Some scores become weights before the last P V is waited for, the others while those are packed. The first stand in
+    // both branches: where these have met, ptxas waits as soon as the exponents are there, with too few weights made.
+    // Origins are found in one branch, so that the other's exponents wait for no more than the products.
     constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
 ${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${when(
   speculative,

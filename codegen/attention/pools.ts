@@ -1,4 +1,6 @@
-// Mean keys or values of aligned pools, in the dtype of the tensor: what stands in for dropped keys.
+// Mean keys or values of aligned pools, in the dtype of the tensor: what stands in for dropped keys. Each is the number
+// of that dtype nearest to the mean, on every device: where one in single precision falls on the other side of a tie,
+// an element is off by all that a dtype's last bit is worth, and a score by more than rounding of its own.
 
 import { devicePrimitives } from '../device.ts';
 import type { Kernel } from '../kernel.ts';
@@ -24,7 +26,7 @@ const params = new Struct('Arguments', [
 
 /** One block for each pool of each KV head. A block has a thread for each number of a row. */
 export function poolsKernel(dtype: 'fp16' | 'bf16'): Kernel {
-  const source = `${devicePrimitives('numbers')}
+  const source = `${devicePrimitives('numbers', 'doubles')}
 // ---- kernel ----
 
 ${params.text}
@@ -37,9 +39,9 @@ mean_of_pools(const __grid_constant__ Arguments p) {
   const int d = threadIdx.x;
   if (d >= p.dim) return;
   const u16* rows = p.rows + batch * p.batch_stride + head * p.head_stride + d;
-  float sum = 0.f;
+  double sum = 0.;
   for (int key = from; key < to; ++key) sum += float_of_${dtype}(rows[(i64)key * p.row_stride]);
-  const u32 mean = pack_${dtype}(sum / (float)(to - from), 0.f);
+  const u32 mean = pack_${dtype}(odd_float_of(sum / (to - from)), 0.f);
   p.means[(i64)blockIdx.x * p.dim + d] = (u16)mean;
 }
 `;

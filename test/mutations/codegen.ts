@@ -373,10 +373,15 @@ const attention = [
     'int at = before + sum - own;',
     'int at = before + sum - own + (lane == 31);',
   ]),
-  ...inFile('codegen/attention/pools.ts', [
-    'the last pool is as large as the others',
-    '(float)(to - from)',
-    '(float)p.size',
+  ...inFile(
+    'codegen/attention/pools.ts',
+    ['the last pool is as large as the others', 'sum / (to - from)', 'sum / p.size'],
+    ['means are summed in single precision', 'double sum = 0.;', 'float sum = 0.f;'],
+  ),
+  ...inFile('codegen/device/doubles.cuh', [
+    'means are rounded twice',
+    'return __int_as_float((__float_as_int(near) - beyond) | 1);',
+    'return near;',
   ]),
   ...inFile('codegen/attention/zones.ts', [
     'a zone lacks its last value',

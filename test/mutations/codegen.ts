@@ -182,6 +182,24 @@ const attention = [
       'if (false) barrier_wait(c.piece_empty',
     ],
   ),
+  ...inFile(
+    'codegen/attention/hopper/rounds.ts',
+    [
+      'a list ends a round too early',
+      'ends = base + boxes * box_keys >= entries',
+      'ends = base + 2 * boxes * box_keys >= entries',
+    ],
+    [
+      'boxes end a round too early',
+      'ends = none || next >= u.k_len;`\n    : ',
+      'ends = true;`\n    : ',
+    ],
+  ),
+  ...inFile('codegen/attention/hopper/blocks.ts', [
+    'a walk that ends without members does not tell it',
+    'from < all || (is_last && from == 0)',
+    'from < all',
+  ]),
   ...inFile('codegen/attention/hopper/copier.ts', [
     'words that the second warpgroup alone needs are not handed on',
     '& 0x030303u)',

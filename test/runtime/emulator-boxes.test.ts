@@ -2,13 +2,14 @@
 // and lists of columns, at a length where each happens; and the ends of runs. Smaller calls are in test/laws and
 // emulator-mutants.test.ts.
 
-import { expect, it } from 'vitest';
+import { it } from 'vitest';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import {
   type AnyPattern,
   blockSparse,
   compile,
   openDevice,
+  pattern,
   readChosen,
   reference,
   tensor,
@@ -17,13 +18,14 @@ import {
 import { emptySets } from '../bench/attention/sets.ts';
 import { assertClose, boundOf, largest } from '../laws/attention.ts';
 
-const shape = { batch: 1, heads: 2, kvHeads: 1, qLen: 200, kLen: 2600, headDim: 64, valueDim: 64 };
+const usual = { batch: 1, heads: 2, kvHeads: 1, qLen: 200, kLen: 2600, headDim: 64, valueDim: 64 };
 
 /** A call on the emulator is the oracle's, of the sets that it chooses or of those that it is given. */
 async function check(
   pattern: AnyPattern,
   params: Readonly<Record<string, number>>,
   given?: ChosenSetsData,
+  shape: typeof usual = usual,
 ): Promise<void> {
   const { heads, kvHeads, qLen, kLen, headDim } = shape;
   const random = (count: number, length: number, seed: number) =>
@@ -35,7 +37,6 @@ async function check(
     const inputs = { q, k, v, ...(given && { chosen: given }) };
     const { out, lse, chosen } = await attend(inputs as never, params as never);
     const sets = given ?? (await readChosen(chosen as never));
-    expect(Object.keys(sets)).not.toEqual([]);
     const right = reference(pattern, { q, k, v, chosen: sets } as never, params as never);
     const got = { out: await out.read(), lse: await lse.read() } as never;
     const bound = boundOf({ shape, dtype: 'bf16', scale: 1 }, largest(await v.read()));
@@ -53,13 +54,31 @@ it.each([
   check(pattern, params),
 );
 
+it('boxes judged as a whole, in more than a round', { timeout: 240_000 }, async () => {
+  const apart = pattern('gap')
+    .mask(({ q, k }) => k <= q && (k < 100 || q - k < 1500))
+    .schedule({ boxes: 2, kTile: 128 });
+  await check(apart as AnyPattern, {});
+});
+
 it('takes the ends of runs of distances key by key', { timeout: 240_000 }, async () => {
-  const pattern = verticalSlash as AnyPattern;
-  const sets = emptySets(pattern, shape);
+  const slashes = verticalSlash as AnyPattern;
+  const sets = emptySets(slashes, usual);
   // 64 distances, widened by the grain, are all keys of a box and all but the first of the next; others end in its middle.
   const runs = [[0, 127], [640, 127], [832, 191], [1280, 113], [1999, 127], [2400, 64]] as const; // biome-ignore format: a table
   for (const unit of sets.distances!.units)
     for (const [from, count] of runs) unit.addRange(0, from, from + count);
   for (const unit of sets.columns!.units) for (const key of [0, 77, 1500]) unit.add(0, key);
-  await check(pattern, { verticals: 3, slashes: 600 }, sets);
+  await check(slashes, { verticals: 3, slashes: 600 }, sets);
+});
+
+it('has no member of a set of blocks left over where its first blocks have none', {
+  timeout: 240_000,
+}, async () => {
+  const blocks = blockSparse as AnyPattern;
+  const shape = { ...usual, heads: 1, qLen: 2, kLen: 64 * 4200 }; // a warp holds the bits of 4096 blocks
+  const sets = emptySets(blocks, shape);
+  for (const unit of sets.blocks!.units)
+    for (const block of [4199, 4000, 3001, 200, 150]) unit.add(4199, block);
+  await check(blocks, {}, sets, shape);
 });

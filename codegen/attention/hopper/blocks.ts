@@ -51,8 +51,9 @@ WARPLOOM_DEVICE void walk_blocks(const Unit& u, const Task& task, Take& take) {
       if (lane + step < 32) up_to += above;
     }
     const int all = __shfl_sync(FULL_WARP, up_to, 0);
+    const bool is_last = (base - 128) * 32 + 4095 < least;  // it has a round even without members: the end is told there
 #pragma unroll 1
-    for (int from = 0; from < all; from += most_members) {
+    for (int from = 0; from < all || (is_last && from == 0); from += most_members) {
       // The member of this rank, the last one first: which lane holds it, and where.
       int rank = from + place / parts, holder = 0;
       const bool there = place < most_members * parts && rank < all;
@@ -80,7 +81,7 @@ WARPLOOM_DEVICE void walk_blocks(const Unit& u, const Task& task, Take& take) {
       if (there) box.at = member * block - shift + (parts - 1 - place % parts) * box_keys;
       if (there && (asks >> group & 1u) != 0u) ask_box(u, task, group, box.at, ~0ull, box);
       join_halves(box);
-      take(box);
+      take(box, is_last && from + most_members >= all);
     }
   }
 }

@@ -130,13 +130,14 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
       }
       write(pieces + threes + twos + halves + rests, piece, place, boxes, writers, opens);
     };
-    // Boxes that somebody asks for go to lanes without one, in their order.
-    auto take = [&](const Box& fresh) {
+    // Boxes that somebody asks for go to lanes without one, in their order. Compilers write all of this out for each call:
+    // a kind has one, which tells with the last boxes that they are.
+    auto take = [&](const Box& fresh, bool ends) {
       const u32 idle = __ballot_sync(FULL_WARP, own.asked == 0u), asked = __ballot_sync(FULL_WARP, fresh.asked != 0u);
       const int rank = __popc(idle & ((1u << lane) - 1));
       const Box next = box_of_lane(fresh, nth_bit(asked, rank) & 31);
       if (own.asked == 0u && rank < __popc(asked)) own = next;
-      pair_up(false);
+      pair_up(ends);
     };
 ${passes.map((pass) => passText(pass, context)).join('')}    // A tile that the mask refuses wholly has one piece, of boxes that nobody asks for.
     if (!opened) write(1, lane == 0 ? 0 : -1, 0, 2, 1, true);
@@ -180,5 +181,5 @@ function passText(pass: KernelPass, { passes, knobs }: KernelContext<HopperKnobs
     boxes: boxesText(pass),
   }[way.form];
   return `${kind}    descends = ${descends};
-${walked}    pair_up(true);\n`;
+${walked}`;
 }

@@ -75,7 +75,7 @@ WARPLOOM_DEVICE void walk_distances(const Arguments& p, const Task& task, Take& 
     }
     older.first = __shfl_sync(FULL_WARP, own.first, last);
     older.bits = __shfl_sync(FULL_WARP, own.bits, last);
-    take(box);
+    take(box, ends);
   }
 }
 `;

@@ -18,9 +18,9 @@ export const listText = `    {
         }
       };
       load(0);
+      bool ends = entries <= 0 || __shfl_sync(FULL_WARP, key[0], 0) > most;
 #pragma unroll 1
-      for (int base = 0; base < entries; base += boxes * box_keys) {
-        if (__shfl_sync(FULL_WARP, key[0], 0) > most) break;
+      for (int base = 0; !ends; base += boxes * box_keys) {
         bool keeps[boxes * parts][groups];  // all are asked before the first vote: the words come from far
 #pragma unroll
         for (int i = 0; i < boxes * parts; ++i)
@@ -45,7 +45,8 @@ export const listText = `    {
           if (!truth.may_not) box.ready = 1u << (lane >> 4);
         }
         join_halves(box);
-        take(box);
+        ends = base + boxes * box_keys >= entries || __shfl_sync(FULL_WARP, key[0], 0) > most;
+        take(box, ends);
       }
     }
 `;
@@ -62,26 +63,29 @@ export function boxesText({ kind }: KernelPass): string {
   const found = tiles
     ? `        int found = last;
         if (!is_last) found = keys_tiles(u, task.q0, task.q1, next);
-        if (found >= u.k_len) break;
+        const bool none = found >= u.k_len;
         const int base = found - found % box_keys, from = base + place * box_keys;
         const Bounds keys = {from, min(from + box_keys, u.k_len) - 1};
-        const bool there = from < u.k_len && (is_last ? place < 2 : from != last && from != last + box_keys);
+        const bool there = !none && from < u.k_len && (is_last ? place < 2 : from != last && from != last + box_keys);
         next = is_last ? 0 : base + 16 * box_keys;
-        is_last = false;`
+        is_last = false;
+        ends = none || next >= u.k_len;`
     : `        constexpr i64 width = box_keys * (i64)pool_size;
         const int found = keys_rest(u, task.q0, task.q1, next);
-        if (found >= u.k_len) break;
+        const bool none = found >= u.k_len;
         const i64 start = found - found % width, from = start + place * width;
         const int base = (int)(start / pool_size);
-        const bool there = from < u.k_len;
+        const bool there = !none && from < u.k_len;
         const Bounds keys = there ? Bounds{(int)from, (int)min(from + width, (i64)u.k_len) - 1} : Bounds{0, 0};
-        next = clamp_int(start + 16 * width);`;
+        next = clamp_int(start + 16 * width);
+        ends = none || next >= u.k_len;`;
   return `    {
       // Half of the lanes judge a box each for the first warpgroup, half for the second.
       const int place = lane & 15;
       const Bounds rows = rows_of(task, lane >> 4);
-${start}#pragma unroll 1
-      for (int next = 0; next < u.k_len;) {
+${start}      bool ends = false;
+#pragma unroll 1
+      for (int next = 0; !ends;) {
 ${found}
         Box box = {base + place * box_keys, 0u, 0u, {}};
         if (there && rows.lo <= rows.hi) {
@@ -91,7 +95,7 @@ ${found}
           box.keep[lane >> 4] = WHOLE_BOX >> (box_keys - 1 - (keys.hi - keys.lo)${tiles ? '' : ' / pool_size'});
         }
         join_halves(box);
-        take(box);
+        take(box, ends);
       }
     }
 `;

@@ -2,7 +2,7 @@
 // and lists of columns, at a length where each happens; and the ends of runs. Smaller calls are in test/laws and
 // emulator-mutants.test.ts.
 
-import { it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import {
   type AnyPattern,
@@ -37,6 +37,7 @@ async function check(
     const inputs = { q, k, v, ...(given && { chosen: given }) };
     const { out, lse, chosen } = await attend(inputs as never, params as never);
     const sets = given ?? (await readChosen(chosen as never));
+    if (!given) expect(Object.keys(sets)).not.toEqual([]);
     const right = reference(pattern, { q, k, v, chosen: sets } as never, params as never);
     const got = { out: await out.read(), lse: await lse.read() } as never;
     const bound = boundOf({ shape, dtype: 'bf16', scale: 1 }, largest(await v.read()));
@@ -58,7 +59,7 @@ it('boxes judged as a whole, in more than a round', { timeout: 240_000 }, async 
   const apart = pattern('gap')
     .mask(({ q, k }) => k <= q && (k < 100 || q - k < 1500))
     .schedule({ boxes: 2, kTile: 128 });
-  await check(apart as AnyPattern, {});
+  await check(apart as AnyPattern, {}, {});
 });
 
 it('takes the ends of runs of distances key by key', { timeout: 240_000 }, async () => {

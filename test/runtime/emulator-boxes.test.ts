@@ -1,6 +1,6 @@
 // Walks whose rounds are full: warpgroups that ask for more boxes than fit in a round, runs of distances that share boxes
-// and lists of columns, at a length where each happens; and the ends of runs. Smaller calls are in test/laws and
-// emulator-mutants.test.ts.
+// and lists of columns, at a length where each happens; the ends of runs, and of walks. Smaller calls are in test/laws
+// and emulator-mutants.test.ts.
 
 import { expect, it } from 'vitest';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';

@@ -64,7 +64,7 @@ export function boxesText({ kind }: KernelPass): string {
     ? `        int found = last;
         if (!is_last) found = keys_tiles(u, task.q0, task.q1, next);
         const bool none = found >= u.k_len;
-        const int base = found - found % box_keys, from = base + place * box_keys;
+        const int base = none ? 0 : found - found % box_keys, from = base + place * box_keys;
         const Bounds keys = {from, min(from + box_keys, u.k_len) - 1};
         const bool there = !none && from < u.k_len && (is_last ? place < 2 : from != last && from != last + box_keys);
         next = is_last ? 0 : base + 16 * box_keys;

@@ -34,6 +34,15 @@ export function isUnaligned(mask: Expression): boolean {
   });
 }
 
+/** Does the mask itself refuse keys behind the last query, and so those that there are not? */
+export function endsAtQuery(mask: Expression): boolean {
+  const formula = formulaOf(positional(mask));
+  const parts = formula.op === 'and' ? formula.parts : [formula];
+  return parts.some(
+    (part) => part.op === 'linear' && part.q === -1 && part.k === 1 && part.constant >= 0,
+  );
+}
+
 /** CUDA C functions; the last one is named `name`. */
 export function keysText(name: string, mask: Expression, names: Names): string {
   const functions: string[] = [];

@@ -3,6 +3,7 @@
 
 import type { Expression } from '../../dsl/expression.ts';
 import { isQuick, scalarText } from '../expression.ts';
+import { endsAtQuery } from '../keys.ts';
 import type { Names } from '../names.ts';
 import type { KernelContext } from './backend.ts';
 import type { Exponent } from './exponent.ts';
@@ -46,7 +47,11 @@ function allowedText(passes: readonly KernelPass[]): string {
     if (kind === 'rest')
       return '  if (visit.kind == STAND_INS) return key * pool_size < u.k_len && stands_in(u, q, key);';
     const name = kind === 'tiles' ? 'TILE' : 'COLUMNS';
-    return `  if (visit.kind == ${name}) return key < u.k_len ${isQuick(mask) ? '&' : '&&'} allowed_${kind}(u, q, key);`;
+    const allowed = `allowed_${kind}(u, q, key)`;
+    const isThere = `key < u.k_len ${isQuick(mask) ? '&' : '&&'} `;
+    // What is no more than comparisons may be asked of any key, and rows that are none are not stored.
+    const asked = isQuick(mask) && endsAtQuery(mask) ? allowed : isThere + allowed;
+    return `  if (visit.kind == ${name}) return ${asked};`;
   });
   return `WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
 ${cases.join('\n')}

@@ -7,6 +7,13 @@ WARPLOOM_DEVICE float exp2_fast(float x) {
   return y;
 }
 
+/** The larger of two, NaN where one is: `fmaxf` would let it go. */
+WARPLOOM_DEVICE float max_or_nan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+}
+
 /** Two floats as bf16, rounded to nearest even; `low` in the low half. */
 WARPLOOM_DEVICE u32 pack_bf16(float low, float high) {
   u32 bits;

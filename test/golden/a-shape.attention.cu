@@ -200,7 +200,7 @@ WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const V
 }
 
 WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
-  if (visit.kind == TILE) return key < u.k_len & allowed_tiles(u, q, key);
+  if (visit.kind == TILE) return allowed_tiles(u, q, key);
   return false;
 }
 

@@ -162,6 +162,7 @@ struct Control {
   u64 k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
   u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
   u64 piece_full[queue_length], piece_empty[queue_length];
+  u64 begun;  // the first keys of the block have landed
   Piece queue[queue_length];  // from the walk to the copies
   Piece held[stages];         // what each K slot holds
   Task tasks[task_count];
@@ -191,7 +192,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   const int lane = threadIdx.x & 31;
   const int total = p.units * p.tiles;
   int count = 0;           // tasks so far
-  int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
+  int drawn = -1;          // the last tile drawn; none is left when it is beyond the last one
   int again = -1;          // a tile that is to be done again
   u32 pushed = 0;          // pieces so far
 
@@ -215,8 +216,13 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
     __syncwarp();
     return number;
   };
+  // The first tile of a block is that of its own number, so that none waits for the counter before it has work.
   auto draw = [&]() {
-    if (lane == 0) drawn = atomicAdd(p.counter, 1);
+    if (drawn < 0) {
+      drawn = blockIdx.x;
+      return;
+    }
+    if (lane == 0) drawn = (int)gridDim.x + atomicAdd(p.counter, 1);
     drawn = __shfl_sync(FULL_WARP, drawn, 0);
   };
   // Writes the next task; false when there is none.
@@ -307,7 +313,9 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   };
 #pragma unroll 1
   for (;;) {
-    if (pick()) {
+    const bool picked = pick();
+    if (count == 0) __syncthreads();  // barriers are needed from here on
+    if (picked) {
       walk_keys();
       continue;
     }
@@ -319,8 +327,8 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   }
   publish(STOP);
   push({PIECE_STOP});
-  // The last block out leaves the counter as it found it.
-  if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
+  // The last block out leaves the counter as it found it: as many drew from it as there are tiles.
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -total);
 }
 
 // ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
@@ -335,6 +343,7 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
   u64(&full)[stages] = keys ? c.k_full : c.v_full, (&empty)[stages] = keys ? c.k_empty : c.v_empty;
   int slot = 0, place = 0;
   u32 slot_parity = 1, parity = 0;
+  bool begins = true;
 #pragma unroll 1
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
@@ -352,6 +361,8 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     const TensorMap& whole = (keys ? p.k_map : p.v_map);
     const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
     const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
+    // All blocks begin at once, and what they copy comes in turns: first keys would wait for all that is needed after them.
+    if (!keys && begins) barrier_wait(c.begun, 0);
     barrier_wait(empty[slot], slot_parity);
     // The copies first, which take longest: their bytes count when they are expected, before or after they come.
     if (elect_one()) {
@@ -363,6 +374,11 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     }
     __syncwarp();  // all lanes have read the task
     if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes));
+    if (keys && begins) {
+      barrier_wait(full[slot], 0);
+      if (lane == 0) barrier_arrive(c.begun);
+    }
+    begins = false;
     next_place(slot, slot_parity, stages);
   }
 }
@@ -375,7 +391,7 @@ WARPLOOM_DEVICE int key_of(const Unit& u, const Arguments& p, int index, const V
 }
 
 WARPLOOM_DEVICE bool allowed(const Unit& u, const Visit& visit, int q, int key) {
-  if (visit.kind == TILE) return key < u.k_len & allowed_tiles(u, q, key);
+  if (visit.kind == TILE) return allowed_tiles(u, q, key);
   return false;
 }
 
@@ -712,18 +728,17 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
       const int output_row = done.start + query_of(row) + 8 * half - u.offset;
       const bool inside = output_row >= 0 && output_row < u.q_len;
       const float inverse = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
-      u32 largest = 0;  // as bits without their sign, which are in order: infinity, and NaN above it
+      float largest = 0.f;  // NaN where an output is
 #pragma unroll
       for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
         for (int e = 2 * half; e < 2 * half + 2; ++e) {
           out[0][j][e] *= inverse;
-          largest = max(largest, __float_as_uint(out[0][j][e]) & 0x7fffffffu);
+          largest = max_or_nan(largest, fabsf(out[0][j][e]));
         }
-      const u32 infinity = __float_as_uint(POSITIVE_INFINITY);
-      bool good = total[half] < POSITIVE_INFINITY && largest <= infinity;
+      bool good = total[half] < POSITIVE_INFINITY && largest <= POSITIVE_INFINITY;
       if (speculated) {
-        failed = failed || (inside && !(good && largest < infinity && total[half] < MOST_SUM && total[half] > LEAST_SUM));
+        failed = failed || (inside && !(good && largest < POSITIVE_INFINITY && total[half] < MOST_SUM && total[half] > LEAST_SUM));
         good = true;
       }
       if (!inside) continue;
@@ -836,9 +851,6 @@ attention(const __grid_constant__ Arguments p) {
   const u32 first = shared_address(shared) + 1023u & ~1023u;
   const Tiles tiles = {first, first + 65536, first + 131072, first + 196608};
   if (threadIdx.x == 0) {
-    tensor_map_prefetch(p.q_map);
-    tensor_map_prefetch(p.k_map);
-    tensor_map_prefetch(p.v_map);
     for (int i = 0; i < stages; ++i) {
       barrier_init(control.k_full[i], 1);
       barrier_init(control.v_full[i], 1);
@@ -855,17 +867,23 @@ attention(const __grid_constant__ Arguments p) {
       barrier_init(control.piece_empty[i], 2);
     }
     for (int i = 0; i < task_count; ++i) barrier_init(control.done[i], groups);
+    barrier_init(control.begun, 1);
     barrier_init_done();
+  } else if (threadIdx.x == 32) {
+    tensor_map_prefetch(p.q_map);
+    tensor_map_prefetch(p.k_map);
+    tensor_map_prefetch(p.v_map);
   }
-  __syncthreads();
   const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
     registers_give<72>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
+    else __syncthreads();
     if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
     if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);
   } else {
     registers_take<216>();
+    __syncthreads();
     consume(p, control, tiles, group);
   }
 }

@@ -19,6 +19,7 @@ const analysis = [
       '`  low = max(low, q1 + ${rest});`',
     ],
     ['a bound at 0 fails', '`q0 + ${rest} > 0`', '`q0 + ${rest} >= 0`'],
+    ['a mask of the next key too ends at its query', 'part.constant >= 0,', 'part.constant >= -1,'],
     ['or is the later key', 'min(${all}, ${part})', 'max(${all}, ${part})'],
     [
       'a member gives its last key',
@@ -109,8 +110,8 @@ const analysis = [
 const attention = [
   ...inFile('codegen/attention/elements.ts', [
     'keys beyond the end are seen',
-    "return key < u.k_len ${isQuick(mask) ? '&' : '&&'} allowed_${kind}(u, q, key);",
-    'return allowed_${kind}(u, q, key);',
+    'endsAtQuery(mask) ? allowed : isThere + allowed;',
+    'endsAtQuery(mask) ? allowed : allowed;',
   ]),
   ...inFile(
     'codegen/attention/masks/index.ts',

@@ -91,6 +91,7 @@ struct Control {
   u64 k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
   u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
   u64 piece_full[queue_length], piece_empty[queue_length];
+  u64 begun;  // the first keys of the block have landed
   Piece queue[queue_length];  // from the walk to the copies
   ${apart ? 'Held' : 'Piece'} held[stages];         // what each K slot holds
 ${apart ? '  Held nothing;               // what lanes read that tell nothing: nobody writes it\n' : ''}${judges ? judgedFields : ''}  Task tasks[task_count];
@@ -117,6 +118,7 @@ export function controlBytes(
     4 * knobs.stages +
     2 * knobs.qBuffers * groups +
     2 * queueLength(knobs) +
+    1 +
     (speculative ? taskCount(knobs, judges) : 0);
   const { boxes } = knobs;
   const keep = boxes * groups * 8;

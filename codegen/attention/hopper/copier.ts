@@ -154,6 +154,7 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
   u64(&full)[stages] = keys ? c.k_full : c.v_full, (&empty)[stages] = keys ? c.k_empty : c.v_empty;
   int slot = 0, place = 0;
   u32 slot_parity = 1, parity = 0;
+  bool begins = true;
 #pragma unroll 1
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
@@ -173,13 +174,20 @@ ${
     // All that is known before the slot is free is found out before: a slot waits for its copy.
     const Task& task = c.tasks[piece.task];
 ${sourceText(context)}    const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
-${isApart(knobs) ? wordsText : ''}    barrier_wait(empty[slot], slot_parity);
+${isApart(knobs) ? wordsText : ''}    // All blocks begin at once, and what they copy comes in turns: first keys would wait for all that is needed after them.
+    if (!keys && begins) barrier_wait(c.begun, 0);
+    barrier_wait(empty[slot], slot_parity);
     // The copies first, which take longest: their bytes count when they are expected, before or after they come.
     if (elect_one()) {
 ${copiesText(context)}
     }
 ${heldText(context)}    __syncwarp();  // all lanes have read the task
     if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes)${boxes});
+    if (keys && begins) {
+      barrier_wait(full[slot], 0);
+      if (lane == 0) barrier_arrive(c.begun);
+    }
+    begins = false;
     next_place(slot, slot_parity, stages);
   }
 }`;

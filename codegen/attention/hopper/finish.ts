@@ -30,20 +30,19 @@ ${when(
       const int output_row = done.start + query_of(row) + 8 * half - u.offset;
       const bool inside = output_row >= 0 && output_row < u.q_len;
       const float inverse = total[half] > 0.f ? __fdividef(1.f, total[half]) : total[half] == 0.f ? 0.f : total[half];  // NaN stays
-      u32 largest = 0;  // as bits without their sign, which are in order: infinity, and NaN above it
+      float largest = 0.f;  // NaN where an output is
 #pragma unroll
       for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
         for (int e = 2 * half; e < 2 * half + 2; ++e) {
           out[0][j][e] *= inverse;
-          largest = max(largest, __float_as_uint(out[0][j][e]) & 0x7fffffffu);
+          largest = max_or_nan(largest, fabsf(out[0][j][e]));
         }
-      const u32 infinity = __float_as_uint(POSITIVE_INFINITY);
-      bool good = total[half] < POSITIVE_INFINITY && largest <= infinity;
+      bool good = total[half] < POSITIVE_INFINITY && largest <= POSITIVE_INFINITY;
 ${when(
   speculative,
   `      if (speculated) {
-        failed = failed || (inside && !(good && largest < infinity && total[half] < MOST_SUM && total[half] > LEAST_SUM));
+        failed = failed || (inside && !(good && largest < POSITIVE_INFINITY && total[half] < MOST_SUM && total[half] > LEAST_SUM));
         good = true;
       }
 `,

@@ -53,9 +53,6 @@ attention(const __grid_constant__ Arguments p) {
   const u32 first = shared_address(shared) + 1023u & ~1023u;
 ${rampPlaceText(context, layout)}  const Tiles tiles = {first, first + ${layout.kFrom}, first + ${layout.vFrom}, first + ${layout.outFrom}${score?.ramp ? ', ramp' : ''}};
   if (threadIdx.x == 0) {
-    tensor_map_prefetch(p.q_map);
-    tensor_map_prefetch(p.k_map);
-    tensor_map_prefetch(p.v_map);
     for (int i = 0; i < stages; ++i) {
       barrier_init(control.k_full[i], 1);
       barrier_init(control.v_full[i], 1);
@@ -76,17 +73,23 @@ ${judges ? judgedBarriers(knobs) : ''}${
     ? `    for (int i = 0; i < task_count; ++i) barrier_init(control.done[i], groups);
 `
     : ''
-}    barrier_init_done();
+}    barrier_init(control.begun, 1);
+    barrier_init_done();
+  } else if (threadIdx.x == 32) {
+    tensor_map_prefetch(p.q_map);
+    tensor_map_prefetch(p.k_map);
+    tensor_map_prefetch(p.v_map);
   }
-${isApart(knobs) ? '  for (int i = threadIdx.x; i < (int)sizeof(Held) / 4; i += blockDim.x) reinterpret_cast<int*>(&control.nothing)[i] = 0;\n' : ''}  __syncthreads();
-  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
+${isApart(knobs) ? '  for (int i = threadIdx.x; i < (int)sizeof(Held) / 4; i += blockDim.x) reinterpret_cast<int*>(&control.nothing)[i] = 0;\n' : ''}  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
     registers_give<${copy}>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);
+    else __syncthreads();
     if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
     if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);
 ${judges ? '    if (warp == 4 * groups + 3) judge_stand_ins(control);\n' : ''}  } else {
     registers_take<${compute}>();
+    __syncthreads();
     consume(p, control, tiles, group);
   }
 }

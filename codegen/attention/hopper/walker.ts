@@ -29,7 +29,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   const int lane = threadIdx.x & 31;
   const int ${hasTurns ? `own_units = p.turn[0] / tile_heads, total = own_units * p.tiles` : 'total = p.units * p.tiles'};
   int count = 0;           // tasks so far
-  int drawn = 0;           // the last tile drawn; none is left when it is beyond the last one
+  int drawn = -1;          // the last tile drawn; none is left when it is beyond the last one
 ${when(speculative, '  int again = -1;          // a tile that is to be done again\n')}  u32 pushed = 0;          // pieces so far
 
   auto push = [&](Piece piece) {
@@ -56,8 +56,13 @@ ${
   };
 `
     : ''
-}  auto draw = [&]() {
-    if (lane == 0) drawn = atomicAdd(p.counter, 1);
+}  // The first tile of a block is that of its own number, so that none waits for the counter before it has work.
+  auto draw = [&]() {
+    if (drawn < 0) {
+      drawn = blockIdx.x;
+      return;
+    }
+    if (lane == 0) drawn = (int)gridDim.x + atomicAdd(p.counter, 1);
     drawn = __shfl_sync(FULL_WARP, drawn, 0);
   };
   // Writes the next task; false when there is none.
@@ -119,7 +124,9 @@ ${boxText('p.q_map', 'to', 'full', headDim, 64, 'row, head_of(task.unit, group *
 ${paired ? composedWalk(context) : singleWalk()}
 #pragma unroll 1
   for (;;) {
-    if (pick()) {
+    const bool picked = pick();
+    if (count == 0) __syncthreads();  // barriers are needed from here on
+    if (picked) {
       walk_keys();
       continue;
     }
@@ -134,8 +141,8 @@ ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
 }  }
   publish(STOP);
   push({PIECE_STOP});
-  // The last block out leaves the counter as it found it.
-  if (lane == 0 && ${when(hasTurns, 'total > 0 && ')}drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -(drawn + 1));
+  // The last block out leaves the counter as it found it: as many drew from it as there are tiles.
+  if (lane == 0 && drawn == total + (int)gridDim.x - 1) atomicAdd(p.counter, -total);
 }`;
 
   function singleWalk(): string {

@@ -10,6 +10,8 @@ float warploomFloatOfFp16(u16 bits);
 
 WARPLOOM_DEVICE float exp2_fast(float x) { return warploomExp2(x); }
 
+WARPLOOM_DEVICE float max_or_nan(float a, float b) { return a > b || a != a ? a : b; }
+
 WARPLOOM_DEVICE u32 pack_bf16(float low, float high) {
   return warploomBf16(low) | (u32)warploomBf16(high) << 16;
 }

@@ -165,7 +165,7 @@ const attention = [
     'is_there && (ends || place < last)',
     'is_there && (ends || place <= last)',
   ]),
-  ...inFile('codegen/attention/hopper/consumer.ts', [
+  ...inFile('codegen/attention/hopper/reads.ts', [
     'the first key at the end of a run is kept',
     'plain && column == 0 ? asked >> 6 : 0u',
     '0u',

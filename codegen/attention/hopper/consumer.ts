@@ -3,80 +3,24 @@
 // Sources: FlashAttention-3 (Shah et al., 2024) for products that overlap the softmax; the speculative softmax
 // and products across tiles are our own.
 
-import { real } from '../../../dsl/expression.ts';
-import { scalarText } from '../../expression.ts';
+import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { scaleText } from '../softmax.ts';
-import { visitKinds } from '../walk.ts';
 import { finishText } from './finish.ts';
-import { type HopperKnobs, isApart, pipelines, type SharedLayout, slotKeys } from './knobs.ts';
-import { distancesOf } from './members.ts';
-import { poolExponent } from './pools.ts';
-import { judgesApart } from './stand-ins.ts';
+import { type HopperKnobs, type SharedLayout, slotKeys } from './knobs.ts';
+import { readsText } from './reads.ts';
+import { stepText } from './step.ts';
+import { climbText, lastProduct, traitsOf, weighText } from './traits.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
-  const { knobs, passes, score, names } = context;
-  const { speculative, pingPong, qBuffers } = knobs;
-  const { outReplacesQ } = layout;
-  const pipelined = pipelines(knobs, layout);
-  const judged = judgesApart(context);
-  const hasRest = passes.some(({ kind }) => kind === 'rest');
-  const when = (condition: boolean, text: string, otherwise = ''): string =>
-    condition ? text : otherwise;
-  const kSlab = slotKeys(knobs) * 128;
-  const paired = isApart(knobs);
-  const lastProduct = paired
-    ? 'if (held == 2) multiply_p_v(Number<2>()); else multiply_p_v(Number<1>());'
-    : 'multiply_p_v();';
-  const careful = speculative ? ', careful' : '';
-  const two = paired ? 'Number<2>()' : '';
-  const some = paired ? '<boxes.value * box_blocks>' : '';
-  // Scores that are exponents already are less what they are relative to, where that is known before.
-  const relative = score?.value !== undefined;
-  // What is left of a bias that products have a part of.
+  const { knobs, score } = context;
+  const { speculative, pingPong } = knobs;
+  const traits = traitsOf(context, layout);
+  const { paired, pipelined, judged, relative, pool } = traits;
   const ramp = score?.ramp;
-  // And what stand-ins count for.
-  const pool = poolExponent(context);
-  const hasBase = ramp !== undefined || pool !== undefined;
-  // At the end of a run of members a box often lacks its first key alone.
-  const endsRuns = distancesOf(context) !== undefined;
-  // Where a step's keys are: of those that need no mask only scores and stand-ins ask.
-  const asksPlace = score !== undefined || hasRest;
-  const factors = relative ? '' : `scale, ${when(hasBase, 'base, ')}origin, `;
-  const weigh = (from: string, to: string, indent: string): string =>
-    `${indent}softmax.weigh<${from}, ${to}>(${factors}s);\n`;
-  const climb = (blocks: string, indent: string): string =>
-    `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}(s)` : 'find_origins(origin)'};\n`;
-  const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
-  /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
-  const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
-    [
-      ...(score?.value
-        ? [
-            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, s);`,
-          ]
-        : []),
-      ...(ramp
-        ? [`if (steep) add_bias(task->unit, task->start + query_of(row), at + column, s);`]
-        : []),
-      ...(hasRest
-        ? [
-            ...(pool === undefined
-              ? []
-              : [
-                  `base[0] = base[1] = visit.kind == STAND_INS ? ${scalarText(real(pool), names)} : 0.f;`,
-                ]),
-            `if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`,
-          ]
-        : []),
-      ...(judged
-        ? [`if (visit.kind == STAND_INS) {`, `  if (!visit.full) drop_stand_ins();`, `} else`]
-        : []),
-      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
-    ]
-      .map((line) => `${indent}${line}\n`)
-      .join('');
+  const two = paired ? 'Number<2>()' : '';
+  const careful = speculative ? ', careful' : '';
   return `// ---- the consumers: 64 rows of queries for each warpgroup ----
 
 ${when(
@@ -94,7 +38,7 @@ template <int n> struct Number {
   const bool elected = (threadIdx.x & 127) == 0;
   const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
   const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
-  const u64 v_first = matrix_descriptor(tiles.v, ${kSlab}, 1024);
+  const u64 v_first = matrix_descriptor(tiles.v, ${slotKeys(knobs) * 128}, 1024);
   ${relative ? 'constexpr float scale = 1.f;' : score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
@@ -167,149 +111,7 @@ ${when(
     pin(weights);
     release_v();
   };
-  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
-${
-  paired
-    ? `  const Held* slot = nullptr;  // for lanes that tell nothing one that nobody writes: no predicate, which would take longer
-  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, held, 0); };
-`
-    : '  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };\n'
-}  // What the step is.
-  auto wait_for_k = [&]() {
-${when(paired, '    slot = lane == 0 ? &c.held[k_slot] : &c.nothing;\n')}    barrier_wait(c.k_full[k_slot], k_parity);
-${
-  paired
-    ? `    const u64 word = __shfl_sync(FULL_WARP, slot->told[group], 0);
-    k_matrix = k_first & ~0xffffffffull | (u32)word;
-    what = (int)(word >> 32) & 31;
-    asked = (u32)(word >> 40);
-    box = (int)(asked >> 8);
-`
-    : '    what = told(c.held[k_slot].what);\n'
-}  };
-  auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
-  auto release_q = [&](int number) {
-    __syncwarp();
-${when(!outReplacesQ, '    if (lane == 0) barrier_arrive(c.q_empty[buffer_of(number)][group]);\n')}  };
-  auto task_of = [&](int number) -> Task& { return c.tasks[number % task_count]; };
-  // Waits for the next task: what it orders.
-  auto next_task = [&]() -> Order {
-    barrier_wait(c.q_full[buffer_of(received)][group], ${qBuffers === 2 ? 'received >> 1' : 'received'} & 1);
-    const Order order = (Order)__shfl_sync(FULL_WARP, (int)task_of(received).order, 0);
-${when(
-  qBuffers === 2,
-  `    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
-`,
-)}${
-  ramp
-    ? `    if (order == COMPUTE) {
-      const Unit& u = task_of(received).unit;
-      slope_factor(is_steep(u) ? 0.f : ${scalarText(ramp.slope, names)}, slope);
-    }
-`
-    : ''
-}    ++received;
-${when(
-  pipelined && speculative,
-  `    if (order == FINISH) {
-      release_q(received - 1);
-      if (elected) barrier_arrive(c.done[(received - 1) % task_count]);
-    }
-`,
-)}    return order;
-  };
-${
-  paired
-    ? `  // Where the keys of the step are, and which of them the walk lets through: read while its products are under way.
-  u32 keep[score_blocks / 4];
-${when(endsRuns, '  u32 loses_first = 0u;  // of which boxes this lane has the first key, and it alone is not let through\n')}  bool plain = false, ready = false;  // nothing${when(endsRuns, ' else')} is masked; no more than keys decides
-  auto read_keys = [&](auto boxes) {
-    auto read_place = [&]() {
-      at = told(slot->at[box]);
-      second = told(slot->at[min(box + 1, slot_boxes - 1)]);
-    };
-${when(asksPlace, '    read_place();\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
-    plain = (asked & used & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;
-${when(endsRuns, '    loses_first = plain && column == 0 ? asked >> 6 : 0u;\n')}    if (plain) return;
-${when(!asksPlace, '    read_place();\n')}    ready = (~(asked >> 2) & asked & used) == 0u;
-#pragma unroll
-    for (int i = 0; i < boxes.value; ++i) {
-      const u64 known = asked >> i & 1u ? slot->keep[box + i][group] : 0ull;  // none for this warpgroup
-      const u64 keys = __shfl_sync(FULL_WARP, known, 0);
-#pragma unroll
-      for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
-    }
-  };
-  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](auto boxes${when(relative, ', const float (&reference)[2]')}) {
-    const Visit visit = {${kindText}, at, second};
-${maskText('    ', '<boxes.value * box_blocks>', 'if (!plain) ', ', keep, ready')}${when(
-  endsRuns,
-  `#pragma unroll
-    for (int i = 0; i < boxes.value; ++i)
-      if (loses_first >> i & 1u) s[0][i * box_blocks][0] = s[0][i * box_blocks][2] = NEGATIVE_INFINITY;
-`,
-)}  };
-`
-    : `  // Where the keys of the step are: read while its products are under way.
-  auto read_keys = [&]() { at = told(c.held[k_slot].at); };
-${when(
-  ramp !== undefined,
-  `  // What its rows have beside the products: known before these are.
-  auto find_base = [&]() {
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      base[half] = steep ? 0.f : bias_at(task->unit, task->start + query_of(row) + 8 * half, at);
-  };
-`,
-)}${when(
-  judged,
-  `  // The pools of the step that stand in for nobody: as they were judged.
-  auto drop_stand_ins = [&]() {
-    barrier_wait(c.judged_full[judged], judged_parity);
-    keep_stand_ins(c.judged[judged], query_of(row), column, s);
-    barrier_arrive(c.judged_empty[judged]);  // each lane for what it has read
-    next_place(judged, judged_parity, judged_places);
-  };
-`,
-)}  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](${when(relative, 'const float (&reference)[2]')}) {
-    const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
-${maskText('    ', '', 'if (!visit.full) ')}  };
-`
-}  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](${when(paired, 'auto boxes')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
-    bool rescale = false;
-${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
-    ${lastProduct}
-${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    read_keys(${when(paired, 'boxes')});
-${when(ramp !== undefined, '    find_base();\n')}    products_wait<1>();
-    scores_done();
-    release_k();
-${when(
-  relative,
-  speculative
-    ? `    const float reference[2] = {careful ? 0.f : softmax.reference[0], careful ? 0.f : softmax.reference[1]};
-`
-    : `    const float reference[2] = {0.f, 0.f};
-`,
-)}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference')].filter(Boolean).join(', ')});
-    // Some scores become weights before the last P V is waited for, the others while those are packed. The first stand in
-    // both branches: where these have met, ptxas waits as soon as the exponents are there, with too few weights made.
-    // Origins are found in one branch, so that the other's exponents wait for no more than the products.
-    constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
-${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${when(
-  speculative,
-  `    if (careful) {
-      rescale = ${climb(some, '      ')}${when(!relative, weigh('0', 'early', '      '))}    }${when(!relative, ' else {')}
-${weigh('0', 'early', relative ? '    ' : '      ')}${when(!relative, '    }\n')}`,
-  `    rescale = ${climb(some, '    ')}${weigh('0', 'early', '    ')}`,
-)}    products_wait<0>();
-    outputs_done();
-${weigh('early', 'blocks', '    ')}    pack${some}(s, weights);
-    if (rescale) softmax.rescale(out);
-${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
-${finishText(context, layout)}
+${readsText(context, layout, traits)}${stepText(context, traits)}${finishText(context, layout)}
 
   Order order = next_task();
   bool begun = false;  // the first product of the task is done
@@ -331,7 +133,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
 ${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
-${when(!relative, '    float origin[2];\n')}    ${climb('', '    ')}${weigh('0', 'score_blocks', '    ')}    pack(s, weights);
+${when(!relative, '    float origin[2];\n')}    ${climbText(traits, '', '    ')}${weighText(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,
@@ -375,10 +177,10 @@ ${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
       release_k();
       begun = true;
     } else {
-      ${lastProduct}
+      ${lastProduct(traits)}
     }
 `,
-  `    ${lastProduct}\n`,
+  `    ${lastProduct(traits)}\n`,
 )}    products_wait<0>();
     outputs_done();
     finish(number, alone);

@@ -1,6 +1,7 @@
 // The end of a tile of queries: sums become outputs and log-sums, what left the range of floats is told, and the
 // outputs leave through shared memory.
 
+import { when } from '../../text.ts';
 import { firstRowText, logSumText } from '../addresses.ts';
 import type { KernelContext } from '../backend.ts';
 import { copiesOf } from './copier.ts';
@@ -14,7 +15,6 @@ export function finishText(
   { outReplacesQ }: SharedLayout,
 ): string {
   const { speculative } = knobs;
-  const when = (condition: boolean, text: string): string => (condition ? text : '');
   return `  // Sums become outputs, and leave through shared memory.
   auto finish = [&](int number, bool alone) {
     Task& done = task_of(number);

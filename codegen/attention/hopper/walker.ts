@@ -2,6 +2,7 @@
 // walks over their keys. It is a few steps ahead of the copies, so that nobody waits for a draw or a search.
 
 import { isUnaligned, lastText } from '../../keys.ts';
+import { when } from '../../text.ts';
 import { tileStartText } from '../addresses.ts';
 import type { KernelContext } from '../backend.ts';
 import { visitKinds } from '../walk.ts';
@@ -14,7 +15,6 @@ import { pairsFunctions } from './pairs.ts';
 export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
   const { knobs, headDim, passes, names, hasTurns = false } = context;
   const { speculative, qBuffers } = knobs;
-  const when = (condition: boolean, text: string): string => (condition ? text : '');
   // The heads of a tile have their turn together.
   const turned = (unit: string): string => (hasTurns ? `p.turn[1 + ${unit}]` : unit);
   const [main] = passes;

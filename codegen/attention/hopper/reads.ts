@@ -1,0 +1,95 @@
+// What a consumer is told: by slots and tasks, in shared memory.
+
+import { scalarText } from '../../expression.ts';
+import { when } from '../../text.ts';
+import type { KernelContext } from '../backend.ts';
+import type { HopperKnobs, SharedLayout } from './knobs.ts';
+import type { Traits } from './traits.ts';
+
+/** `told`, `wait_for_k`, `release_q`, `next_task` and `read_keys` of a consumer. */
+export function readsText(
+  { knobs, score, names }: KernelContext<HopperKnobs>,
+  { outReplacesQ }: SharedLayout,
+  { paired, pipelined, endsRuns, asksPlace }: Traits,
+): string {
+  const { speculative, qBuffers } = knobs;
+  const ramp = score?.ramp;
+  return `  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
+${
+  paired
+    ? `  const Held* slot = nullptr;  // for lanes that tell nothing one that nobody writes: no predicate, which would take longer
+  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, held, 0); };
+`
+    : '  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };\n'
+}  // What the step is.
+  auto wait_for_k = [&]() {
+${when(paired, '    slot = lane == 0 ? &c.held[k_slot] : &c.nothing;\n')}    barrier_wait(c.k_full[k_slot], k_parity);
+${
+  paired
+    ? `    const u64 word = __shfl_sync(FULL_WARP, slot->told[group], 0);
+    k_matrix = k_first & ~0xffffffffull | (u32)word;
+    what = (int)(word >> 32) & 31;
+    asked = (u32)(word >> 40);
+    box = (int)(asked >> 8);
+`
+    : '    what = told(c.held[k_slot].what);\n'
+}  };
+  auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
+  auto release_q = [&](int number) {
+    __syncwarp();
+${when(!outReplacesQ, '    if (lane == 0) barrier_arrive(c.q_empty[buffer_of(number)][group]);\n')}  };
+  auto task_of = [&](int number) -> Task& { return c.tasks[number % task_count]; };
+  // Waits for the next task: what it orders.
+  auto next_task = [&]() -> Order {
+    barrier_wait(c.q_full[buffer_of(received)][group], ${qBuffers === 2 ? 'received >> 1' : 'received'} & 1);
+    const Order order = (Order)__shfl_sync(FULL_WARP, (int)task_of(received).order, 0);
+${when(
+  qBuffers === 2,
+  `    q_matrix = q_first + (u64)(__shfl_sync(FULL_WARP, received & 1, 0) * groups * q_group_bytes >> 4);
+`,
+)}${
+  ramp
+    ? `    if (order == COMPUTE) {
+      const Unit& u = task_of(received).unit;
+      slope_factor(is_steep(u) ? 0.f : ${scalarText(ramp.slope, names)}, slope);
+    }
+`
+    : ''
+}    ++received;
+${when(
+  pipelined && speculative,
+  `    if (order == FINISH) {
+      release_q(received - 1);
+      if (elected) barrier_arrive(c.done[(received - 1) % task_count]);
+    }
+`,
+)}    return order;
+  };
+${
+  paired
+    ? `  // Where the keys of the step are, and which of them the walk lets through: read while its products are under way.
+  u32 keep[score_blocks / 4];
+${when(endsRuns, '  u32 loses_first = 0u;  // of which boxes this lane has the first key, and it alone is not let through\n')}  bool plain = false, ready = false;  // nothing${when(endsRuns, ' else')} is masked; no more than keys decides
+  auto read_keys = [&](auto boxes) {
+    auto read_place = [&]() {
+      at = told(slot->at[box]);
+      second = told(slot->at[min(box + 1, slot_boxes - 1)]);
+    };
+${when(asksPlace, '    read_place();\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
+    plain = (asked & used & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;
+${when(endsRuns, '    loses_first = plain && column == 0 ? asked >> 6 : 0u;\n')}    if (plain) return;
+${when(!asksPlace, '    read_place();\n')}    ready = (~(asked >> 2) & asked & used) == 0u;
+#pragma unroll
+    for (int i = 0; i < boxes.value; ++i) {
+      const u64 known = asked >> i & 1u ? slot->keep[box + i][group] : 0ull;  // none for this warpgroup
+      const u64 keys = __shfl_sync(FULL_WARP, known, 0);
+#pragma unroll
+      for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
+    }
+  };
+`
+    : `  // Where the keys of the step are: read while its products are under way.
+  auto read_keys = [&]() { at = told(c.held[k_slot].at); };
+`
+}`;
+}

@@ -1,0 +1,65 @@
+// What the consumers of a kernel do and others do not, and the calls that depend on it.
+
+import { when } from '../../text.ts';
+import type { KernelContext } from '../backend.ts';
+import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
+import { distancesOf } from './members.ts';
+import { poolExponent } from './pools.ts';
+import { judgesApart } from './stand-ins.ts';
+
+export interface Traits {
+  /** Slots have boxes, of which each warpgroup has those that it asks for. */
+  readonly paired: boolean;
+  /** The first Q K^T of a task is under way beside the last P V of the one before. */
+  readonly pipelined: boolean;
+  /** Another warp judges stand-ins. */
+  readonly judged: boolean;
+  /** Some keys are stand-ins. */
+  readonly hasRest: boolean;
+  /** Scores are exponents already, less what they are relative to where that is known before. */
+  readonly relative: boolean;
+  /** What a stand-in counts for, where it does. */
+  readonly pool: ReturnType<typeof poolExponent>;
+  /** Something is added to the exponents of a step: what is left of a bias, or what stand-ins count for. */
+  readonly hasBase: boolean;
+  /** At the end of a run of members a box often lacks its first key alone. */
+  readonly endsRuns: boolean;
+  /** Somebody asks where the keys of each step are: of those that need no mask only scores and stand-ins. */
+  readonly asksPlace: boolean;
+}
+
+export function traitsOf(context: KernelContext<HopperKnobs>, layout: SharedLayout): Traits {
+  const { knobs, passes, score } = context;
+  const hasRest = passes.some(({ kind }) => kind === 'rest');
+  const pool = poolExponent(context);
+  return {
+    paired: isApart(knobs),
+    pipelined: pipelines(knobs, layout),
+    judged: judgesApart(context),
+    hasRest,
+    relative: score?.value !== undefined,
+    pool,
+    hasBase: score?.ramp !== undefined || pool !== undefined,
+    endsRuns: distancesOf(context) !== undefined,
+    asksPlace: score !== undefined || hasRest,
+  };
+}
+
+/** The P V of the step before. */
+export const lastProduct = ({ paired }: Traits): string =>
+  paired
+    ? 'if (held == 2) multiply_p_v(Number<2>()); else multiply_p_v(Number<1>());'
+    : 'multiply_p_v();';
+
+/** The scores of blocks [from, to) become weights. */
+export const weighText = (
+  { relative, hasBase }: Traits,
+  from: string,
+  to: string,
+  indent: string,
+): string =>
+  `${indent}softmax.weigh<${from}, ${to}>(${relative ? '' : `scale, ${when(hasBase, 'base, ')}origin, `}s);\n`;
+
+/** References follow the highest scores, and weights are relative to them from here on. */
+export const climbText = ({ relative, hasBase }: Traits, blocks: string, indent: string): string =>
+  `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}(s)` : 'find_origins(origin)'};\n`;

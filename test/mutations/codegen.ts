@@ -165,6 +165,11 @@ const attention = [
     'is_there && (ends || place < last)',
     'is_there && (ends || place <= last)',
   ]),
+  ...inFile('codegen/attention/hopper/walker.ts', [
+    'the counter begins at the tile of the first block',
+    '(int)gridDim.x + atomicAdd(p.counter, 1)',
+    'atomicAdd(p.counter, 1)',
+  ]),
   ...inFile('codegen/attention/hopper/reads.ts', [
     'the first key at the end of a run is kept',
     'plain && column == 0 ? asked >> 6 : 0u',

@@ -314,7 +314,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
 #pragma unroll 1
   for (;;) {
     const bool picked = pick();
-    if (count == 0) __syncthreads();  // barriers are needed from here on
+    if (count == 0) __syncthreads();  // all have met: barriers are ready
     if (picked) {
       walk_keys();
       continue;
@@ -877,7 +877,7 @@ attention(const __grid_constant__ Arguments p) {
   const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
     registers_give<72>();
-    if (warp == 4 * groups) walk_tasks(p, control, tiles);
+    if (warp == 4 * groups) walk_tasks(p, control, tiles);  // it picks its first task before it meets the others
     else __syncthreads();
     if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
     if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);

@@ -214,7 +214,7 @@ describe('numbers', () => {
   for (int i = threadIdx.x; i < p.count; i += 32) {
     const float x = p.x[i];
     const u32 bits = __float_as_uint(x);
-    u32* out = p.out + i * 14;
+    u32* out = p.out + i * 16;
     out[0] = pack_bf16(x, 1.f);
     out[1] = pack_fp16(-2.f, x);
     out[2] = __float_as_uint(float_of_bf16((u16)bits));
@@ -229,6 +229,9 @@ describe('numbers', () => {
     out[11] = __byte_perm(bits, ~bits, 0x5140);
     out[12] = largest_bits(0x40000000u, x, 1.f);
     out[13] = largest_bits(0x3f800001u, -1.f, x);
+    out[14] = __float_as_uint(max_or_nan(x, 2.f));
+    const float none[] = {max_or_nan(__int_as_float(0x7fc00000), x), max_or_nan(x, __int_as_float(0x7fc00000))};
+    out[15] = none[0] != none[0] && none[1] != none[1];
   }`,
   });
 
@@ -249,14 +252,14 @@ describe('numbers', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(x, { minLength: 100, maxLength: 300 }), async (values) => {
         const list = values.filter((value) => !Number.isNaN(value));
-        const buffers = { x: f32(list), out: { bytes: list.length * 56 } };
+        const buffers = { x: f32(list), out: { bytes: list.length * 64 } };
         const out = words(
           (await runEmulated(launch(numbers, { count: list.length }), buffers)).out,
         );
         for (const [i, value] of list.entries()) {
           const single = Math.fround(value);
           const bits = bitsOf(single);
-          const got = [...out.slice(i * 14, i * 14 + 14)];
+          const got = [...out.slice(i * 16, i * 16 + 16)];
           const byte = (word: number, at: number) => (word >>> (8 * at)) & 255;
           expect(got[0]).toBe((0x3f80 << 16) + bf16FromNumber(single));
           expect(got[1]).toBe(fp16FromNumber(single) * 65536 + 0xc000);
@@ -280,6 +283,8 @@ describe('numbers', () => {
               0,
             Math.max(0x40000000, bits),
             Math.max(0xbf800000, bits),
+            bitsOf(Math.max(single, 2)),
+            1,
           ]);
         }
       }),

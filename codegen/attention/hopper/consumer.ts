@@ -10,7 +10,7 @@ import { finishText } from './finish.ts';
 import { type HopperKnobs, type SharedLayout, slotKeys } from './knobs.ts';
 import { readsText } from './reads.ts';
 import { stepText } from './step.ts';
-import { climbText, lastProduct, traitsOf, weighText } from './traits.ts';
+import { climbCall, lastProduct, traitsOf, weighCall } from './traits.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -133,7 +133,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
 ${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
-${when(!relative, '    float origin[2];\n')}    ${climbText(traits, '', '    ')}${weighText(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
+${when(!relative, '    float origin[2];\n')}    ${climbCall(traits, '', '    ')}${weighCall(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,

@@ -83,7 +83,7 @@ ${judges ? judgedBarriers(knobs) : ''}${
 ${isApart(knobs) ? '  for (int i = threadIdx.x; i < (int)sizeof(Held) / 4; i += blockDim.x) reinterpret_cast<int*>(&control.nothing)[i] = 0;\n' : ''}  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
     registers_give<${copy}>();
-    if (warp == 4 * groups) walk_tasks(p, control, tiles);
+    if (warp == 4 * groups) walk_tasks(p, control, tiles);  // it picks its first task before it meets the others
     else __syncthreads();
     if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
     if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);

@@ -6,7 +6,7 @@ import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { visitKinds } from '../walk.ts';
 import type { HopperKnobs } from './knobs.ts';
-import { climbText, lastProduct, type Traits, weighText } from './traits.ts';
+import { climbCall, lastProduct, type Traits, weighCall } from './traits.ts';
 
 /** `score_and_mask` and `step` of a consumer, and `find_base` of one with a ramp. */
 export function stepText(context: KernelContext<HopperKnobs>, traits: Traits): string {
@@ -38,12 +38,12 @@ ${when(
 ${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${when(
   speculative,
   `    if (careful) {
-      rescale = ${climbText(traits, some, '      ')}${when(!relative, weighText(traits, '0', 'early', '      '))}    }${when(!relative, ' else {')}
-${weighText(traits, '0', 'early', relative ? '    ' : '      ')}${when(!relative, '    }\n')}`,
-  `    rescale = ${climbText(traits, some, '    ')}${weighText(traits, '0', 'early', '    ')}`,
+      rescale = ${climbCall(traits, some, '      ')}${when(!relative, weighCall(traits, '0', 'early', '      '))}    }${when(!relative, ' else {')}
+${weighCall(traits, '0', 'early', relative ? '    ' : '      ')}${when(!relative, '    }\n')}`,
+  `    rescale = ${climbCall(traits, some, '    ')}${weighCall(traits, '0', 'early', '    ')}`,
 )}    products_wait<0>();
     outputs_done();
-${weighText(traits, 'early', 'blocks', '    ')}    pack${some}(s, weights);
+${weighCall(traits, 'early', 'blocks', '    ')}    pack${some}(s, weights);
     if (rescale) softmax.rescale(out);
 ${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
 `;

@@ -18,8 +18,8 @@ export interface Traits {
   readonly hasRest: boolean;
   /** Scores are exponents already, less what they are relative to where that is known before. */
   readonly relative: boolean;
-  /** What a stand-in counts for, where it does. */
-  readonly pool: ReturnType<typeof poolExponent>;
+  /** What is added to the exponent of a stand-in for the keys that it is for, where the score does not. */
+  readonly pool: number | undefined;
   /** Something is added to the exponents of a step: what is left of a bias, or what stand-ins count for. */
   readonly hasBase: boolean;
   /** At the end of a run of members a box often lacks its first key alone. */
@@ -52,7 +52,7 @@ export const lastProduct = ({ paired }: Traits): string =>
     : 'multiply_p_v();';
 
 /** The scores of blocks [from, to) become weights. */
-export const weighText = (
+export const weighCall = (
   { relative, hasBase }: Traits,
   from: string,
   to: string,
@@ -61,5 +61,5 @@ export const weighText = (
   `${indent}softmax.weigh<${from}, ${to}>(${relative ? '' : `scale, ${when(hasBase, 'base, ')}origin, `}s);\n`;
 
 /** References follow the highest scores, and weights are relative to them from here on. */
-export const climbText = ({ relative, hasBase }: Traits, blocks: string, indent: string): string =>
+export const climbCall = ({ relative, hasBase }: Traits, blocks: string, indent: string): string =>
   `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}(s)` : 'find_origins(origin)'};\n`;

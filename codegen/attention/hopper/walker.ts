@@ -125,7 +125,7 @@ ${paired ? composedWalk(context) : singleWalk()}
 #pragma unroll 1
   for (;;) {
     const bool picked = pick();
-    if (count == 0) __syncthreads();  // barriers are needed from here on
+    if (count == 0) __syncthreads();  // all have met: barriers are ready
     if (picked) {
       walk_keys();
       continue;

@@ -147,6 +147,7 @@ const numbers: PrimitiveCase = {
         pointer('bf16', 'u32'),
         pointer('fp16', 'u32'),
         pointer('back', 'float'),
+        pointer('larger', 'float'),
       ],
       body: `  const int at = blockIdx.x * 256 + threadIdx.x;
   const float x = p.floats[at];
@@ -155,7 +156,9 @@ const numbers: PrimitiveCase = {
   p.bf16[at] = b >> 16 == (b & 0xffff) ? b >> 16 : 0xdead;
   p.fp16[at] = h >> 16 == (h & 0xffff) ? h >> 16 : 0xdead;
   const float back = float_of_fp16((u16)at);
-  p.back[at] = back == back ? back : __int_as_float(0x7fc00000);  // the bits of a NaN are free`,
+  p.back[at] = back == back ? back : __int_as_float(0x7fc00000);  // the bits of a NaN are free
+  const float larger = max_or_nan(at & 1 ? 2.f : x, at & 1 ? x : 2.f);
+  p.larger[at] = larger == larger ? larger : __int_as_float(0x7fc00000);`,
       threads: 256,
     }),
     {},
@@ -171,6 +174,7 @@ const numbers: PrimitiveCase = {
         return Number.isNaN(value) ? Number.NaN : value;
       }),
     ),
+    larger: bytesOf(values.map((x) => (Number.isNaN(x) ? Number.NaN : Math.max(x, 2)))),
   },
 };
 

@@ -105,6 +105,7 @@ const words = {
   compiling: 'compiling',
   checking: 'checking results',
   timing: 'timing',
+  sustaining: 'timing the fastest alone',
   done: 'done',
 } as const;
 
@@ -133,10 +134,12 @@ function countsText(all: readonly TunedCandidate[]): string {
 /** Names come last: they are long, and a narrow screen cuts them off. */
 function tableOf(timed: readonly TunedCandidate[]): string {
   const shown = timed.slice(0, mostShown);
-  const title = ['of untuned', 'time', 'rounds', 'state'];
-  const rows = shown.map(({ ms, ratio, rounds, state }) => [
+  const areSustained = shown.some(({ sustained }) => sustained);
+  const title = ['of untuned', ...(areSustained ? ['alone'] : []), 'time', 'rounds', 'state'];
+  const rows = shown.map(({ ms, ratio, rounds, state, sustained }) => [
     percent(ratio!),
-    duration(ms!),
+    ...(areSustained ? [sustained ? percent(sustained.ratio) : ''] : []),
+    duration(sustained?.ms ?? ms!),
     String(rounds),
     state,
   ]);
@@ -169,8 +172,10 @@ function textOf(result: TuneResult): string {
 
 function gainText({ best, untuned, candidates }: TuneResult): string {
   if (best.name !== untuned.name)
-    return `${percent(best.ratio!)} of the untuned kernel's time (${untuned.name})`;
+    return `${percent(best.sustained?.ratio ?? best.ratio!)} of the untuned kernel's time (${untuned.name})`;
   const others = candidates.filter(({ name, rounds }) => name !== best.name && rounds > 0);
+  if (others.some(({ sustained }) => sustained))
+    return 'untuned: nothing is faster when the chip does nothing else';
   return others.length > 0 ? 'untuned, and nothing is faster' : 'untuned: no other was timed';
 }
 

@@ -13,7 +13,7 @@ import { kernelId, textId } from './key.ts';
 import { isWell } from './race.ts';
 import { recordVersion, type TuneRecord } from './record.ts';
 import type { SearchProgress, SearchResult } from './search.ts';
-import type { Standing } from './standing.ts';
+import { comparedTimes, type Standing } from './standing.ts';
 import { type TunedStore, tunedStore } from './store.ts';
 
 /** Writes down what a tuning finds. A file that cannot be written is said once, and stops nothing. */
@@ -70,13 +70,14 @@ export class Keeper {
       standings.some(({ name, rounds }) => name === choiceName(known.choice) && rounds > 0);
     if (!isComplete && !isCompared) return false;
     const { batch, heads, kvHeads, qLen, kLen } = this.#shape;
+    const [its, theirs] = comparedTimes(best, untuned);
     this.#isKept = this.#append({
       kind: 'best',
       ...common,
       length: this.length,
-      ms: best.ms,
-      untunedMs: untuned.ms,
-      rounds: best.rounds,
+      ms: its.ms,
+      untunedMs: theirs.ms,
+      rounds: its.rounds,
       shape: [batch, heads, kvHeads, qLen, kLen],
       isComplete,
     });

@@ -8,23 +8,30 @@ import type { Standing } from './standing.ts';
 /** Times a choice: milliseconds, or undefined where it did not end well and is out of the race. */
 export type Time = (standing: Standing) => Promise<number | undefined>;
 
-export interface RaceOptions {
-  /** In the race, the pace-maker not among them. */
-  readonly field: readonly Standing[];
+export interface RoundOptions {
   /** The untuned choice: all others are relative to it. */
   readonly pace: Standing;
   readonly time: Time;
   now(): number;
-  /** When it has to be over, by `now`. */
-  readonly deadline: number;
-  isStopped(): boolean;
-  /** 0 .. 1 */
-  random(): number;
-  /** After each choice. */
+  /** No other choice is to be timed. */
+  isOver(): boolean;
+  /** Choices between two times of the pace-maker. */
+  readonly groupSize: number;
+  /** A time, and its ratio to the pace-maker's at that moment. */
+  keep(standing: Standing, ms: number, ratio: number): void;
+  /** After each group. */
   onTime?(): void;
 }
 
-/** Choices between two times of the pace-maker. */
+export interface RaceOptions extends Omit<RoundOptions, 'groupSize' | 'keep'> {
+  /** In the race, the pace-maker not among them. */
+  readonly field: readonly Standing[];
+  /** When it has to be over, by `now`. */
+  readonly deadline: number;
+  /** 0 .. 1 */
+  random(): number;
+}
+
 const groupSize = 4;
 /** Rounds of those that are compared to the end. */
 const mostRounds = 15;
@@ -35,13 +42,14 @@ export const leastRounds = 3;
 
 /** Runs rounds until the best is known or time is up; true where it is known. */
 export async function race(options: RaceOptions): Promise<boolean> {
-  const { field, pace, now, deadline, isStopped } = options;
-  const isOver = (): boolean => isStopped() || now() >= deadline;
+  const { field, pace, now, deadline } = options;
+  const keep: RoundOptions['keep'] = (standing, ms, ratio) => standing.add(ms, ratio);
   for (let round = 1; round <= mostRounds; round += 1) {
     const begun = now();
     const running = field.filter(({ state }) => state === 'racing');
     if (running.length === 0) return true;
-    if (!(await runRound(shuffled(running, options.random), options, isOver))) return false;
+    if (!(await runRound(shuffled(running, options.random), { ...options, groupSize, keep })))
+      return false;
     leaveBehind([...field, pace], [...running, pace]);
     const left = field.filter(({ state }) => state === 'racing');
     const isClose = left.length > 0 && (left.length > 1 || round < 2 * leastRounds);
@@ -52,12 +60,12 @@ export async function race(options: RaceOptions): Promise<boolean> {
 }
 
 /** All of a round, in groups with the pace-maker before and after; false where time was up first. */
-async function runRound(
+export async function runRound(
   order: readonly Standing[],
-  { pace, time, now, onTime }: RaceOptions,
-  isOver: () => boolean,
+  options: RoundOptions,
 ): Promise<boolean> {
-  let before = await pacemaker(pace, time, now);
+  const { time, now, isOver, groupSize, keep, onTime } = options;
+  let before = await pacemaker(options);
   if (!before) return false;
   for (let from = 0; from < order.length; from += groupSize) {
     const timed: { standing: Standing; ms: number; at: number }[] = [];
@@ -67,12 +75,12 @@ async function runRound(
       const ms = await time(standing);
       if (ms !== undefined) timed.push({ standing, ms, at: (start + now()) / 2 });
     }
-    const after = await pacemaker(pace, time, now);
+    const after = await pacemaker(options);
     if (!after) return false;
     const span = Math.max(1e-9, after.at - before.at);
     for (const { standing, ms, at } of timed) {
       const share = (at - before.at) / span;
-      standing.add(ms, ms / (before.ms + share * (after.ms - before.ms)));
+      keep(standing, ms, ms / (before.ms + share * (after.ms - before.ms)));
     }
     before = after;
     onTime?.();
@@ -81,11 +89,11 @@ async function runRound(
 }
 
 /** Undefined where it did not end well: then nothing can be compared any more. */
-async function pacemaker(pace: Standing, time: Time, now: () => number) {
+async function pacemaker({ pace, time, now, keep }: RoundOptions) {
   const start = now();
   const ms = await time(pace);
   if (ms === undefined) return undefined;
-  pace.add(ms, 1);
+  keep(pace, ms, 1);
   return { ms, at: (start + now()) / 2 };
 }
 
@@ -115,7 +123,8 @@ function spareTime(
   for (const one of order.slice(Math.max(2, affordable))) one.end('slower');
 }
 
-function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
+/** In an order of chance. */
+export function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
   const all = [...items];
   for (let i = all.length - 1; i > 0; i -= 1) {
     const j = Math.floor(random() * (i + 1));

@@ -17,10 +17,12 @@ export interface TunedCandidate {
   readonly state: Standing['state'];
   /** Why, where it was refused, failed, hung or was wrong. */
   readonly why?: string;
-  /** Medians: milliseconds of a call, and relative to the untuned choice at the same time. */
+  /** Medians of the race: milliseconds of a call, and relative to the untuned choice at the same time. */
   readonly ms?: number;
   readonly ratio?: number;
   readonly rounds: number;
+  /** The same of the fastest ones, and of the untuned one, at the clock that the chip holds under each alone. */
+  readonly sustained?: { readonly ms: number; readonly ratio: number; readonly rounds: number };
 }
 
 export interface TuneResult {
@@ -44,11 +46,14 @@ export interface TuneResult {
 
 /** A standing as plain data. */
 export function candidateOf(standing: Standing): TunedCandidate {
-  const { name, choice, state, why, rounds, ms, ratio } = standing;
+  const { name, choice, state, why, rounds, ms, ratio, sustained } = standing;
   return {
     ...{ name, choice, state, rounds },
     ...(why !== undefined && { why }),
     ...(rounds > 0 && { ms, ratio }),
+    ...(sustained.rounds > 0 && {
+      sustained: { ms: sustained.ms, ratio: sustained.ratio, rounds: sustained.rounds },
+    }),
   };
 }
 

@@ -3,8 +3,9 @@
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { type Bench, type Clock, HangError, type Rows, within } from './bench.ts';
-import { bestOf, race } from './race.ts';
+import { bestOf, isWell, race } from './race.ts';
 import { Standing } from './standing.ts';
+import { finalistsOf, heldOf, slotOf, sustain, sustainedMs } from './sustained.ts';
 
 export interface SearchOptions {
   readonly bench: Bench;
@@ -30,7 +31,7 @@ export interface SearchOptions {
   readonly onBad?: ((standing: Standing) => void) | undefined;
 }
 
-export type Phase = 'compiling' | 'checking' | 'timing' | 'done';
+export type Phase = 'compiling' | 'checking' | 'timing' | 'sustaining' | 'done';
 
 export interface SearchProgress {
   readonly phase: Phase;
@@ -55,6 +56,8 @@ const mostSpilled = 64;
 /** On the device, so many milliseconds are enqueued at once: what lies between two calls weighs little. */
 const batchMs = 10;
 const mostCalls = 20;
+/** Of a sustained time, while the clock still is the one before's. */
+const settlingShare = 1 / 3;
 /** A call may take so many times as long as the reference did with all that came with it. */
 const mostTimes = 10;
 const usualLoadMs = 2000;
@@ -84,6 +87,10 @@ class Search {
   /** Those who failed before anything was seen to be well; undefined from then on. */
   #unjudged: Standing[] | undefined = [];
   #hangMs = firstMs;
+  /** What the fastest are called for at a time when the race is over. */
+  readonly #slotMs: number | undefined;
+  #finalists: readonly Standing[] = [];
+  readonly #random: () => number;
 
   constructor(options: SearchOptions) {
     const { bench, choices, clock, untuned, reference } = options;
@@ -95,12 +102,15 @@ class Search {
     this.#untuned = of(untuned);
     this.#reference = of(reference);
     this.#start = clock.now();
+    this.#slotMs = slotOf(options.budgetMs);
+    this.#random = randomOf(options.seed ?? 1);
   }
 
   async run(): Promise<SearchResult> {
     await this.#compileAll();
     const isChecked = await this.#checkAll();
-    const isKnown = isChecked && (await this.#race());
+    const isRaced = isChecked && (await this.#race());
+    const isKnown = (await this.#sustain()) && isRaced;
     const best = this.#isStopped ? this.#best : await this.#repeated();
     this.#phase = 'done';
     const isComplete = isKnown && !this.#standings.some(({ state }) => state === 'waiting');
@@ -110,7 +120,8 @@ class Search {
   }
 
   get #best(): Standing {
-    return bestOf(this.#standings, this.#untuned);
+    const winner = bestOf(this.#standings, this.#untuned);
+    return heldOf(winner, this.#finalists, this.#untuned);
   }
 
   get #progress(): SearchProgress {
@@ -220,7 +231,8 @@ class Search {
 
   async #race(): Promise<boolean> {
     this.#phase = 'timing';
-    const { clock, seed = 1 } = this.#options;
+    const { clock } = this.#options;
+    const deadline = this.#at(1) - (this.#slotMs === undefined ? 0 : sustainedMs(this.#slotMs));
     const calls = new Map<Standing, number>();
     const time = async (standing: Standing): Promise<number | undefined> => {
       let count = calls.get(standing);
@@ -237,11 +249,43 @@ class Search {
       pace: this.#untuned,
       time,
       now: () => clock.now(),
-      deadline: this.#at(1),
-      isStopped: () => this.#isStopped,
-      random: randomOf(seed),
+      deadline,
+      isOver: () => this.#isStopped || clock.now() >= deadline,
+      random: this.#random,
       onTime: () => this.#tell(),
     });
+  }
+
+  /** The fastest ones for as long as a clock needs; false where time was up first, true too where there is no need. */
+  async #sustain(): Promise<boolean> {
+    const { clock } = this.#options;
+    const slotMs = this.#slotMs;
+    this.#finalists = finalistsOf(this.#standings, this.#untuned);
+    const isAsked = this.#finalists.length > 0 && isWell(this.#untuned) && !this.#isStopped;
+    if (slotMs === undefined || !isAsked) return true;
+    this.#phase = 'sustaining';
+    const time = async (standing: Standing): Promise<number | undefined> => {
+      // Never the same twice: a clock that swings at the pace of the rounds would favour the same ones in each.
+      const aboutMs = slotMs * (0.75 + 0.5 * this.#random());
+      const calls = Math.max(1, Math.round(aboutMs / standing.ms));
+      const unseen = Math.floor(calls * settlingShare);
+      const run = async (): Promise<number> => {
+        if (unseen > 0) await this.#bench.run(standing.choice, unseen);
+        return this.#bench.run(standing.choice, calls - unseen);
+      };
+      return this.#attempt(standing, run, 2 * slotMs);
+    };
+    return sustain(
+      this.#finalists,
+      {
+        pace: this.#untuned,
+        time,
+        now: () => clock.now(),
+        isOver: () => this.#isPast(1),
+        onTime: () => this.#tell(),
+      },
+      this.#random,
+    );
   }
 
   /** The best whose kernel gives the same bits once more. */
@@ -260,9 +304,10 @@ class Search {
   async #attempt<Value>(
     standing: Standing,
     work: () => Promise<Value>,
+    moreMs = 0,
   ): Promise<Value | undefined> {
     try {
-      return await within(work(), this.#hangMs, this.#options.clock);
+      return await within(work(), this.#hangMs + moreMs, this.#options.clock);
     } catch (error) {
       // Ctrl-C ends the device as well: nobody is to blame.
       if (this.#isStopped) return undefined;

@@ -8,19 +8,14 @@ import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
  */
 export type State = 'waiting' | 'racing' | 'slower' | 'refused' | 'fails' | 'hangs' | 'wrong';
 
-export class Standing {
-  readonly choice: Choice;
-  readonly name: string;
-  state: State = 'waiting';
-  /** Why, where the state is no good one. */
-  why: string | undefined;
-  /** Of a call, relative to the untuned one's at the same time. */
-  readonly ratios: number[] = [];
+/** Times of calls, and what they are relative to those of the untuned choice at the same moments. */
+export class Times {
   readonly times: number[] = [];
+  readonly ratios: number[] = [];
 
-  constructor(choice: Choice) {
-    this.choice = choice;
-    this.name = choiceName(choice);
+  add(ms: number, ratio: number): void {
+    this.times.push(ms);
+    this.ratios.push(ratio);
   }
 
   /** Compared with the untuned choice, whatever the clock did meanwhile. */
@@ -35,10 +30,22 @@ export class Standing {
   get rounds(): number {
     return this.ratios.length;
   }
+}
 
-  add(ms: number, ratio: number): void {
-    this.times.push(ms);
-    this.ratios.push(ratio);
+/** Its own times are those of the race. */
+export class Standing extends Times {
+  readonly choice: Choice;
+  readonly name: string;
+  state: State = 'waiting';
+  /** Why, where the state is no good one. */
+  why: string | undefined;
+  /** Of rounds in which the chip had nothing else to do for long (sustained.ts). */
+  readonly sustained = new Times();
+
+  constructor(choice: Choice) {
+    super();
+    this.choice = choice;
+    this.name = choiceName(choice);
   }
 
   end(state: State, why?: string): void {
@@ -54,3 +61,7 @@ export function median(values: readonly number[]): number {
   if (sorted.length % 2 === 1) return sorted[Math.floor(middle)]!;
   return (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
+
+/** The times of two that can be compared: sustained ones where both have any. */
+export const comparedTimes = (a: Standing, b: Standing): readonly [Times, Times] =>
+  a.sustained.rounds > 0 && b.sustained.rounds > 0 ? [a.sustained, b.sustained] : [a, b];

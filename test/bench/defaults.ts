@@ -88,9 +88,10 @@ export const program: Program<Flags> = {
       onResult(name, { best, untuned, candidates }, row) {
         count += 1;
         const timed = candidates.filter(({ rounds }) => rounds > 0).length;
-        const time = best.ms === undefined ? '' : `, ${best.ms.toFixed(3)} ms`;
+        const { ms, ratio } = best.sustained ?? best;
+        const time = ms === undefined ? '' : `, ${ms.toFixed(3)} ms`;
         const gain =
-          best.ratio === undefined ? '' : `, ${(100 * best.ratio).toFixed(1)} % of ${untuned.name}`;
+          ratio === undefined ? '' : `, ${(100 * ratio).toFixed(1)} % of ${untuned.name}`;
         const kept = row
           ? ''
           : ' (no row: not compared, of the other back-end, or of no real chip)';

@@ -38,7 +38,7 @@ test('all candidates as data, and where the winner is kept', async () => {
 test('in words', async () => {
   const { code, out } = await warploom('tune', `${file}#listed`, ...emulated);
   expect(code).toBe(0);
-  expect(out).toMatch(/^of untuned +time +rounds +state +kernel$/m);
+  expect(out).toMatch(/^of untuned +(alone +)?time +rounds +state +kernel$/m);
   expect(out).toMatch(/^best {6}portable 64x16/m);
   expect(out).toMatch(/^kept {6}nowhere: times of this device mean nothing$/m);
 }, 120_000);
@@ -105,6 +105,29 @@ test('the live table has the fastest first, and the whole story in its first lin
   expect(second).toMatch(/^75\.0 % +3\.0 ms +1 +racing {2}hopper/);
   expect(third).toMatch(/100 %/);
   expect(others).toEqual([]);
+});
+
+test('what was timed alone has a column of its own', () => {
+  const [pace, first, last] = [untuned, faster, hung].map(({ choice }) => new Standing(choice));
+  for (const [standing, ratio] of [
+    [pace!, 1],
+    [first!, 0.75],
+    [last!, 0.9],
+  ] as const) {
+    standing.end('racing');
+    standing.add(4 * ratio, ratio);
+  }
+  pace!.sustained.add(5, 1);
+  first!.sustained.add(4.1, 0.82);
+  const common = { phase: 'done', elapsedMs: 12_000, untuned: pace!, best: first! } as const;
+  const progress = { ...common, standings: [pace!, first!, last!] };
+  const lines = progressText(progress, 30_000).split('\n').slice(1);
+  expect(lines.map((line) => line.split(/ {2,}/).slice(0, 3))).toEqual([
+    ['of untuned', 'alone', 'time'],
+    ['75.0 %', '82.0 %', '4.1 ms'],
+    ['90.0 %', '3.6 ms', '1'],
+    ['100 %', '100 %', '5.0 ms'],
+  ]);
 });
 
 test('a screen is drawn over, a log gets lines', () => {

@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { legalKnobs } from '../../codegen/attention/legal.ts';
 import { NoReferenceError, type SearchProgress, search } from '../../runtime/tuner/search.ts';
-import type { Standing } from '../../runtime/tuner/standing.ts';
+import { Standing } from '../../runtime/tuner/standing.ts';
+import { heldOf, slotOf } from '../../runtime/tuner/sustained.ts';
 import { type Fault, SimulatedDevice, type SimulatedKernel } from './tuner-simulated.ts';
 
 const all = legalKnobs({
@@ -110,6 +111,7 @@ test('says what became of every choice, and tells of the bad ones at once', () =
         // It may be left behind before it does, and only a winner is asked twice.
         'hangs later': ['hangs', 'slower'],
         'hangs at last': ['hangs', 'slower', 'racing'],
+        'hangs for long': ['hangs', 'slower', 'racing'],
         wrong: ['wrong'],
         unsteady: ['wrong', 'slower', 'racing'],
       } as const;
@@ -136,6 +138,96 @@ test('the same seed gives the same search', async () => {
   const one = { seed: 9, count: 60, phase: 0.3, periodMs: 4000, faulty: 0.1 };
   const [a, b] = [await run(make(one)), await run(make(one))];
   expect(a.standings.map(({ times }) => times)).toEqual(b.standings.map(({ times }) => times));
+});
+
+describe('kernels that need power', () => {
+  /** Of a call when the chip does nothing else. */
+  const alone = ({ ms, power = 0 }: SimulatedKernel): number => ms / (1 - power);
+  const withPower = (one: Case): Made => {
+    const made = make(one);
+    const random = numbers(one.seed + 1);
+    for (const [name, kernel] of made.kernels)
+      made.kernels.set(name, { ...kernel, power: 0.1 * random() });
+    return made;
+  };
+  /** A clock that swings by 8 % within a second or two hides what power does to it. */
+  const slowly = arbitraryCase.map((one) => ({ ...one, periodMs: one.periodMs + 10_000 }));
+
+  test('are taken for what they do alone, not for what they do among others', () =>
+    fc.assert(
+      fc.asyncProperty(slowly, async (one) => {
+        const made = withPower(one);
+        const { best, untuned, standings, isComplete } = await run(made);
+        if (!isComplete) return;
+        const time = ({ name }: Standing): number => alone(made.kernels.get(name)!);
+        const raced = standings.filter(({ state, rounds }) => state === 'racing' && rounds > 2);
+        const first = raced.sort((a, b) => a.ratio - b.ratio).slice(0, 1);
+        for (const other of [untuned, ...first])
+          expect(time(best) / time(other)).toBeLessThan(1.02);
+      }),
+      { numRuns: 60, seed: 7 },
+    ));
+
+  const three = { seed: 11, count: 3, phase: 0, periodMs: 5000, faulty: 0 };
+  const rivals = (...kernels: SimulatedKernel[]): Made => {
+    const made = make({ ...three, count: kernels.length });
+    made.choices.forEach((choice, i) => {
+      made.kernels.set(choiceName(choice), kernels[i]!);
+    });
+    return made;
+  };
+
+  test('leave the untuned one where it is when they are faster in a race alone', async () => {
+    const made = rivals({ ms: 3 }, { ms: 4 }, { ms: 2.93, power: 0.05 });
+    const { best, untuned, standings, isComplete } = await run(made);
+    expect([best, isComplete]).toEqual([untuned, true]);
+    expect(standings[2]!.ratio).toBeLessThan(0.99);
+    // What is timed is timed when the clock has followed.
+    const ratio = 2.93 / 0.95 / 3;
+    expect(Math.abs(standings[2]!.sustained.ratio - ratio)).toBeLessThan(0.008);
+  });
+
+  test('make room for one that was slower than they in the race', async () => {
+    const made = rivals({ ms: 3 }, { ms: 2.95 }, { ms: 2.93, power: 0.05 });
+    const { best, standings } = await run(made);
+    expect(best).toBe(standings[1]);
+  });
+
+  test.each([
+    ['is faster', [0.96, 0.961, 0.962], 1],
+    ['is as fast', [0.974, 0.975, 0.976], 0],
+    ['is faster by less than its rounds differ', [0.93, 0.961, 0.99], 0],
+    ['has not had all rounds', [0.96, 0.961], 0],
+  ])('keep their place unless another %s', (_, ratios, held) => {
+    const [winner, other, pace] = all.slice(0, 3).map((choice) => new Standing(choice));
+    for (const standing of [winner!, other!, pace!]) standing.end('racing');
+    for (const ratio of [0.979, 0.98, 0.981]) winner!.sustained.add(3 * ratio, ratio);
+    for (const ratio of ratios) other!.sustained.add(3 * ratio, ratio);
+    expect(heldOf(winner!, [winner!, other!], pace!)).toBe([winner, other][held]);
+  });
+
+  test('have their time whatever the race would take', async () => {
+    const made = make({ ...three, count: 100 });
+    made.choices.forEach((choice, i) => {
+      made.kernels.set(choiceName(choice), { ms: 3 + i / 1e4 });
+    });
+    const { standings } = await run(made, { budgetMs: 14_000 });
+    expect(standings.filter(({ sustained }) => sustained.rounds === 3)).toHaveLength(3);
+  });
+
+  test('are not asked where the budget has no room for it', async () => {
+    const made = rivals({ ms: 3 }, { ms: 4 }, { ms: 2.93, power: 0.05 });
+    expect([slotOf(5000), slotOf(30_000), slotOf(600_000)]).toEqual([undefined, 300, 400]);
+    const { best, standings } = await run(made, { budgetMs: 5000 });
+    expect([best, best.sustained.rounds]).toEqual([standings[2], 0]);
+  });
+
+  test('that hang when they are called for long are not the best', async () => {
+    const made = rivals({ ms: 3 }, { ms: 2.95 }, { ms: 2.9, fault: 'hangs for long' });
+    const bad: Standing[] = [];
+    const { best, standings, isComplete } = await run(made, { onBad: (one) => bad.push(one) });
+    expect([best, bad, isComplete]).toEqual([standings[1], [standings[2]], true]);
+  });
 });
 
 describe('a budget', () => {

@@ -1,5 +1,5 @@
-// A simulated device for searches: kernels with known times under a clock of the chip that drifts, and some that
-// the compiler refuses, that throw, hang, or are wrong. Time passes only when the device works.
+// A simulated device for searches: kernels with known times under a clock of the chip that drifts, and that falls with the
+// power that they need; some that the compiler refuses, that throw, hang, or are wrong. Time passes only when the device works.
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import type { KernelFacts } from '../../runtime/cuda/machine.ts';
@@ -12,12 +12,15 @@ export type Fault =
   | 'hangs'
   | 'hangs later'
   | 'hangs at last'
+  | 'hangs for long'
   | 'wrong'
   | 'unsteady';
 
 export interface SimulatedKernel {
   /** Of a call, at the full clock. */
   readonly ms: number;
+  /** So much of the clock is lost when the chip has done nothing else for long, as a share. */
+  readonly power?: number;
   readonly fault?: Fault;
 }
 
@@ -35,12 +38,16 @@ export interface SimulatedSettings {
 }
 
 const never = new Promise<never>(() => {});
+/** Within which the clock follows the power, in milliseconds. */
+const settlingMs = 60;
 
 export class SimulatedDevice implements Bench, Clock {
   readonly compilers: number;
   readonly #settings: SimulatedSettings;
   readonly #calls = new Map<string, number>();
   #now = 0;
+  /** Of the clock, for the power of what was done last. */
+  #lost = 0;
   #isHanging = false;
   resets = 0;
   compiled = 0;
@@ -75,14 +82,15 @@ export class SimulatedDevice implements Bench, Clock {
   }
 
   async run(choice: Choice, calls: number): Promise<number> {
-    const kernel = await this.#call(choice, calls);
+    const ms = await this.#call(choice, calls);
     const { noise = 0, random } = this.#settings;
     const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-    return (kernel.ms / this.#speed) * (1 + (noise * normal) / Math.sqrt(calls));
+    return ms * (1 + (noise * normal) / Math.sqrt(calls));
   }
 
   async rows(choice: Choice): Promise<Rows> {
-    const { fault } = await this.#call(choice, 1);
+    await this.#call(choice, 1);
+    const { fault } = this.#kernel(choice);
     const rounding = fault === 'unsteady' ? this.#settings.random() * 1e-3 : 0;
     return Float32Array.of(1 + rounding, 2, Number.NaN, fault === 'wrong' ? 4 : 3);
   }
@@ -100,7 +108,8 @@ export class SimulatedDevice implements Bench, Clock {
 
   get #speed(): number {
     const { share = 0, periodMs = 1, phase = 0 } = this.#settings.drift ?? {};
-    return 1 - (share / 2) * (1 + Math.sin(2 * Math.PI * (this.#now / periodMs + phase)));
+    const drift = (share / 2) * (1 + Math.sin(2 * Math.PI * (this.#now / periodMs + phase)));
+    return (1 - drift) * (1 - this.#lost);
   }
 
   #kernel(choice: Choice): SimulatedKernel {
@@ -109,19 +118,29 @@ export class SimulatedDevice implements Bench, Clock {
     return kernel;
   }
 
-  async #call(choice: Choice, calls: number): Promise<SimulatedKernel> {
+  /** Milliseconds of a call, the mean of so many. */
+  async #call(choice: Choice, calls: number): Promise<number> {
     const kernel = this.#kernel(choice);
     const name = choiceName(choice);
     const count = (this.#calls.get(name) ?? 0) + 1;
     this.#calls.set(name, count);
     if (this.#isHanging) throw new Error('the device was not reset');
     const lasts = { hangs: 0, 'hangs later': 2, 'hangs at last': 7 } as Record<string, number>;
-    if (count > (lasts[kernel.fault ?? ''] ?? Number.POSITIVE_INFINITY)) {
+    const isLong = kernel.fault === 'hangs for long' && calls > 20;
+    if (isLong || count > (lasts[kernel.fault ?? ''] ?? Number.POSITIVE_INFINITY)) {
       this.#isHanging = true;
       return never;
     }
-    this.#now += (kernel.ms / this.#speed) * calls + 0.2;
+    const start = this.#now;
+    const power = kernel.power ?? 0;
+    for (let i = 0; i < calls; i += 1) {
+      const ms = kernel.ms / this.#speed;
+      this.#now += ms;
+      this.#lost = power + (this.#lost - power) * Math.exp(-ms / settlingMs);
+    }
+    const mean = (this.#now - start) / calls;
+    this.#now += 0.2;
     if (kernel.fault === 'throws') throw new Error('an address that is nobody’s');
-    return kernel;
+    return mean;
   }
 }

@@ -35,7 +35,7 @@ test('the fastest tile is found and kept, and used by the next as what was best'
   const phases = new Set<string>();
   const onProgress = ({ phase }: { readonly phase: string }) => phases.add(phase);
   const result = await tune(causal, { inputs: sizes, start: simulated(), onProgress });
-  expect([...phases]).toEqual(['compiling', 'checking', 'timing', 'done']);
+  expect([...phases]).toEqual(['compiling', 'checking', 'timing', 'sustaining', 'done']);
   expect(result).toMatchObject({ isComplete: true, length: '512', pattern: 'causal' });
   expect(result.best.name).toMatch(/^hopper 128x112/);
   expect(result.best.ms!).toBeLessThan(result.untuned.ms!);

@@ -1,0 +1,76 @@
+// The last part of a search: the fastest of the race once more, each for so long that the chip finds the clock that it can
+// hold under that one. At its limit of power a chip slows down by what it does, and takes a tenth of a second for it: within
+// the race all share a clock, and one that needs more power than others looks faster there than to those who call nothing
+// else. (An H200, causal attention of D = 64 at 16K: one order of work took 0.979 of another's time in the race, and 1.035
+// of it in rounds of 300 ms.)
+
+import { isWell, leastRounds, type RoundOptions, runRound, shuffled } from './race.ts';
+import { median, type Standing } from './standing.ts';
+
+/** Of the fastest so many are compared. */
+const mostFinalists = 3;
+/** All of a round: the pace-maker before and after. */
+const slots = mostFinalists + 2;
+/** Of the budget. */
+const budgetShare = 0.15;
+const [leastSlotMs, mostSlotMs] = [100, 400];
+/** What was further behind in the race does not need so much less power. */
+const mostBehind = 0.015;
+/** What is faster by less does not take the place of the one that won the race. */
+const leastGain = 0.01;
+
+/** What one is called for at a time, in milliseconds; undefined where a budget has no room for it. */
+export function slotOf(budgetMs: number): number | undefined {
+  const ms = Math.min(mostSlotMs, (budgetShare * budgetMs) / (slots * leastRounds));
+  return ms < leastSlotMs ? undefined : ms;
+}
+
+/** What all of it takes. */
+export const sustainedMs = (slotMs: number): number => slots * leastRounds * slotMs;
+
+/** The fastest ones of the race, beside the untuned one. */
+export function finalistsOf(standings: readonly Standing[], pace: Standing): Standing[] {
+  const timed = standings.filter((one) => isWell(one) && one.rounds >= leastRounds);
+  const best = Math.min(...timed.map(({ ratio }) => ratio));
+  return timed
+    .filter((one) => one !== pace && one.ratio <= best * (1 + mostBehind))
+    .sort((a, b) => a.ratio - b.ratio)
+    .slice(0, mostFinalists);
+}
+
+/** Rounds of them; true where none is missing. */
+export async function sustain(
+  finalists: readonly Standing[],
+  options: Omit<RoundOptions, 'keep' | 'groupSize'>,
+  random: () => number,
+): Promise<boolean> {
+  const round: RoundOptions = {
+    ...options,
+    groupSize: mostFinalists,
+    keep: ({ sustained }, ms, ratio) => sustained.add(ms, ratio),
+  };
+  for (let done = 0; done < leastRounds; done += 1)
+    if (!(await runRound(shuffled(finalists.filter(isWell), random), round))) return false;
+  return true;
+}
+
+/**
+ * The one to be kept: the winner of the race, unless another is faster by more than rounds of either differ. Where the
+ * clock drifts within a round they differ much, and the race, which is used to that, is right.
+ */
+export function heldOf(winner: Standing, finalists: readonly Standing[], pace: Standing): Standing {
+  const ratiosOf = (one: Standing): readonly number[] =>
+    one === pace ? Array(leastRounds).fill(1) : one.sustained.ratios;
+  const its = ratiosOf(winner);
+  const gainOf = (one: Standing): number => 1 - median(ratiosOf(one)) / median(its);
+  const isFaster = (one: Standing): boolean => {
+    const ratios = ratiosOf(one);
+    if (ratios.length < leastRounds || its.length < leastRounds) return false;
+    return gainOf(one) > Math.max(leastGain, spreadOf(ratios), spreadOf(its));
+  };
+  const faster = [...finalists, pace].filter((one) => isWell(one) && isFaster(one));
+  const [best = winner] = faster.sort((a, b) => gainOf(b) - gainOf(a));
+  return best;
+}
+
+const spreadOf = (ratios: readonly number[]): number => Math.max(...ratios) - Math.min(...ratios);

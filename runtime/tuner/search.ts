@@ -5,7 +5,7 @@ import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { type Bench, type Clock, HangError, type Rows, within } from './bench.ts';
 import { bestOf, isWell, race } from './race.ts';
 import { Standing } from './standing.ts';
-import { finalistsOf, heldOf, slotOf, sustain, sustainedMs } from './sustained.ts';
+import { finalistsOf, heldOf, slotOf, sustain, sustainedMs, timeAlone } from './sustained.ts';
 
 export interface SearchOptions {
   readonly bench: Bench;
@@ -56,8 +56,6 @@ const mostSpilled = 64;
 /** On the device, so many milliseconds are enqueued at once: what lies between two calls weighs little. */
 const batchMs = 10;
 const mostCalls = 20;
-/** Of a sustained time, while the clock still is the one before's. */
-const settlingShare = 1 / 3;
 /** A call may take so many times as long as the reference did with all that came with it. */
 const mostTimes = 10;
 const usualLoadMs = 2000;
@@ -264,22 +262,12 @@ class Search {
     const isAsked = this.#finalists.length > 0 && isWell(this.#untuned) && !this.#isStopped;
     if (slotMs === undefined || !isAsked) return true;
     this.#phase = 'sustaining';
-    const time = async (standing: Standing): Promise<number | undefined> => {
-      // Never the same twice: a clock that swings at the pace of the rounds would favour the same ones in each.
-      const aboutMs = slotMs * (0.75 + 0.5 * this.#random());
-      const calls = Math.max(1, Math.round(aboutMs / standing.ms));
-      const unseen = Math.floor(calls * settlingShare);
-      const run = async (): Promise<number> => {
-        if (unseen > 0) await this.#bench.run(standing.choice, unseen);
-        return this.#bench.run(standing.choice, calls - unseen);
-      };
-      return this.#attempt(standing, run, 2 * slotMs);
-    };
+    const alone = (one: Standing) => timeAlone(this.#bench, one, slotMs, this.#random);
     return sustain(
       this.#finalists,
       {
         pace: this.#untuned,
-        time,
+        time: (standing) => this.#attempt(standing, () => alone(standing), 2 * slotMs),
         now: () => clock.now(),
         isOver: () => this.#isPast(1),
         onTime: () => this.#tell(),

@@ -4,6 +4,7 @@
 // else. (An H200, causal attention of D = 64 at 16K: one order of work took 0.979 of another's time in the race, and 1.035
 // of it in rounds of 300 ms.)
 
+import type { Bench } from './bench.ts';
 import { isWell, leastRounds, type RoundOptions, runRound, shuffled } from './race.ts';
 import { median, type Standing } from './standing.ts';
 
@@ -14,6 +15,8 @@ const slots = mostFinalists + 2;
 /** Of the budget. */
 const budgetShare = 0.15;
 const [leastSlotMs, mostSlotMs] = [100, 400];
+/** Of a slot, while the clock still is the one before's. */
+const settlingShare = 1 / 3;
 /** What was further behind in the race does not need so much less power. */
 const mostBehind = 0.015;
 /** What is faster by less does not take the place of the one that won the race. */
@@ -36,6 +39,20 @@ export function finalistsOf(standings: readonly Standing[], pace: Standing): Sta
     .filter((one) => one !== pace && one.ratio <= best * (1 + mostBehind))
     .sort((a, b) => a.ratio - b.ratio)
     .slice(0, mostFinalists);
+}
+
+/** Milliseconds of a call when about a slot is full of it, the first calls unseen. */
+export async function timeAlone(
+  bench: Pick<Bench, 'run'>,
+  { choice, ms }: Standing,
+  slotMs: number,
+  random: () => number,
+): Promise<number> {
+  // Never the same twice: a clock that swings at the pace of the rounds would favour the same ones in each.
+  const calls = Math.max(1, Math.round((slotMs * (0.75 + 0.5 * random())) / ms));
+  const unseen = Math.floor(calls * settlingShare);
+  if (unseen > 0) await bench.run(choice, unseen);
+  return bench.run(choice, calls - unseen);
 }
 
 /** Rounds of them; true where none is missing. */

@@ -215,6 +215,22 @@ describe('kernels that need power', () => {
     expect(standings.filter(({ sustained }) => sustained.rounds === 3)).toHaveLength(3);
   });
 
+  test('are called for times that no clock swings by', async () => {
+    const made = rivals({ ms: 3 }, { ms: 4 }, { ms: 2.93 });
+    const counts: number[] = [];
+    const { device } = made;
+    const called = device.run.bind(device);
+    device.run = (choice, calls) => {
+      counts.push(calls);
+      return called(choice, calls);
+    };
+    await run(made);
+    // Of 300 ms: a third of each unseen, then the others.
+    const seen = counts.slice(-18).filter((_, i) => i % 2 === 1);
+    expect(Math.min(...seen)).toBeGreaterThanOrEqual(40);
+    expect(Math.max(...seen) - Math.min(...seen)).toBeGreaterThan(12);
+  });
+
   test('are not asked where the budget has no room for it', async () => {
     const made = rivals({ ms: 3 }, { ms: 4 }, { ms: 2.93, power: 0.05 });
     expect([slotOf(5000), slotOf(30_000), slotOf(600_000)]).toEqual([undefined, 300, 400]);

@@ -36,7 +36,7 @@ export interface TuneResult {
   readonly chip: ChipName | undefined;
   readonly best: TunedCandidate;
   readonly untuned: TunedCandidate;
-  /** The fastest first. */
+  /** The fastest of the race first. */
   readonly candidates: readonly TunedCandidate[];
   /** False where the budget or the signal came before the best was known. */
   readonly isComplete: boolean;

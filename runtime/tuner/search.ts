@@ -262,13 +262,14 @@ class Search {
     const isAsked = this.#finalists.length > 0 && isWell(this.#untuned) && !this.#isStopped;
     if (slotMs === undefined || !isAsked) return true;
     this.#phase = 'sustaining';
-    const alone = (one: Standing) => timeAlone(this.#bench, one, slotMs, this.#random);
+    const common = { now: () => clock.now(), random: this.#random };
+    const alone = (one: Standing) => timeAlone(this.#bench, one, slotMs, common);
     return sustain(
       this.#finalists,
       {
         pace: this.#untuned,
         time: (standing) => this.#attempt(standing, () => alone(standing), 2 * slotMs),
-        now: () => clock.now(),
+        now: common.now,
         isOver: () => this.#isPast(1),
         onTime: () => this.#tell(),
       },

@@ -10,13 +10,15 @@ import { median, type Standing } from './standing.ts';
 
 /** Of the fastest so many are compared. */
 const mostFinalists = 3;
-/** All of a round: the pace-maker before and after. */
-const slots = mostFinalists + 2;
+/** Times of all rounds, the pace-maker before and after each; one more, since no two are of one length. */
+const slots = (mostFinalists + 2) * leastRounds + 1;
 /** Of the budget. */
-const budgetShare = 0.15;
+const budgetShare = 0.16;
 const [leastSlotMs, mostSlotMs] = [100, 400];
 /** Of a slot, while the clock still is the one before's. */
 const settlingShare = 1 / 3;
+/** Enqueued together, so that what lies between weighs little; of calls that the host is slower with, so many. */
+const [batchMs, mostCalls] = [40, 200];
 /** What was further behind in the race does not need so much less power. */
 const mostBehind = 0.015;
 /** What is faster by less does not take the place of the one that won the race. */
@@ -24,12 +26,12 @@ const leastGain = 0.01;
 
 /** What one is called for at a time, in milliseconds; undefined where a budget has no room for it. */
 export function slotOf(budgetMs: number): number | undefined {
-  const ms = Math.min(mostSlotMs, (budgetShare * budgetMs) / (slots * leastRounds));
+  const ms = Math.min(mostSlotMs, (budgetShare * budgetMs) / slots);
   return ms < leastSlotMs ? undefined : ms;
 }
 
 /** What all of it takes. */
-export const sustainedMs = (slotMs: number): number => slots * leastRounds * slotMs;
+export const sustainedMs = (slotMs: number): number => slots * slotMs;
 
 /** The fastest ones of the race, beside the untuned one. */
 export function finalistsOf(standings: readonly Standing[], pace: Standing): Standing[] {
@@ -41,18 +43,24 @@ export function finalistsOf(standings: readonly Standing[], pace: Standing): Sta
     .slice(0, mostFinalists);
 }
 
-/** Milliseconds of a call when about a slot is full of it, the first calls unseen. */
+/** Milliseconds of a call when the chip has had about a slot of it; of long ones there is one. */
 export async function timeAlone(
   bench: Pick<Bench, 'run'>,
   { choice, ms }: Standing,
   slotMs: number,
-  random: () => number,
+  { now, random }: { now(): number; random(): number },
 ): Promise<number> {
   // Never the same twice: a clock that swings at the pace of the rounds would favour the same ones in each.
-  const calls = Math.max(1, Math.round((slotMs * (0.75 + 0.5 * random())) / ms));
-  const unseen = Math.floor(calls * settlingShare);
-  if (unseen > 0) await bench.run(choice, unseen);
-  return bench.run(choice, calls - unseen);
+  const length = slotMs * (0.75 + 0.5 * random());
+  const batch = Math.min(batchMs, length / 6);
+  const calls = Math.max(1, Math.min(mostCalls, Math.round(batch / ms)));
+  const start = now();
+  const seen: number[] = [];
+  do {
+    const mean = await bench.run(choice, calls);
+    if (now() - start > settlingShare * length) seen.push(mean);
+  } while (now() - start + batch / 2 < length);
+  return seen.reduce((sum, one) => sum + one, 0) / seen.length;
 }
 
 /** Rounds of them; true where none is missing. */

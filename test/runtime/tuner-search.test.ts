@@ -7,7 +7,7 @@ import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { legalKnobs } from '../../codegen/attention/legal.ts';
 import { NoReferenceError, type SearchProgress, search } from '../../runtime/tuner/search.ts';
 import { Standing } from '../../runtime/tuner/standing.ts';
-import { heldOf, slotOf } from '../../runtime/tuner/sustained.ts';
+import { heldOf, slotOf, timeAlone } from '../../runtime/tuner/sustained.ts';
 import { type Fault, SimulatedDevice, type SimulatedKernel } from './tuner-simulated.ts';
 
 const all = legalKnobs({
@@ -215,21 +215,29 @@ describe('kernels that need power', () => {
     expect(standings.filter(({ sustained }) => sustained.rounds === 3)).toHaveLength(3);
   });
 
-  test('are called for times that no clock swings by', async () => {
-    const made = rivals({ ms: 3 }, { ms: 4 }, { ms: 2.93 });
-    const counts: number[] = [];
-    const { device } = made;
-    const called = device.run.bind(device);
-    device.run = (choice, calls) => {
-      counts.push(calls);
-      return called(choice, calls);
-    };
-    await run(made);
-    // Of 300 ms: a third of each unseen, then the others.
-    const seen = counts.slice(-18).filter((_, i) => i % 2 === 1);
-    expect(Math.min(...seen)).toBeGreaterThanOrEqual(40);
-    expect(Math.max(...seen) - Math.min(...seen)).toBeGreaterThan(12);
-  });
+  test.each([
+    [0, 225],
+    [0.5, 300],
+    [1, 375],
+  ])(
+    'are called for times of chance, and their first third is not seen: %d',
+    async (chance, wholeMs) => {
+      let now = 0;
+      const standing = new Standing(all[0]!);
+      standing.add(1, 1);
+      // What is called in the first third takes twice as long.
+      const run = async (_: Choice, calls: number): Promise<number> => {
+        const ms = now < wholeMs / 3 ? 2 : 1;
+        now += ms * calls;
+        return ms;
+      };
+      const clock = { now: () => now, random: () => chance };
+      const mean = await timeAlone({ run }, standing, 300, clock);
+      expect(Math.abs(now - wholeMs)).toBeLessThanOrEqual(wholeMs / 12 + 1);
+      // One batch may begin within that third and end after it.
+      expect(mean).toBeLessThan(1.3);
+    },
+  );
 
   test('are not asked where the budget has no room for it', async () => {
     const made = rivals({ ms: 3 }, { ms: 4 }, { ms: 2.93, power: 0.05 });

@@ -45,6 +45,8 @@ export class SimulatedDevice implements Bench, Clock {
   readonly compilers: number;
   readonly #settings: SimulatedSettings;
   readonly #calls = new Map<string, number>();
+  /** What was called last, and how often on end. */
+  #row = { name: '', calls: 0 };
   #now = 0;
   /** Of the clock, for the power of what was done last. */
   #lost = 0;
@@ -126,7 +128,8 @@ export class SimulatedDevice implements Bench, Clock {
     this.#calls.set(name, count);
     if (this.#isHanging) throw new Error('the device was not reset');
     const lasts = { hangs: 0, 'hangs later': 2, 'hangs at last': 7 } as Record<string, number>;
-    const isLong = kernel.fault === 'hangs for long' && calls > 20;
+    this.#row = { name, calls: calls + (this.#row.name === name ? this.#row.calls : 0) };
+    const isLong = kernel.fault === 'hangs for long' && this.#row.calls > 60;
     if (isLong || count > (lasts[kernel.fault ?? ''] ?? Number.POSITIVE_INFINITY)) {
       this.#isHanging = true;
       return never;

@@ -206,6 +206,16 @@ describe('kernels that need power', () => {
     expect(heldOf(winner!, [winner!, other!], pace!)).toBe([winner, other][held]);
   });
 
+  test('make no room for one that was wrong meanwhile', () => {
+    const [winner, other, pace] = all.slice(0, 3).map((choice) => new Standing(choice));
+    for (const ratio of [0.98, 0.98, 0.98]) winner!.sustained.add(3 * ratio, ratio);
+    for (const ratio of [0.9, 0.9, 0.9]) other!.sustained.add(3 * ratio, ratio);
+    for (const standing of [winner!, other!, pace!]) standing.end('racing');
+    expect(heldOf(winner!, [winner!, other!], pace!)).toBe(other);
+    other!.end('wrong');
+    expect(heldOf(winner!, [winner!, other!], pace!)).toBe(winner);
+  });
+
   test('have their time whatever the race would take', async () => {
     const made = make({ ...three, count: 100 });
     made.choices.forEach((choice, i) => {

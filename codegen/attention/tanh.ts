@@ -17,11 +17,9 @@ import { local, type Uniforms } from '../uniforms.ts';
 
 /** A score with `of_<name> * per_<name>`, two locals, as each `tanh` of the product. */
 export interface SmallScore {
-  /** In an order in which each mentions only those before. */
+  /** None is taken of another: what all are taken of is known before. */
   readonly tanhs: readonly SmallTanh[];
   readonly value: Expression;
-  /** Is one taken of another? */
-  readonly isNested: boolean;
 }
 
 /** A tanh as it was found: factor * tanh(inner * of); a term is added to what else the exponent is. */
@@ -75,14 +73,15 @@ const mostError = 2e-4;
 export const termRanges: readonly SmallRange[] = [
   { below: 0.18, error: 1.8e-5, mostError, coefficients: [0.9999827507164497, -0.32906357664948316] },
   { below: 0.4, error: 6.4e-6, mostError, coefficients: [0.9999937531374675, -0.3326257948194, 0.12127786695482724] },
+  { below: 0.9, error: 3.1e-6, mostError, coefficients: [0.9999971800681582, -0.3331563364752709, 0.13151300254765763, -0.04715688693970678, 0.0105086783416683] },
 ]; // biome-ignore format: a table
 
 /** How far a tanh of small numbers may move a score, whatever it is taken of. */
 export const coarseError = mostError * Math.LN2;
 
 /**
- * The score of small numbers, or undefined where it takes no `tanh` of the product, or other functions that the hardware
- * has not: the text has it for each range several times, and compilers take long for as many of these.
+ * The score of small numbers, or undefined where it takes no `tanh` of the product, one of another, or other functions that
+ * the hardware has not: the text has it for each range several times, and compilers take long for as many of these.
  */
 export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | undefined {
   const found: Found[] = [];
@@ -109,17 +108,17 @@ export function smallScore(score: Expression, uniforms: Uniforms): SmallScore | 
   const value = visit(score, true);
   const table = found.every(({ isTerm }) => isTerm) ? termRanges : smallRanges;
   const tanhs = found.map(
-    ({ name, of, inner, factor }): SmallTanh => ({
-      name,
-      of,
-      ranges: table.map((range) => rangeOf(range, inner, factor, uniforms)),
+    (one): SmallTanh => ({
+      name: one.name,
+      of: one.of,
+      ranges: table.map((range, i) => rangeOf(range, i, one, uniforms)),
     }),
   );
   const parts = [value, ...tanhs.map(({ of }) => of)].flatMap((part) => [...walk(part)]);
   const isLong = parts.some(
     (part) => (part.op === 'unary' || part.op === 'binary') && functions.has(part.name),
   );
-  return tanhs.length === 0 || isLong ? undefined : { tanhs, value, isNested };
+  return tanhs.length === 0 || isNested || isLong ? undefined : { tanhs, value };
 }
 
 const functions = new Set(['exp', 'tanh', 'sin', 'cos', 'rem']);
@@ -138,20 +137,26 @@ function factorOf(node: Expression, uniforms: Uniforms): { node: Expression; fac
   return { node, factor: one };
 }
 
-/** The polynomial of factor * tanh(inner * x) in x. None may leave the range of floats where tanh does not. */
+/**
+ * The polynomial of factor * tanh(inner * x) in x. None may leave the range of floats where tanh does not. A unit has the
+ * coefficients of the first range, of others the last one, and the rest are made where they are needed: the warp that loads
+ * units has few registers.
+ */
 function rangeOf(
   { below, error, mostError, coefficients }: SmallRange,
-  inner: Expression,
-  factor: Expression,
+  range: number,
+  { inner, factor }: Found,
   uniforms: Uniforms,
 ): SmallTanh['ranges'][number] {
   const named = (node: Expression): Expression =>
     node.op === 'const' || node.op === 'param' ? node : uniforms.named(node);
+  const inverse = (node: Expression): Expression => named(binary('div', one, node));
   const square = inner === one ? one : named(times(inner, inner));
   let power = times(inner, factor);
   const all = coefficients.map((coefficient, i) => {
     if (i > 0) power = times(power, square);
-    return named(times(real(coefficient), power));
+    const own = times(real(coefficient), power);
+    return range === 0 || i === coefficients.length - 1 ? named(own) : own;
   });
   // Of the square of inner * x: a factor that is 0 bounds nothing.
   const most =
@@ -160,11 +165,11 @@ function rangeOf(
       : binary(
           'min',
           real(below ** 2),
-          binary('div', real((mostError / error) ** 2), times(factor, factor)),
+          times(real((mostError / error) ** 2), inverse(times(factor, factor))),
         );
   if (inner === one) return { coefficients: all, limit: named(most) };
   const last = unary('abs', all.at(-1)!);
   const isNormal = and(compare('lt', real(1e-30), last), compare('lt', last, real(1e30)));
-  const limit = named(select(isNormal, binary('div', most, square), real(0)));
+  const limit = named(select(isNormal, times(most, inverse(square)), real(0)));
   return { coefficients: all, limit };
 }

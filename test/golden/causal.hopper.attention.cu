@@ -679,8 +679,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     }
     return order;
   };
-  // Where the keys of the step are: read while its products are under way.
-  auto read_keys = [&]() { at = told(c.held[k_slot].at); };
+  // Where the keys of the step are: read while its products are under way, where they need a mask.
+  auto read_keys = [&]() {
+    if (!(what & PIECE_FULL)) at = told(c.held[k_slot].at);
+  };
   // The author's score and mask on the products of a step.
   auto score_and_mask = [&]() {
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};

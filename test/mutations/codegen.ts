@@ -308,8 +308,8 @@ const attention = [
     'codegen/attention/tanh.ts',
     [
       'a polynomial is taken too far',
-      "binary('div', most, square)",
-      "binary('div', binary('mul', real(4), most), square)",
+      'times(most, inverse(square))',
+      'times(times(real(4), most), inverse(square))',
     ],
     ['a coarse polynomial may be off by anything', '(mostError / error) ** 2', '1e12'],
     ['what is no term is coarse', 'found.every(({ isTerm }) => isTerm)', 'found.length > 0'],
@@ -321,13 +321,23 @@ const attention = [
   ),
   ...inFile(
     'codegen/attention/hopper/small-scores.ts',
-    ['the smallest argument decides', '= max(largest[${i}], ', '= min(largest[${i}], '],
-    ['some small arguments are enough', 'if (__all_sync(FULL_WARP', 'if (__any_sync(FULL_WARP'],
+    ['the least of the large arguments decides', '= max(highest[${i}], ', '= min(highest[${i}], '],
+    [
+      'any polynomial is taken of what the longest is for',
+      '(range) => `if (${areSmall(range)})',
+      '(range) => `if (${areSmall(longest)})',
+    ],
     [
       'some lanes with small arguments are enough',
-      'are_small = __all_sync(FULL_WARP',
-      'are_small = __any_sync(FULL_WARP',
+      '`__all_sync(FULL_WARP',
+      '`__any_sync(FULL_WARP',
     ],
+    [
+      'a group is small when the next one is',
+      "look('      ', 'first', end)",
+      "look('      ', end, end)",
+    ],
+    ['steps that begin a task are scored twice', '  } else {\n${look', '  }\n  {\n${look'],
     ['negative arguments are not looked at', 'lowest & 0x7fffffffu', '0u'],
     ['positive arguments are not looked at', 'max((u32)highest, ', 'max(0u, '],
   ),

@@ -17,15 +17,15 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const { knobs, score } = context;
   const { speculative, pingPong } = knobs;
   const traits = traitsOf(context, layout);
-  const { paired, pipelined, judged, relative, pool } = traits;
+  const { paired, pipelined, judged, relative, small, pool } = traits;
   const ramp = score?.ramp;
   const two = paired ? 'Number<2>()' : '';
   const careful = speculative ? ', careful' : '';
   return `// ---- the consumers: 64 rows of queries for each warpgroup ----
 
 ${when(
-  paired,
-  `// A number that is part of a type: how many boxes, or which block.
+  paired || small,
+  `// A number that is part of a type: how many boxes, which block, or whether a task begins.
 template <int n> struct Number {
   static constexpr int value = n;
 };
@@ -132,7 +132,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}')].filter(Boolean).join(', ')});
+${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});
 ${when(!relative, '    float origin[2];\n')}    ${climbCall(traits, '', '    ')}${weighCall(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(

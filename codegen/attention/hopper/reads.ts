@@ -88,8 +88,10 @@ ${when(!asksPlace, '    read_place();\n')}    ready = (~(asked >> 2) & asked & u
     }
   };
 `
-    : `  // Where the keys of the step are: read while its products are under way.
-  auto read_keys = [&]() { at = told(c.held[k_slot].at); };
+    : `  // Where the keys of the step are: read while its products are under way${when(!asksPlace, ', where they need a mask')}.
+  auto read_keys = [&]() {
+    ${when(!asksPlace, 'if (!(what & PIECE_FULL)) ')}at = told(c.held[k_slot].at);
+  };
 `
 }`;
 }

@@ -29,7 +29,7 @@ export function applyText({
     : each(`s[0][j][half * 2 + e] = ${of('score')}`);
   const steep = each(`s[0][j][half * 2 + e] += steep_bias(u, q + 8 * half, ${place});`);
   return `${small ? `${smallText(small, names)}\n\n` : ''}// Products become exponents of 2 of the author's scores, less the reference of their row, in the first score blocks.
-template <int blocks = score_blocks>
+template <int blocks = score_blocks${small ? ', bool begins = false' : ''}>
 WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column,
                                  const float (&reference)[2], Scores& s) {
 ${withSteepText(score!, loops, steep)}

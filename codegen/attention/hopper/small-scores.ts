@@ -40,26 +40,25 @@ WARPLOOM_DEVICE bool is_small(int highest, u32 lowest, float limit) {
 }`;
 }
 
-/** What `smallLoops` calls, after `score`: `score_of_degree_<n>` for each range of small numbers, and what looks first. */
+/** What `smallLoops` calls, after `score`: what looks first, and `score_of_degree_<n>` for each range of small numbers. */
 export function smallText(small: SmallScore, names: Names): string {
-  const { tanhs, value, isNested } = small;
+  const { tanhs, value } = small;
   const degrees = rangesOf(small).map(({ degree, count }) => {
     const lines = tanhs.flatMap(({ name, of }, i) => {
       const terms = Array.from({ length: count }, (_, power) => `c[${i}][${power}]`);
       return [
         `  const float of_${name} = ${scalarText(of, names, 'score')}, square_${i} = of_${name} * of_${name};`,
         `  const float per_${name} = ${terms.reduceRight((higher, lower) => `fmaf(square_${i}, ${higher}, ${lower})`)};`,
-        `  largest[${i}] = max(largest[${i}], __float_as_uint(square_${i}));  // NaN is the largest`,
       ];
     });
-    return `// The score by polynomials of degree ${degree} for tanh, and the largest square that it is taken of.
+    return `// The score by polynomials of degree ${degree} for tanh.
 WARPLOOM_DEVICE float score_of_degree_${degree}(const Unit& u, float s, int q, int k, int step, float reference,
-                                        const float (&c)[${tanhs.length}][${count}], u32 (&largest)[${tanhs.length}]) {
+                                        const float (&c)[${tanhs.length}][${count}]) {
 ${lines.join('\n')}
   return ${fusedText(value, names)};
 }`;
   });
-  return [...(isNested ? [] : [lookText(small, names)]), ...degrees].join('\n\n');
+  return [lookText(small, names), ...degrees].join('\n\n');
 }
 
 /** A product and what is added to it: compilers do not fuse what they move behind a branch. */
@@ -79,33 +78,60 @@ export const groupBlocks = (knobs: HopperKnobs, valueDim: number): number =>
   groupsOf(knobs) === 2 && !isApart(knobs) && valueDim <= 128 ? 4 : 2;
 
 /**
- * By the shortest polynomial where all arguments of a step are small, as one vote of a warp says; else group by group:
- * each vote is waited for, and jumps over much text. The argument of a tanh of a tanh is not known before.
+ * By the shortest polynomial that the arguments of a whole step allow, as votes of a warp say. Where none does, by the
+ * longest one or as the score is, group by group: each vote is waited for, and jumps over much text. Steps that begin a
+ * task are few, and compilers take their time for each text: they go by groups.
  */
 export function smallLoops(
   small: SmallScore,
   names: Names,
-  blocks: number,
+  group: number,
   of: (name: string, more?: string) => string,
 ): string {
-  const [first] = rangesOf(small);
+  const ranges = rangesOf(small);
   const tanhs = small.tanhs.length;
-  const begin = `  ${coefficientsText(first!, names)}
-  u32 seen[${tanhs}] = {};
-`;
-  const groups = groupsText(small, names, blocks, of);
-  if (small.isNested) return begin + groups;
-  const areSmall = first!.limits.map(
-    (limit, at) => `is_small(highest[${at}], lowest[${at}], ${scalarText(limit, names)})`,
-  );
-  return `${begin}  int highest[${tanhs}] = {};
-  u32 lowest[${tanhs}] = {};
-${eachText('  ', '0', 'blocks', of('look_at', ', highest, lowest'))}
-  const bool are_small = __all_sync(FULL_WARP, ${areSmall.join(' & ')});
-  if (are_small) {
-${eachText('    ', '0', 'blocks', byRange(first!, of))}
+  const look = (
+    indent: string,
+    first: string,
+    last: string,
+  ): string => `${indent}int highest[${tanhs}] = {};
+${indent}u32 lowest[${tanhs}] = {};
+${eachText(indent, first, last, of('look_at', ', highest, lowest'))}`;
+  const areSmall = ({ limits }: Range): string => {
+    const each = limits.map(
+      (limit, at) => `is_small(highest[${at}], lowest[${at}], ${scalarText(limit, names)})`,
+    );
+    return `__all_sync(FULL_WARP, ${each.join(' & ')})`;
+  };
+  const byRange = (range: Range, indent: string, first: string, last: string): string => {
+    const value = of(`score_of_degree_${range.degree}`, `, c${range.degree}`);
+    return `${indent}${coefficientsText(range, names)}
+${eachText(indent, first, last, `s[0][j][half * 2 + e] = ${value}`)}`;
+  };
+  const longest = ranges.at(-1)!;
+  const end = `min(first + ${group}, blocks)`;
+  return `  auto by_groups = [&]() {
+#pragma unroll
+    for (int first = 0; first < blocks; first += ${group}) {
+${look('      ', 'first', end)}
+      if (${areSmall(longest)}) {
+${byRange(longest, '        ', 'first', end)}
+      } else {
+${eachText('        ', 'first', end, `s[0][j][half * 2 + e] = ${of('score')}`)}
+      }
+    }
+  };
+  if constexpr (begins) {
+    by_groups();
   } else {
-${groups}
+${look('    ', '0', 'blocks')}
+    ${ranges
+      .map(
+        (range) => `if (${areSmall(range)}) {
+${byRange(range, '      ', '0', 'blocks')}
+    } else `,
+      )
+      .join('')}by_groups();
   }`;
 }
 
@@ -115,37 +141,3 @@ const coefficientsText = ({ degree, count, coefficients }: Range, names: Names):
   );
   return `const float c${degree}[${rows.length}][${count}] = {${rows.join(', ')}};`;
 };
-
-const byRange = ({ degree }: Range, of: (name: string, more: string) => string): string =>
-  `s[0][j][half * 2 + e] = ${of(`score_of_degree_${degree}`, `, c${degree}, seen`)}`;
-
-/** Each group by the polynomial that its largest argument allows, or as the score is. */
-function groupsText(
-  small: SmallScore,
-  names: Names,
-  blocks: number,
-  of: (name: string, more?: string) => string,
-): string {
-  const ranges = rangesOf(small);
-  const [first] = ranges;
-  const group = (indent: string, statement: string): string =>
-    eachText(indent, 'first', `min(first + ${blocks}, blocks)`, statement);
-  const cases = ranges.map((range, i) => {
-    const all = range.limits.map(
-      (limit, at) => `largest[${at}] < __float_as_uint(${scalarText(limit, names)})`,
-    );
-    const before = i === 0 ? '' : `        ${coefficientsText(range, names)}\n`;
-    return `if (__all_sync(FULL_WARP, ${all.join(' & ')})) {
-${before}${group('        ', byRange(range, of))}
-      }`;
-  });
-  return `#pragma unroll
-    for (int first = 0; first < blocks; first += ${blocks}) {
-      // Products are overwritten when it is known by which polynomial: two sets of them would not find room.
-      u32 largest[${small.tanhs.length}] = {};
-${group('      ', of(`score_of_degree_${first!.degree}`, `, c${first!.degree}, largest`))}
-      ${cases.join(' else ')} else {
-${group('        ', `s[0][j][half * 2 + e] = ${of('score')}`)}
-      }
-    }`;
-}

@@ -11,7 +11,7 @@ import { climbCall, lastProduct, type Traits, weighCall } from './traits.ts';
 /** `score_and_mask` and `step` of a consumer, and `find_base` of one with a ramp. */
 export function stepText(context: KernelContext<HopperKnobs>, traits: Traits): string {
   const { speculative, pingPong } = context.knobs;
-  const { paired, relative } = traits;
+  const { paired, relative, small } = traits;
   const ramp = context.score?.ramp;
   const some = paired ? '<boxes.value * box_blocks>' : '';
   return `${scoreAndMaskText(context, traits)}  // One step: this tile's Q K^T and the last one's P V are under way together.
@@ -30,7 +30,7 @@ ${when(
 `
     : `    const float reference[2] = {0.f, 0.f};
 `,
-)}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference')].filter(Boolean).join(', ')});
+)}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference'), when(small, 'Number<0>()')].filter(Boolean).join(', ')});
     // Some scores become weights before the last P V is waited for, the others while those are packed. The first stand in
     // both branches: where these have met, ptxas waits as soon as the exponents are there, with too few weights made.
     // Origins are found in one branch, so that the other's exponents wait for no more than the products.
@@ -52,16 +52,24 @@ ${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
 /** The author's score and mask on the products of a step. */
 function scoreAndMaskText(
   { passes, score, names }: KernelContext<HopperKnobs>,
-  { paired, judged, hasRest, relative, pool, endsRuns }: Traits,
+  { paired, judged, hasRest, relative, small, pool, endsRuns }: Traits,
 ): string {
   const ramp = score?.ramp;
+  const applied = small
+    ? `<${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, begins.value != 0>`
+    : when(paired, '<boxes.value * box_blocks>');
+  const parameters = [
+    when(paired, 'auto boxes'),
+    when(relative, 'const float (&reference)[2]'),
+    when(small, 'auto begins'),
+  ];
   const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
   const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
     [
       ...(score?.value
         ? [
-            `apply_score${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, s);`,
+            `apply_score${applied}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, s);`,
           ]
         : []),
       ...(ramp
@@ -86,7 +94,7 @@ function scoreAndMaskText(
       .join('');
   return paired
     ? `  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](auto boxes${when(relative, ', const float (&reference)[2]')}) {
+  auto score_and_mask = [&](${parameters.filter(Boolean).join(', ')}) {
     const Visit visit = {${kindText}, at, second};
 ${maskText('    ', '<boxes.value * box_blocks>', 'if (!plain) ', ', keep, ready')}${when(
   endsRuns,
@@ -116,7 +124,7 @@ ${maskText('    ', '<boxes.value * box_blocks>', 'if (!plain) ', ', keep, ready'
   };
 `,
       )}  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](${when(relative, 'const float (&reference)[2]')}) {
+  auto score_and_mask = [&](${parameters.filter(Boolean).join(', ')}) {
     const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
 ${maskText('    ', '', 'if (!visit.full) ')}  };
 `;

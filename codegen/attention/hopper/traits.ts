@@ -18,6 +18,8 @@ export interface Traits {
   readonly hasRest: boolean;
   /** Scores are exponents already, less what they are relative to where that is known before. */
   readonly relative: boolean;
+  /** Scores have another way for small numbers, which steps that begin a task go without. */
+  readonly small: boolean;
   /** What is added to the exponent of a stand-in for the keys that it is for, where the score does not. */
   readonly pool: number | undefined;
   /** Something is added to the exponents of a step: what is left of a bias, or what stand-ins count for. */
@@ -38,6 +40,7 @@ export function traitsOf(context: KernelContext<HopperKnobs>, layout: SharedLayo
     judged: judgesApart(context),
     hasRest,
     relative: score?.value !== undefined,
+    small: score?.small !== undefined,
     pool,
     hasBase: score?.ramp !== undefined || pool !== undefined,
     endsRuns: distancesOf(context) !== undefined,

@@ -129,8 +129,8 @@ def score_of(work, device):
         slopes = torch.tensor(work["drawn"], device=device)
         return lambda s, b, h, q, k: s - slopes[h] * (q - k)
     if work["subject"] == "soft-cap":
-        cap = work["params"]["cap"]
-        return lambda s, b, h, q, k: cap * torch.tanh(s / cap)
+        cap, times = work["params"]["cap"], work["params"]["times"]
+        return lambda s, b, h, q, k: cap * torch.tanh(times * s / cap)
     return None
 
 

@@ -50,9 +50,13 @@ const full = pattern('full').mask(() => true);
 const alibi = pattern('alibi', { slopes: f32('head') })
   .mask(({ q, k }) => k <= q)
   .score(({ s, q, k, head }, { slopes }) => s - slopes.at(head) * (q - k));
-export const softCap = pattern('soft-cap', { cap: z.number().positive() })
+/** Random scores are all small beside a cap, those of models are not: as many times as large, they reach it. */
+export const softCap = pattern('soft-cap', {
+  cap: z.number().positive(),
+  times: z.number().positive().default(1),
+})
   .mask(({ q, k }) => k <= q)
-  .score(({ s }, { cap }) => cap * Math.tanh(s / cap));
+  .score(({ s }, { cap, times }) => cap * Math.tanh((times * s) / cap));
 
 const triangle = (length: number): number => (length * (length + 1)) / 2;
 /** Pairs of the last `window` keys up to each of `length` queries. */
@@ -115,7 +119,7 @@ const subjectsByName = {
     drawn: slopesOf,
     captured: (work) => ({ slopes: tensor(slopesOf(work), { shape: [work.heads] }) }),
   },
-  'soft-cap': { pattern: () => softCap, numbers: ['cap'], pairs: causalPairs },
+  'soft-cap': { pattern: () => softCap, numbers: ['cap', 'times'], pairs: causalPairs },
   'block-lists': {
     pattern: blockPattern,
     pairs({ heads, length, params }) {

@@ -99,7 +99,7 @@ const cases: Record<string, { of: AnyPattern; score: (pair: Pair, own: Numbers) 
 
 const scale = Math.fround(1 / Math.sqrt(128));
 const log2OfE = Math.log2(Math.E);
-/** Two groups of score blocks: 64 products a lane, 32 lanes. */
+/** Four groups of score blocks: 32 products a lane, 32 lanes. */
 const [blocks, count] = [8, 32];
 
 /** A warp applies the score to products as they lie in its accumulators; those that begin a task may have a text of their own. */

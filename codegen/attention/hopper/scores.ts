@@ -5,16 +5,10 @@ import { gathers } from '../passes.ts';
 import { withSteepText } from '../scores.ts';
 import type { HopperKnobs } from './knobs.ts';
 import { eachText } from './score-blocks.ts';
-import { groupBlocks, smallLoops, smallText } from './small-scores.ts';
+import { smallLoops, smallText } from './small-scores.ts';
 
 /** `apply_score`. Needs `Scores`, `key_of` and `score`. */
-export function applyText({
-  knobs,
-  valueDim,
-  passes,
-  score,
-  names,
-}: KernelContext<HopperKnobs>): string {
+export function applyText({ passes, score, names }: KernelContext<HopperKnobs>): string {
   // Entries of a list are keys of their own; of tiles and pools the first of a lane is enough.
   const isListed = gathers(passes);
   const place = isListed
@@ -25,7 +19,7 @@ export function applyText({
   const { small } = score!;
   const each = (statement: string): string => eachText('  ', '0', 'blocks', statement);
   const loops = small
-    ? smallLoops(small, names, groupBlocks(knobs, valueDim), of)
+    ? smallLoops(small, names, of)
     : each(`s[0][j][half * 2 + e] = ${of('score')}`);
   const steep = each(`s[0][j][half * 2 + e] += steep_bias(u, q + 8 * half, ${place});`);
   return `${small ? `${smallText(small, names)}\n\n` : ''}// Products become exponents of 2 of the author's scores, less the reference of their row, in the first score blocks.

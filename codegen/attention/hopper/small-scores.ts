@@ -4,7 +4,6 @@ import type { Expression } from '../../../dsl/expression.ts';
 import { scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import type { SmallScore } from '../tanh.ts';
-import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
 import { eachText } from './score-blocks.ts';
 
 /** A polynomial of an odd function of so many coefficients has this degree. */
@@ -73,9 +72,8 @@ function fusedText(node: Expression, names: Names): string {
   return text(node);
 }
 
-/** Score blocks of a group, for all of which a warp takes what the largest argument needs: as many as find room. */
-export const groupBlocks = (knobs: HopperKnobs, valueDim: number): number =>
-  groupsOf(knobs) === 2 && !isApart(knobs) && valueDim <= 128 ? 4 : 2;
+/** Score blocks of a group, for all of which a warp takes what the largest argument needs. */
+const groupBlocks = 2;
 
 /**
  * By the shortest polynomial that the arguments of a whole step allow, as votes of a warp say. Where none does, by the
@@ -85,7 +83,6 @@ export const groupBlocks = (knobs: HopperKnobs, valueDim: number): number =>
 export function smallLoops(
   small: SmallScore,
   names: Names,
-  group: number,
   of: (name: string, more?: string) => string,
 ): string {
   const ranges = rangesOf(small);
@@ -109,10 +106,10 @@ ${eachText(indent, first, last, of('look_at', ', highest, lowest'))}`;
 ${eachText(indent, first, last, `s[0][j][half * 2 + e] = ${value}`)}`;
   };
   const longest = ranges.at(-1)!;
-  const end = `min(first + ${group}, blocks)`;
+  const end = `min(first + ${groupBlocks}, blocks)`;
   return `  auto by_groups = [&]() {
 #pragma unroll
-    for (int first = 0; first < blocks; first += ${group}) {
+    for (int first = 0; first < blocks; first += ${groupBlocks}) {
 ${look('      ', 'first', end)}
       if (${areSmall(longest)}) {
 ${byRange(longest, '        ', 'first', end)}

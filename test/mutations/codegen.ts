@@ -323,9 +323,9 @@ const attention = [
     'codegen/attention/hopper/small-scores.ts',
     ['the least of the large arguments decides', '= max(highest[${i}], ', '= min(highest[${i}], '],
     [
-      'any polynomial is taken of what the longest is for',
-      '(range) => `if (${areSmall(range)})',
-      '(range) => `if (${areSmall(longest)})',
+      'the middle polynomial is taken of what the longest is for',
+      '(range) => `if (${areSmall(limitsOf(range))})',
+      '(range) => `if (${areSmall(limitsOf(longest))})',
     ],
     [
       'some lanes with small arguments are enough',
@@ -338,6 +338,11 @@ const attention = [
       "look('      ', end, end)",
     ],
     ['steps that begin a task are scored twice', '  } else {\n${look', '  }\n  {\n${look'],
+    [
+      'the shortest polynomial is for what the longest is for',
+      '{${limits.map((limit) =>',
+      '{${rangesOf(small).at(-1)!.limits.map((limit) =>',
+    ],
     ['negative arguments are not looked at', 'lowest & 0x7fffffffu', '0u'],
     ['positive arguments are not looked at', 'max((u32)highest, ', 'max(0u, '],
   ),

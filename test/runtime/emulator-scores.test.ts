@@ -136,7 +136,7 @@ ${applyText(context)}`;
   ${uniforms.all.map(({ name, expression }) => `u.${names('param', name)} = ${scalarText(expression, names)};`).join('\n  ')}
   Scores s;
   for (int i = 0; i < score_blocks * 4; ++i) s[0][i / 4][i % 4] = p.scores[from + i];
-  apply_score${begins && score.small ? '<score_blocks, true>' : ''}(u, p, 0, {TILE, p.key}, p.query + (lane >> 2), column, {p.numbers[blockIdx.x * 4 + 2], p.numbers[blockIdx.x * 4 + 3]}, s);
+  apply_score${begins && score.small ? '<score_blocks, true>' : ''}(u, p, 0, {TILE, p.key}, p.query + (lane >> 2), column, {p.numbers[blockIdx.x * 4 + 2], p.numbers[blockIdx.x * 4 + 3]}, ${score.small ? 'shortest_of(u), ' : ''}s);
   for (int i = 0; i < score_blocks * 4; ++i) p.scores[from + i] = s[0][i / 4][i % 4];`;
   return kernelOf('scores', {
     fields: [pointer('scores', 'float'), pointer('numbers', 'float'), int('query'), int('key')],

@@ -52,7 +52,7 @@ ${when(
   Weights weights;
   Output out;
   Softmax softmax;
-  Task* task = nullptr;
+${when(small, '  Shortest shortest = {};  // of the task\n')}  Task* task = nullptr;
 ${when(
   ramp !== undefined,
   `  const u64 ramp = plain_descriptor(tiles.ramp, 16, 16);  // the next eight keys, or columns, begin a row further on
@@ -127,7 +127,7 @@ ${readsText(context, layout, traits)}${stepText(context, traits)}${finishText(co
     }
     const int number = received - 1;
     task = &task_of(number);
-${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${when(ramp !== undefined, '    steep = is_steep(u);\n')}    scale = ${when(ramp !== undefined, 'steep ? 1.f : ')}${scaleText(context)};\n`)}    softmax.begin();
+${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${when(ramp !== undefined, '    steep = is_steep(u);\n')}    scale = ${when(ramp !== undefined, 'steep ? 1.f : ')}${scaleText(context)};\n`)}${when(small, '    shortest = shortest_of(task->unit);\n')}    softmax.begin();
 #pragma unroll
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll

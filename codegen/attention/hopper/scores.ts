@@ -25,7 +25,7 @@ export function applyText({ passes, score, names }: KernelContext<HopperKnobs>):
   return `${small ? `${smallText(small, names)}\n\n` : ''}// Products become exponents of 2 of the author's scores, less the reference of their row, in the first score blocks.
 template <int blocks = score_blocks${small ? ', bool begins = false' : ''}>
 WARPLOOM_DEVICE void apply_score(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column,
-                                 const float (&reference)[2], Scores& s) {
+                                 const float (&reference)[2], ${small ? 'const Shortest& shortest, ' : ''}Scores& s) {
 ${withSteepText(score!, loops, steep)}
 }`;
 }

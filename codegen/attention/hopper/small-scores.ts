@@ -39,7 +39,22 @@ WARPLOOM_DEVICE bool is_small(int highest, u32 lowest, float limit) {
 }`;
 }
 
-/** What `smallLoops` calls, after `score`: what looks first, and `score_of_degree_<n>` for each range of small numbers. */
+/** `Shortest` and `shortest_of`. */
+function shortestText(small: SmallScore, names: Names): string {
+  const [{ count, coefficients, limits }] = rangesOf(small) as [Range, ...Range[]];
+  return `// The shortest polynomial, and what squares it is for: of the task, so that no step waits for shared memory to have them.
+struct Shortest {
+  float c[${small.tanhs.length}][${count}], limit[${small.tanhs.length}];
+};
+WARPLOOM_DEVICE Shortest shortest_of(const Unit& u) {
+  return {${rowsText(coefficients, names)}, {${limits.map((limit) => scalarText(limit, names)).join(', ')}}};
+}`;
+}
+
+/**
+ * What `smallLoops` needs, after `score`: `Shortest`, what looks first, and `score_of_degree_<n>` for each range of small
+ * numbers.
+ */
 export function smallText(small: SmallScore, names: Names): string {
   const { tanhs, value } = small;
   const degrees = rangesOf(small).map(({ degree, count }) => {
@@ -57,7 +72,7 @@ ${lines.join('\n')}
   return ${fusedText(value, names)};
 }`;
   });
-  return [lookText(small, names), ...degrees].join('\n\n');
+  return [shortestText(small, names), lookText(small, names), ...degrees].join('\n\n');
 }
 
 /** A product and what is added to it: compilers do not fuse what they move behind a branch. */
@@ -94,24 +109,35 @@ export function smallLoops(
   ): string => `${indent}int highest[${tanhs}] = {};
 ${indent}u32 lowest[${tanhs}] = {};
 ${eachText(indent, first, last, of('look_at', ', highest, lowest'))}`;
-  const areSmall = ({ limits }: Range): string => {
-    const each = limits.map(
-      (limit, at) => `is_small(highest[${at}], lowest[${at}], ${scalarText(limit, names)})`,
-    );
+  const areSmall = (limits: readonly string[]): string => {
+    const each = limits.map((limit, at) => `is_small(highest[${at}], lowest[${at}], ${limit})`);
     return `__all_sync(FULL_WARP, ${each.join(' & ')})`;
   };
-  const byRange = (range: Range, indent: string, first: string, last: string): string => {
-    const value = of(`score_of_degree_${range.degree}`, `, c${range.degree}`);
-    return `${indent}${coefficientsText(range, names)}
-${eachText(indent, first, last, `s[0][j][half * 2 + e] = ${value}`)}`;
-  };
+  const limitsOf = ({ limits }: Range): string[] => limits.map((one) => scalarText(one, names));
+  const byDegree = (
+    degree: number,
+    c: string,
+    indent: string,
+    first: string,
+    last: string,
+  ): string =>
+    eachText(
+      indent,
+      first,
+      last,
+      `s[0][j][half * 2 + e] = ${of(`score_of_degree_${degree}`, `, ${c}`)}`,
+    );
+  const byRange = (range: Range, indent: string, first: string, last: string): string =>
+    `${indent}${coefficientsText(range, names)}
+${byDegree(range.degree, `c${range.degree}`, indent, first, last)}`;
+  const [shortest, ...longer] = ranges as [Range, ...Range[]];
   const longest = ranges.at(-1)!;
   const end = `min(first + ${groupBlocks}, blocks)`;
   return `  auto by_groups = [&]() {
 #pragma unroll
     for (int first = 0; first < blocks; first += ${groupBlocks}) {
 ${look('      ', 'first', end)}
-      if (${areSmall(longest)}) {
+      if (${areSmall(limitsOf(longest))}) {
 ${byRange(longest, '        ', 'first', end)}
       } else {
 ${eachText('        ', 'first', end, `s[0][j][half * 2 + e] = ${of('score')}`)}
@@ -122,9 +148,11 @@ ${eachText('        ', 'first', end, `s[0][j][half * 2 + e] = ${of('score')}`)}
     by_groups();
   } else {
 ${look('    ', '0', 'blocks')}
-    ${ranges
+    if (${areSmall(shortest.limits.map((_, at) => `shortest.limit[${at}]`))}) {
+${byDegree(shortest.degree, 'shortest.c', '      ', '0', 'blocks')}
+    } else ${longer
       .map(
-        (range) => `if (${areSmall(range)}) {
+        (range) => `if (${areSmall(limitsOf(range))}) {
 ${byRange(range, '      ', '0', 'blocks')}
     } else `,
       )
@@ -132,9 +160,9 @@ ${byRange(range, '      ', '0', 'blocks')}
   }`;
 }
 
-const coefficientsText = ({ degree, count, coefficients }: Range, names: Names): string => {
-  const rows = coefficients.map(
-    (row) => `{${row.map((one) => scalarText(one, names)).join(', ')}}`,
-  );
-  return `const float c${degree}[${rows.length}][${count}] = {${rows.join(', ')}};`;
-};
+const coefficientsText = ({ degree, count, coefficients }: Range, names: Names): string =>
+  `const float c${degree}[${coefficients.length}][${count}] = ${rowsText(coefficients, names)};`;
+
+/** The coefficients of each tanh. */
+const rowsText = (coefficients: Range['coefficients'], names: Names): string =>
+  `{${coefficients.map((row) => `{${row.map((one) => scalarText(one, names)).join(', ')}}`).join(', ')}}`;

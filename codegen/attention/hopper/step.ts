@@ -69,7 +69,7 @@ function scoreAndMaskText(
     [
       ...(score?.value
         ? [
-            `apply_score${applied}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, s);`,
+            `apply_score${applied}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, ${when(small, 'shortest, ')}s);`,
           ]
         : []),
       ...(ramp

@@ -192,7 +192,7 @@ export const mine = pattern('mine')
 import { pattern } from 'warploom';
 const capped = pattern('capped')
   .mask(({ q, k }) => k <= q)
-  .score(({ s }) => 50 * Math.tanh(s / 50));
+  .score(({ s }) => 50 * Math.tanh(s / 50) - 3 * Math.tanh(s / 7));
 export const large = capped.schedule({ qTile: 128, kTile: 160 });
 export const fitting = capped.schedule({ qTile: 128, kTile: 64 });
 `;

@@ -12,6 +12,11 @@ WARPLOOM_DEVICE void barrier_arrive(u64& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
 }
 
+/** Arrives if it is to: without a branch. */
+WARPLOOM_DEVICE void barrier_arrive_if(bool arrives, u64& barrier) {
+  asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %1, 0;\n@p mbarrier.arrive.shared::cta.b64 _, [%0];\n}\n" ::"r"(shared_address(&barrier)), "r"((u32)arrives) : "memory");
+}
+
 /** Arrives, and makes the phase wait for so many bytes more. */
 WARPLOOM_DEVICE void barrier_arrive_expect(u64& barrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&barrier)), "r"(bytes) : "memory");

@@ -26,6 +26,9 @@ template <int steps> WARPLOOM_DEVICE void pin(u32 (&r)[1][steps][4]) {
     for (int e = 0; e < 4; ++e) asm volatile("" : "+r"(r[0][i][e])::"memory");
 }
 
+/** Has a descriptor found here: compilers would find it after the wait that follows, while the products that need it wait. */
+WARPLOOM_DEVICE void pin(u64& descriptor) { asm volatile("" : "+l"(descriptor)); }
+
 /** A matrix in shared memory in rows of 128 swizzled bytes: its address, and bytes between its parts. */
 WARPLOOM_DEVICE u64 matrix_descriptor(u32 address, u32 leading, u32 stride) {
   return (u64)((address & 0x3FFFF) >> 4) | (u64)(leading >> 4) << 16 | (u64)(stride >> 4) << 32 | 1ull << 62;

@@ -144,11 +144,9 @@ struct Task {
   int failed;    // weights of a first attempt left the range of floats
 };
 
-// Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
-struct Piece {
-  int what;
-  int task;  // its place among the tasks
-  int at;
+// Where the keys and the values of a step are, and what they are: a kind of visit, and flags.
+struct alignas(16) Piece {
+  int what, head, batch, at;
 };
 #define PIECE_KIND 3
 #define PIECE_FULL 4   // every pair is allowed
@@ -279,8 +277,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
   };
   // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
   auto walk_keys = [&]() {
-    const int place = count % task_count;
-    const Task& task = c.tasks[place];
+    const Task& task = c.tasks[count % task_count];
     const Unit& u = task.unit;
     Walk walk = {0, 0, 0, 0, 0};
     // Kind and flags of a visit, and where it is.
@@ -303,7 +300,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
       const bool ends = (next.x & PIECE_KIND) == NOTHING;
       if (ends && (piece.x & PIECE_KIND) == NOTHING) piece = make_int2(TILE, 0);
       if ((piece.x & PIECE_KIND) != NOTHING) {
-        push({piece.x | (ends ? PIECE_LAST : 0), place, piece.y});
+        push({piece.x | (ends ? PIECE_LAST : 0), u.kv_head, u.batch, piece.y});
         if (first) publish(COMPUTE);
         first = false;
       }
@@ -333,9 +330,15 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
 
 // ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
-WARPLOOM_DEVICE int same(int x) { return __shfl_sync(FULL_WARP, x, 0); }
 // What one lane reads alone, the one that gives the place back.
-WARPLOOM_DEVICE int told(const int& x) { return same((threadIdx.x & 31) == 0 ? x : 0); }
+WARPLOOM_DEVICE Piece told(const Piece& piece) {
+  Piece rows = (threadIdx.x & 31) == 0 ? piece : Piece{};
+  rows.what = __shfl_sync(FULL_WARP, rows.what, 0);
+  rows.head = __shfl_sync(FULL_WARP, rows.head, 0);
+  rows.batch = __shfl_sync(FULL_WARP, rows.batch, 0);
+  rows.at = __shfl_sync(FULL_WARP, rows.at, 0);
+  return rows;
+}
 
 template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
@@ -348,31 +351,20 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
     const Piece& next = c.queue[place];
-    Piece piece;
-    piece.what = told(next.what);
-    piece.task = told(next.task);
-    piece.at = told(next.at);
-    __syncwarp();
+    const Piece rows = told(next);
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
     next_place(place, parity, queue_length);
-    if (piece.what & PIECE_STOP) break;
+    if (rows.what & PIECE_STOP) break;
     // All that is known before the slot is free is found out before: a slot waits for its copy.
-    const Task& task = c.tasks[piece.task];
-    const TensorMap& whole = (keys ? p.k_map : p.v_map);
-    const int head = same(task.unit.kv_head), batch = same(task.unit.batch);
     const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
     // All blocks begin at once, and what they copy comes in turns: first keys would wait for all that is needed after them.
     if (!keys && begins) barrier_wait(c.begun, 0);
     barrier_wait(empty[slot], slot_parity);
     // The copies first, which take longest: their bytes count when they are expected, before or after they come.
     if (elect_one()) {
-      copy_box(to, whole, full[slot], 0, piece.at, head, 0, batch, KEEP_IN_CACHE);
+      copy_box(to, (keys ? p.k_map : p.v_map), full[slot], 0, rows.at, rows.head, 0, rows.batch, KEEP_IN_CACHE);
     }
-    if (keys && lane == 0) {
-      c.held[slot].at = piece.at;
-      c.held[slot].what = piece.what;
-    }
-    __syncwarp();  // all lanes have read the task
+    if (keys && lane == 0) c.held[slot] = rows;
     if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes));
     if (keys && begins) {
       barrier_wait(full[slot], 0);
@@ -567,13 +559,16 @@ struct Softmax {
       if (reference[half] == NEGATIVE_INFINITY) reference[half] = 0.f;
   }
 
-  // Moves the references of rows whose sums have grown large, by powers of two; did any of the warp's move?
-  __device__ __forceinline__ bool follow() {
-    const float large[2] = {fmaxf(sum[0][0], sum[0][1]), fmaxf(sum[1][0], sum[1][1])};
-    if (!__any_sync(FULL_WARP, fmaxf(large[0], large[1]) > LARGE_SUM)) return false;
+  // Has a sum of any row of the warp grown large?
+  __device__ __forceinline__ bool grows() const {
+    return __any_sync(FULL_WARP, fmaxf(fmaxf(sum[0][0], sum[0][1]), fmaxf(sum[1][0], sum[1][1])) > LARGE_SUM);
+  }
+
+  // Moves the references of such rows, by powers of two.
+  __device__ __forceinline__ void follow() {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float most = quad_max(large[half]);
+      const float most = quad_max(fmaxf(sum[half][0], sum[half][1]));
       if (!(most < MOST_SUM)) sum[half][0] = POSITIVE_INFINITY;  // it stays so, and the task is done again
       const int exponent = min(max((__float_as_int(most) >> 23) - 127, 0), 126);
       factor[half] = __int_as_float((127 - exponent) << 23);
@@ -581,7 +576,6 @@ struct Softmax {
       sum[half][0] *= factor[half];
       sum[half][1] *= factor[half];
     }
-    return true;
   }
 
   __device__ __forceinline__ void rescale(Output& out) {
@@ -604,6 +598,8 @@ WARPLOOM_DEVICE void pack(const Scores& s, Weights& weights) {
 
 // ---- the consumers: 64 rows of queries for each warpgroup ----
 
+// References have moved in a step, and outputs are to follow: told with what the step is, since loops end by both.
+#define STEP_MOVES 32
 WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles, int group) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5 & 3;
   // This lane's rows are `row` and `row + 8`; its columns are `column` and the next of every eight.
@@ -623,25 +619,26 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   Softmax softmax;
   Task* task = nullptr;
   int at = 0, what = 0;  // of the step: what its K slot holds
+  u64 k_matrix = 0;      // where that is, or what this warpgroup works on of it
 
   auto multiply_q_k = [&]() {
     products_begin();
-    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
     multiply_scores(s, q_matrix, k_matrix);
     products_commit();
   };
   auto multiply_p_v = [&]() {
+    u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
+    pin(v_matrix);
     barrier_wait(c.v_full[v_slot], v_parity);
     pin(out);
     pin(weights);
     products_begin();
-    const u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
     multiply_values(out, weights[0], v_matrix);
     products_commit();
   };
   auto release_k = [&]() {
     __syncwarp();  // all lanes have read what the slot holds
-    if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
+    barrier_arrive_if(lane == 0, c.k_empty[k_slot]);
     next_place(k_slot, k_parity, stages);
   };
   auto release_v = [&]() {
@@ -658,6 +655,8 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };
   // What the step is.
   auto wait_for_k = [&]() {
+    k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
+    pin(k_matrix);
     barrier_wait(c.k_full[k_slot], k_parity);
     what = told(c.held[k_slot].what);
   };
@@ -679,44 +678,45 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     }
     return order;
   };
-  // Where the keys of the step are: read while its products are under way, where they need a mask.
-  auto read_keys = [&]() {
-    if (!(what & PIECE_FULL)) at = told(c.held[k_slot].at);
-  };
-  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&]() {
+  // Is nothing masked?
+  auto is_plain = [&]() { return (what & PIECE_FULL) != 0; };
+  // Where the keys of the step are, which only masks ask.
+  auto read_mask = [&]() { at = told(c.held[k_slot].at); };
+  // The author's mask on the products of a step that has one.
+  auto mask = [&]() {
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};
-    if (!visit.full) mask_scores(task->unit, p, task->index, visit, task->start + query_of(row), column, s);
+    mask_scores(task->unit, p, task->index, visit, task->start + query_of(row), column, s);
   };
   // One step: this tile's Q K^T and the last one's P V are under way together.
   auto step = [&](bool careful) {
-    bool rescale = false;
     wait_for_k();
     multiply_q_k();
     multiply_p_v();
-    if (!careful) rescale = softmax.follow();
-    read_keys();
+    const bool grows = softmax.grows();
     products_wait<1>();
     scores_done();
-    release_k();
-    score_and_mask();
-    // Some scores become weights before the last P V is waited for, the others while those are packed. The first stand in
-    // both branches: where these have met, ptxas waits as soon as the exponents are there, with too few weights made.
-    // Origins are found in one branch, so that the other's exponents wait for no more than the products.
     constexpr int blocks = score_blocks, early = blocks * early_quarters / 4;
     float origin[2] = {softmax.reference[0], softmax.reference[1]};
-    if (careful) {
-      rescale = softmax.climb(scale, s);
+    // Whatever few steps do stands in one branch, since compilers put it between what all of them do: a jump over each part
+    // of it would wait for instructions each time. The first weights, made before the last P V is waited for, stand in both:
+    // where branches have met, ptxas waits as soon as the exponents are there.
+    if (careful || grows || !is_plain()) {
+      if (!is_plain()) read_mask();
+      release_k();
+      if (!is_plain()) mask();
+      const bool moves = careful ? softmax.climb(scale, s) : grows;
+      if (!careful && grows) softmax.follow();
+      if (moves) what |= STEP_MOVES;
       softmax.find_origins(origin);
       softmax.weigh<0, early>(scale, origin, s);
     } else {
+      release_k();
       softmax.weigh<0, early>(scale, origin, s);
     }
     products_wait<0>();
     outputs_done();
     softmax.weigh<early, blocks>(scale, origin, s);
     pack(s, weights);
-    if (rescale) softmax.rescale(out);
   };
   // Sums become outputs, and leave through shared memory.
   auto finish = [&](int number, bool alone) {
@@ -798,7 +798,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     if (!begun) {
       wait_for_k();
       multiply_q_k();
-      read_keys();
+      if (!is_plain()) read_mask();
       products_wait<0>();
       scores_done();
       release_k();
@@ -810,7 +810,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-    score_and_mask();
+    if (!is_plain()) mask();
     float origin[2];
     softmax.climb(scale, s);
     softmax.find_origins(origin);
@@ -820,7 +820,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
     if (!careful) softmax.keep();
 #pragma unroll 1
-    while (!(what & PIECE_LAST)) step(careful);
+    while (!(what & PIECE_LAST)) {
+      do step(careful); while (!(what & (PIECE_LAST | STEP_MOVES)));
+      if (what & STEP_MOVES) softmax.rescale(out);
+    }
     release_q(number);
     begun = false;
     order = next_task();
@@ -828,7 +831,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
       wait_for_k();
       multiply_q_k();
       multiply_p_v();
-      read_keys();
+      if (!is_plain()) read_mask();
       products_wait<1>();
       scores_done();
       release_k();

@@ -171,8 +171,13 @@ const attention = [
     'atomicAdd(p.counter, 1)',
   ]),
   ...inFile('codegen/attention/hopper/reads.ts', [
+    'a step of boxes is told to be plain by the first box alone',
+    "'(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;",
+    "'(asked >> 4 | asked >> 6)' : 'asked >> 4'} & 1u) != 0u;",
+  ]),
+  ...inFile('codegen/attention/hopper/step.ts', [
     'the first key at the end of a run is kept',
-    'plain && column == 0 ? asked >> 6 : 0u',
+    'column == 0 ? asked >> 6 : 0u',
     '0u',
   ]),
   ...inFile(

@@ -183,15 +183,13 @@ export interface Mutant {
  */
 export const equals: readonly (readonly [why: RegExp, after: RegExp])[] = [
   // Of few distances no three boxes follow each other.
-  [/copy_box\(to, whole, .* is gone/, /piece\.at\[2\] ==/],
-  // Where both ask for all boxes, each begins at the first one.
-  [/keep\[box \+ i\] is of the first box/, /.*/],
+  [/copy_box\(to, whole, .* is gone/, /rows\.at\[2\] ==/],
   // Of the place of keys the lower word is told, which has no stride.
-  [/matrix_descriptor\(to .* has another stride/, /.*/],
+  [/matrix_descriptor\(to\b.* has another stride/, /.*/],
   // The next task, or the next pieces, make the lanes meet.
   [/__syncwarp\(\); is gone/, /arrive\(pushed - 1, owed\);|leads = place == 0;/],
   // The lane that gives it back reads it alone.
-  [/__syncwarp\(\); is gone/, /piece\.(asks = keys|at = told)|auto release_k/],
+  [/__syncwarp\(\); is gone/, /auto release_k/],
   // So few keys are walked over in one round; emulator-boxes.test.ts has those of several.
   [/own\.asked = 0u; is gone/, /.*/],
   // First keys come sooner where nothing else is copied before: no more than speed.
@@ -226,10 +224,10 @@ const changes: readonly Change[] = [
   [/(threads_(?:wait|arrive)\([^;]*, )(\d+)\);/g, (_, head, count) => `${head}${count} + 32);`, 'counts a warp more'],
   [/(matrix_descriptor\([^;]*, )1024\);/g, (_, head) => `${head}512);`, 'has another stride'],
   [/(matrix_descriptor\(tiles\.v, )(\d+)(, 1024\);)/g, (_, head, bytes, tail) => `${head}${Number(bytes) / 2}${tail}`, 'has another leading stride'],
-  [/(add\.s64 [ab], %\d+, )(\d+);/g, (_, head, past) => `${head}${Number(past) / 2};`, 'steps too short'],
-  [/(add\.s64 [ab], %\d+, )4;/g, (_, head) => `${head}0;`, 'steps back'],
+  [/(add\.(?:s64 [ab], %\d+|u32 lo, lo), )(\d+);/g, (_, head, past) => `${head}${Number(past) / 2};`, 'steps too short'],
+  [/(add\.(?:s64 [ab], %\d+|u32 lo, lo), )4;/g, (_, head) => `${head}0;`, 'steps back'],
   [/setp\.ne\.b32 p, 0, 0;/g, () => 'setp.ne.b32 p, 1, 0;', 'adds to what was'],
-  [/setp\.ne\.b32 p, 1, 0;(\\nadd)/g, (_, next) => `setp.ne.b32 p, 0, 0;${next}`, 'forgets a step'],
+  [/setp\.ne\.b32 p, 1, 0;(\\n(?:add|mov))/g, (_, next) => `setp.ne.b32 p, 0, 0;${next}`, 'forgets a step'],
   [/next_place\((\w+, \w+), stages\)/g, (_, slot) => `next_place(${slot}, stages - 1)`, 'has a slot less'],
   [/next_place\((\w+, \w+), queue_length\)/g, (_, place) => `next_place(${place}, queue_length - 1)`, 'has a place less'],
   [/tiles\.(k|v) \+ slot \* \w+_bytes/g, (_, which) => `tiles.${which}`, 'has one place'],
@@ -242,12 +240,14 @@ const changes: readonly Change[] = [
   [/(plain_descriptor\([^;]*), 16\);/g, (_, head) => `${head}, 128);`, 'has another stride'],
   [/(reinterpret_cast<u32\*>\(to\)\[i\] = pack_bf16\(\(float\)\(2 \* i)/g, (_, head) => `${head} + 1`, 'is one further'],
   [/(bias_at\([^;]*, )at\);/g, (_, head) => `${head}0);`, 'is of the first tile'],
-  [/if \(rescale\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
+  [/if \(what & STEP_MOVES\) softmax\.rescale\(out\);/g, () => '', 'is gone'],
   [/registers_give<(\d+)>/g, (_, count) => `registers_give<${Number(count) + 8}>`, 'gives too few'],
   [/first >= 0 && first < u\.q_len/g, () => 'first >= 0 && first + 63 < u.q_len', 'leaves out the last rows'],
-  [/(?:c\.held\[slot\]|held)\.\w+(?:\[\w+\])? = (?:piece\.|words\[)[^;]*;/g, () => ';', 'is gone'],
-  [/\(&held\.keep\[0\]\[0\]\)\[i\] = [^;]*;/g, () => ';', 'is gone'],
-  [/what \|= PIECE_LAST;/g, () => 'what |= 0;', 'is gone'],
+  [/c\.held\[slot\] = rows;/g, () => ';', 'is gone'],
+  [/held\.(?:told|at|keep)(?:\[\w+\])+ = [^;]*;/g, () => ';', 'is gone'],
+  [/\|= \(u64\)PIECE_LAST << 32/g, () => '|= 0ull', 'is gone'],
+  [/what \|= STEP_MOVES;/g, () => ';', 'is gone'],
+  [/first << 16/g, () => '0u << 16', 'is gone'],
   [/arrive\(number, is_last \? 0 : arrivals\)/g, () => 'arrive(number, arrivals)', 'tells a piece too early'],
   [/owed = is_last \? arrivals : 0/g, () => 'owed = 0', 'never tells the last piece'],
   [/1 \+ slot_boxes - writers/g, () => '1', 'arrives for nobody else'],
@@ -255,10 +255,10 @@ const changes: readonly Change[] = [
   [/\+ (held_)?box \* box_keys \* 128/g, () => '', 'is gone'],
   [/held_box = box;/g, () => 'held_box = 0;', 'forgets where'],
   [/slot->at\[box\]/g, () => 'slot->at[0]', 'is of the first box'],
-  [/slot->keep\[box \+ i\]/g, () => 'slot->keep[i]', 'is of the first box'],
-  [/ \/ slot_boxes \* PIECE_BOXES\(piece\.what\)/g, () => '', 'expects all boxes'],
+  [/slot->keep\[group\]\[i\]/g, () => 'slot->keep[group][0]', 'is of the first box'],
+  [/ \/ slot_boxes \* PIECE_BOXES\(rows\.what\)/g, () => '', 'expects all boxes'],
   [/own\.asked = 0u;/g, () => ';', 'is gone'],
-  [/slot_boxes(?: && piece\.at\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],
+  [/slot_boxes(?: && rows\.at\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],
   [/== total \+ \(int\)gridDim\.x - 1/g, () => '== total + (int)gridDim.x', 'is off by one'],
 ]; // biome-ignore format: a table
 

@@ -6,6 +6,7 @@ import type { KernelContext } from '../backend.ts';
 import type { KernelPass } from '../passes.ts';
 import { visitKinds } from '../walk.ts';
 import { boxKeys, type HopperKnobs } from './knobs.ts';
+import { placeOf } from './maps.ts';
 import { boxesText, listText } from './rounds.ts';
 import { walkOf } from './walks.ts';
 
@@ -15,10 +16,9 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
   const { boxes } = knobs;
   return `  // The keys of the task that was picked. Lanes hold boxes until they find a piece.
   auto walk_keys = [&]() {
-    const int task_place = count % task_count;
-    const Task& task = c.tasks[task_place];
+    const Task& task = c.tasks[count % task_count];
     const Unit& u = task.unit;
-    int kind = ${visitKinds[passes[0]!.kind]};
+    int kind = NOTHING, head = 0, batch = 0;
     Box own = {};
     bool descends = false;  // later boxes are of earlier keys
     bool opened = false;
@@ -45,22 +45,28 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
         const u32 asks = asking(own);
         if (writes && place == 0) {
           const bool as_they_are = opens && piece == 0;
-          to.what = kind | boxes << 24;
-          to.task = task_place;
-          to.asks = asks | (as_they_are ? ASKS_AS_THEY_ARE : 0u);
-          // Those that others do not write: no keys, and none to attend to.
+          to.what = kind | (as_they_are ? PIECE_AS_THEY_ARE : 0) | boxes << 6 | (int)(asks << 8);
+          to.head = head;
+          to.batch = batch;
+          // Boxes that others do not write have no keys.
 #pragma unroll
           for (int box = 1; box < slot_boxes; ++box) to.at[box] = u.k_len;
-          if (as_they_are)
-#pragma unroll
-            for (int group = 0; group < groups; ++group) to.keep[1][group] = 0ull;
         }
         __syncwarp();
         if (writes) {
           to.at[place] = own.at;
+          if (place > 0) reinterpret_cast<u8*>(&to.what)[1 + place] = (u8)asks;
+        }
+        __syncwarp();
+        if (writes) {
+          const u32 what = (u32)to.what;  // with all that is asked
 #pragma unroll
-          for (int group = 0; group < groups; ++group) to.keep[place][group] = own.keep[group];
-          if (place > 0) reinterpret_cast<u8*>(&to.asks)[place] = (u8)asks;
+          for (int group = 0; group < groups; ++group) {
+            const u32 first = first_box(what, group), asked = what >> (8 + group) >> 8 * first;
+            if ((u32)place - first < 2u) to.keep[group][(u32)place - first] = own.keep[group];
+            if (place == 0)
+              to.told[group] = (u64)(what & 31u | (asked & 0x55u | asked >> 7 & 0xaau) << 8 | first << 16) << 32 | first * (box_keys * 128 >> 4);
+          }
           own.asked = 0u;
         }
         arrive(pushed - 1, owed);
@@ -141,7 +147,9 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
     };
 ${passes.map((pass) => passText(pass, context)).join('')}    // A tile that the mask refuses wholly has one piece, of boxes that nobody asks for.
     if (!opened) write(1, lane == 0 ? 0 : -1, 0, 2, 1, true);
-    if (owed > 0 && leads) c.queue[(pushed - 1) % queue_length].what |= PIECE_LAST;
+    if (owed > 0 && leads)
+#pragma unroll
+      for (int group = 0; group < groups; ++group) c.queue[(pushed - 1) % queue_length].told[group] |= (u64)PIECE_LAST << 32;
     arrive(pushed - 1, owed);
     __syncwarp();
   };
@@ -170,9 +178,9 @@ const rowsText = `      // Three that follow each other, one of each kind, are o
       }
 `;
 
-function passText(pass: KernelPass, { passes, knobs }: KernelContext<HopperKnobs>): string {
+function passText(pass: KernelPass, { knobs }: KernelContext<HopperKnobs>): string {
   const way = walkOf(pass, boxKeys(knobs));
-  const kind = pass === passes[0] ? '' : `    kind = ${visitKinds[pass.kind]};\n`;
+  const [head, batch] = placeOf(pass.kind);
   const descends = way.form === 'blocks' || (way.form === 'distances' && way.search.sign === -1);
   const walked = {
     distances: '    walk_distances(p, task, take);\n',
@@ -180,6 +188,7 @@ function passText(pass: KernelPass, { passes, knobs }: KernelContext<HopperKnobs
     list: listText,
     boxes: boxesText(pass),
   }[way.form];
-  return `${kind}    descends = ${descends};
+  return `    kind = ${visitKinds[pass.kind]}, head = ${head}, batch = ${batch};
+    descends = ${descends};
 ${walked}`;
 }

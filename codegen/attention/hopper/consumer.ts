@@ -8,9 +8,9 @@ import type { KernelContext } from '../backend.ts';
 import { scaleText } from '../softmax.ts';
 import { finishText } from './finish.ts';
 import { type HopperKnobs, type SharedLayout, slotKeys } from './knobs.ts';
-import { readsText } from './reads.ts';
+import { firstReads, readsText } from './reads.ts';
 import { stepText } from './step.ts';
-import { climbCall, lastProduct, traitsOf, weighCall } from './traits.ts';
+import { climbCall, hasScore, lastProduct, traitsOf, weighCall } from './traits.ts';
 
 /** `consume`. Needs `Control`, the products, the scores and the softmax. */
 export function consumerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -23,6 +23,8 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const careful = speculative ? ', careful' : '';
   return `// ---- the consumers: 64 rows of queries for each warpgroup ----
 
+// References have moved in a step, and outputs are to follow: told with what the step is, since loops end by both.
+#define STEP_MOVES 32
 ${when(
   paired || small,
   `// A number that is part of a type: how many boxes, which block, or whether a task begins.
@@ -64,17 +66,17 @@ ${when(
   pool !== undefined,
   '  float base[2];  // what the keys of the step count for: of stand-ins log2 of those that they are for\n',
 )}${when(judged, '  int judged = 0;  // of steps of stand-ins\n  u32 judged_parity = 0;\n')}  int at = 0, what = 0;  // of the step: what its K slot holds
+  u64 k_matrix = 0;      // where that is, or what this warpgroup works on of it
 ${when(
   paired,
-  `  u64 k_matrix = 0;            // of the step: where the keys are that this warpgroup works on
-  int second = 0, box = 0;     // where its second box begins; the first one that it works on
+  `  int second = 0, box = 0;     // where its second box begins; the first one that it works on
   u32 asked = 0u;              // what this warpgroup asks for
   int held = 2, held_box = 0;  // of the weights: how many boxes of V they are for, and the first one
 `,
 )}
   auto multiply_q_k = [&](${when(paired, 'auto boxes')}) {
     products_begin();
-${when(!paired, '    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);\n')}${when(
+${when(
   paired,
   `    if constexpr (boxes.value == 1) multiply_box_scores(s, q_matrix, k_matrix);
     else multiply_scores(s, q_matrix, k_matrix);
@@ -83,11 +85,12 @@ ${when(!paired, '    const u64 k_matrix = k_first + (u64)(k_slot * k_bytes >> 4)
 )}${when(ramp !== undefined, '    add_ramp(s, slope[0][0], ramp);  // the last one: what is large is rounded once\n')}    products_commit();
   };
   auto multiply_p_v = [&](${when(paired, 'auto boxes')}) {
+    u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(paired, '+ held_box * box_keys * 128 ')}>> 4);
+    pin(v_matrix);
     barrier_wait(c.v_full[v_slot], v_parity);
     pin(out);
     pin(weights);
     products_begin();
-    const u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(paired, '+ held_box * box_keys * 128 ')}>> 4);
 ${when(
   paired,
   `    if constexpr (boxes.value == 1) multiply_box_values(out, weights[0], v_matrix);
@@ -98,7 +101,7 @@ ${when(
   };
   auto release_k = [&]() {
     __syncwarp();  // all lanes have read what the slot holds
-    if (lane == 0) barrier_arrive(c.k_empty[k_slot]);
+    barrier_arrive_if(lane == 0, c.k_empty[k_slot]);
     next_place(k_slot, k_parity, stages);
   };
   auto release_v = [&]() {
@@ -120,8 +123,7 @@ ${readsText(context, layout, traits)}${stepText(context, traits)}${finishText(co
     if (!begun) {
       wait_for_k();
       multiply_q_k(${two});
-      read_keys(${two});
-      products_wait<0>();
+${firstReads(traits, '      ')}      products_wait<0>();
       scores_done();
       release_k();
     }
@@ -132,7 +134,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-${when(ramp !== undefined, '    find_base();\n')}    score_and_mask(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});
+${when(ramp !== undefined, '    find_base();\n')}${when(hasScore(traits), `    score(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});\n`)}    if (!is_plain(${two})) mask(${two});
 ${when(!relative, '    float origin[2];\n')}    ${climbCall(traits, '', '    ')}${weighCall(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
 ${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
@@ -141,18 +143,10 @@ ${when(
     if (!careful) softmax.keep();
 `,
 )}#pragma unroll 1
-    while (!(what & PIECE_LAST)) ${
-      paired
-        ? `{
-      wait_for_k();
-      const bool both = (asked & 3u) == 3u;
-      if (both) step(Number<2>()${careful});
-      else step(Number<1>()${careful});
+    while (!(what & PIECE_LAST)) {
+${paired ? boxLoop(careful, traits.mixedBoxes) : stepLoop(speculative)}      if (what & STEP_MOVES) softmax.rescale(out);
     }
-`
-        : `step(${speculative ? 'careful' : ''});
-`
-    }    release_q(number);
+    release_q(number);
     begun = false;
 ${when(
   pipelined,
@@ -164,8 +158,7 @@ ${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
   `      auto overlap = [&](auto boxes) {
         multiply_q_k(Number<2>());
         multiply_p_v(boxes);
-        read_keys(Number<2>());
-        products_wait<1>();
+${firstReads(traits, '        ')}        products_wait<1>();
       };
       if (held == 2) overlap(Number<2>());
       else overlap(Number<1>());
@@ -173,7 +166,7 @@ ${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
   `      multiply_q_k();
       multiply_p_v();
 `,
-)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!paired, '      read_keys();\n      products_wait<1>();\n')}      scores_done();
+)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!paired, `${firstReads(traits, '      ')}      products_wait<1>();\n`)}      scores_done();
       release_k();
       begun = true;
     } else {
@@ -188,3 +181,30 @@ ${when(pipelined, speculative ? '    if (order == FINISH) order = next_task();\n
   if (elected) store_wait_read();
 }`;
 }
+
+// Outputs follow references outside of the loops of steps, which go on as long as none moves: what few steps do would stand
+// between what all do. So do steps of another number of boxes than is usual.
+
+const stepLoop = (
+  speculative: boolean,
+): string => `      do step(${when(speculative, 'careful')}); while (!(what & (PIECE_LAST | STEP_MOVES)));
+`;
+
+const boxLoop = (careful: string, mixed: boolean): string =>
+  mixed
+    ? `#pragma unroll 1
+      do {
+        wait_for_k();
+        if ((asked & 3u) == 3u) step(Number<2>()${careful});
+        else step(Number<1>()${careful});
+      } while (!(what & (PIECE_LAST | STEP_MOVES)));
+`
+    : `      wait_for_k();
+#pragma unroll 1
+      while ((asked & 3u) == 3u) {
+        step(Number<2>()${careful});
+        if (what & (PIECE_LAST | STEP_MOVES)) break;
+        wait_for_k();
+      }
+      if ((asked & 3u) != 3u) step(Number<1>()${careful});
+`;

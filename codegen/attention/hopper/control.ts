@@ -1,6 +1,7 @@
 // What the roles of a Hopper block tell each other in shared memory: barriers, what the slots hold, and the
 // tiles of queries that are worked on.
 
+import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
 import { judgedBytes, judgedConstants, judgedFields, judgesApart } from './stand-ins.ts';
@@ -23,7 +24,6 @@ export const controlText = (context: KernelContext<HopperKnobs>): string => {
   const { knobs } = context;
   const { speculative } = knobs;
   const judges = judgesApart(context);
-  const apart = isApart(knobs);
   return `// ---- what the roles of a block share ----
 
 // One tile of queries of one unit, or what to do instead.
@@ -43,47 +43,7 @@ ${
     : ''
 }};
 
-// Keys of one step on their way into a slot, and what they are: a kind of visit, and flags.
-struct Piece {
-  int what;
-  int task;  // its place among the tasks
-${
-  apart
-    ? `  u32 asks;            // of each box, a byte for each
-  int at[slot_boxes];  // where its boxes begin
-  u64 keep[slot_boxes][groups];  // the keys of a box that a warpgroup may attend to, where it asks for it
-`
-    : '  int at;\n'
-}};
-#define PIECE_KIND 3
-#define PIECE_FULL 4   // every pair is allowed
-#define PIECE_LAST 8   // of its tile
-#define PIECE_STOP 16  // no more at all
-${
-  apart
-    ? `#define PIECE_BOXES(what) ((what) >> 24)
-// What a warpgroup may ask of a box: bits 0 and 1 for whether it does, 2 and 3 for whether no more than the keys kept
-// decides its pairs, 4 and 5 for whether all keys are, 6 and 7 for whether all but the first are, as at the end of a run
-// of members that are as many as keys of a box; the lower one of two bits is for the first warpgroup.
-#define ASKS_AS_THEY_ARE 0x80000000u  // both warpgroups work on the first two boxes, whoever asks
-// What a slot holds. For each warpgroup in one word: where in shared memory the keys are that it works on, as a matrix
-// has it; from bit 32 on kind and flags; from bit 40 on what it asks of these two boxes, in such pairs of bits, and from
-// bit 48 on the first of them.
-struct Held {
-  u64 told[groups];
-  int at[slot_boxes];
-  u64 keep[slot_boxes][groups];
-};
-// What a warpgroup asks of the two boxes that it works on, and which is the first of them, as a slot tells it.
-WARPLOOM_DEVICE u32 asked_of(u32 asks, int group) {
-  const u32 own = asks >> group & 0x555555u;
-  const u32 first = (own & 0x101u) == 0x100u && !(asks & ASKS_AS_THEY_ARE) ? 1u : 0u;
-  const u32 two = own >> 8 * first;
-  return first << 8 | two & 0x55u | two >> 7 & 0xaau;
-}
-`
-    : ''
-}
+${isApart(knobs) ? pieceOfBoxes : pieceOfOne(judges)}
 constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs, judges)};
 ${judges ? judgedConstants(knobs) : ''}
 // Slots are full when copies have landed, and empty when every warp that computes has let go of them.
@@ -93,8 +53,8 @@ struct Control {
   u64 piece_full[queue_length], piece_empty[queue_length];
   u64 begun;  // the first keys of the block have landed
   Piece queue[queue_length];  // from the walk to the copies
-  ${apart ? 'Held' : 'Piece'} held[stages];         // what each K slot holds
-${apart ? '  Held nothing;               // what lanes read that tell nothing: nobody writes it\n' : ''}${judges ? judgedFields : ''}  Task tasks[task_count];
+  ${isApart(knobs) ? 'Held' : 'Piece'} held[stages];         // what each K slot holds
+${isApart(knobs) ? '  Held nothing;               // what lanes read that tell nothing: nobody writes it\n' : ''}${judges ? judgedFields : ''}  Task tasks[task_count];
 ${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};
 // The next place of a ring; its barriers change parity from round to round.
 WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
@@ -104,8 +64,50 @@ WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
 }`;
 };
 
-/** As bytes before a word of 64 bits take room. */
-const aligned = (bytes: number): number => Math.ceil(bytes / 8) * 8;
+const flags = `#define PIECE_KIND 3
+#define PIECE_FULL 4   // every pair is allowed
+#define PIECE_LAST 8   // of its tile
+#define PIECE_STOP 16  // no more at all
+`;
+
+const pieceOfOne = (
+  judges: boolean,
+): string => `// Where the keys and the values of a step are, and what they are: a kind of visit, and flags${when(judges, '; from bit 8 on the place of\n// their tile among the tasks')}.
+struct alignas(16) Piece {
+  int what, head, batch, at;
+};
+${flags}`;
+
+const pieceOfBoxes = `// Where the boxes of a step are, and what they are: a kind of visit, and flags; and from bit 8 on, a byte for each box, what
+// is asked of it: bits 0 and 1 for whether a warpgroup does, 2 and 3 for whether no more than the keys kept decides its
+// pairs, 4 and 5 for whether all keys are, 6 and 7 for whether all but the first are, as at the end of a run of members that
+// are as many as keys of a box; the lower one of two bits is for the first warpgroup.
+struct Rows {
+  int what, head, batch, at[slot_boxes];
+};
+// One step on its way into a slot. For each warpgroup in one word: where in the slot the keys are that it works on, as a
+// matrix has it; from bit 32 on kind and flags; from bit 40 on what it asks of these two boxes, in such pairs of bits, and
+// from bit 48 on the first of them.
+struct alignas(16) Piece : Rows {
+  u64 told[groups];
+  u64 keep[groups][2];  // the keys of its two boxes that a warpgroup may attend to, where it asks for them
+};
+${flags}#define PIECE_AS_THEY_ARE 32  // both warpgroups work on the first two boxes, whoever asks
+#define PIECE_BOXES(what) ((what) >> 6 & 3)
+// Which two boxes a warpgroup works on: these and the next.
+WARPLOOM_DEVICE u32 first_box(u32 what, int group) {
+  return (what >> (8 + group) & 0x101u) == 0x100u && !(what & PIECE_AS_THEY_ARE) ? 1u : 0u;
+}
+// What a slot holds; places are told where keys are in shared memory.
+struct Held {
+  u64 told[groups];
+  int at[slot_boxes];
+  u64 keep[groups][2];
+};
+`;
+
+/** As bytes take room before what is aligned to so many. */
+const aligned = (bytes: number, to = 8): number => Math.ceil(bytes / to) * to;
 
 /** No less than the bytes of `Control`; `judges` says whether a warp judges stand-ins. */
 export function controlBytes(
@@ -121,10 +123,10 @@ export function controlBytes(
     1 +
     (speculative ? taskCount(knobs, judges) : 0);
   const { boxes } = knobs;
-  const keep = boxes * groups * 8;
+  const told = groups * 24;
   const [piece, held] = isApart(knobs)
-    ? [aligned(12 + 4 * boxes) + keep, groups * 8 + aligned(4 * boxes) + keep]
-    : [12, 12];
+    ? [aligned(12 + 4 * boxes + told, 16), aligned(4 * boxes) + told]
+    : [16, 16];
   const slots = isApart(knobs) ? knobs.stages + 1 : knobs.stages;
   const pieces = queueLength(knobs) * piece + slots * held;
   const task = aligned(unitBytes) + (speculative ? 32 : 24);

@@ -36,6 +36,10 @@ export const sourceOf: Record<KernelPass['kind'], string> = {
   rest: 'pool_',
 };
 
+/** Head and batch entry of a kind's rows in its map: columns are packed for each unit. */
+export const placeOf = (kind: KernelPass['kind']): readonly [head: string, batch: string] =>
+  kind === 'columns' ? ['task.index', '0'] : ['u.kv_head', 'u.batch'];
+
 /** What the slots are filled from. */
 export const sourcesOf = (passes: readonly KernelPass[]): readonly string[] =>
   passes.flatMap(({ kind }) => [`${sourceOf[kind]}k`, `${sourceOf[kind]}v`]);

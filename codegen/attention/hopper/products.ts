@@ -21,6 +21,7 @@ export function productsText(context: KernelContext<HopperKnobs>): string {
       blocks: kTile / 8,
       from: 'shared',
       result: 'overwritten',
+      known: !isApart(knobs),
       further: stepsAfterFirst(padded(headDim)).map((step) => {
         const [slab, inside] = [step >> 2, (step & 3) * 32];
         return { a: (slab * 8192 + inside) >> 4, b: (slab * rows + inside) >> 4 };

@@ -4,14 +4,15 @@ import { scalarText } from '../../expression.ts';
 import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import type { HopperKnobs, SharedLayout } from './knobs.ts';
-import type { Traits } from './traits.ts';
+import { own, type Traits } from './traits.ts';
 
-/** `told`, `wait_for_k`, `release_q`, `next_task` and `read_keys` of a consumer. */
+/** `told`, `wait_for_k`, `release_q`, `next_task`, `is_plain`, `read_place` and `read_mask` of a consumer. */
 export function readsText(
   { knobs, score, names }: KernelContext<HopperKnobs>,
   { outReplacesQ }: SharedLayout,
-  { paired, pipelined, endsRuns, asksPlace }: Traits,
+  traits: Traits,
 ): string {
+  const { paired, pipelined } = traits;
   const { speculative, qBuffers } = knobs;
   const ramp = score?.ramp;
   return `  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
@@ -23,7 +24,7 @@ ${
     : '  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };\n'
 }  // What the step is.
   auto wait_for_k = [&]() {
-${when(paired, '    slot = lane == 0 ? &c.held[k_slot] : &c.nothing;\n')}    barrier_wait(c.k_full[k_slot], k_parity);
+${when(paired, '    slot = lane == 0 ? &c.held[k_slot] : &c.nothing;\n', '    k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);\n    pin(k_matrix);\n')}    barrier_wait(c.k_full[k_slot], k_parity);
 ${
   paired
     ? `    const u64 word = __shfl_sync(FULL_WARP, slot->told[group], 0);
@@ -65,33 +66,55 @@ ${when(
 `,
 )}    return order;
   };
-${
-  paired
-    ? `  // Where the keys of the step are, and which of them the walk lets through: read while its products are under way.
-  u32 keep[score_blocks / 4];
-${when(endsRuns, '  u32 loses_first = 0u;  // of which boxes this lane has the first key, and it alone is not let through\n')}  bool plain = false, ready = false;  // nothing${when(endsRuns, ' else')} is masked; no more than keys decides
-  auto read_keys = [&](auto boxes) {
-    auto read_place = [&]() {
-      at = told(slot->at[box]);
-      second = told(slot->at[min(box + 1, slot_boxes - 1)]);
-    };
-${when(asksPlace, '    read_place();\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
-    plain = (asked & used & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;
-${when(endsRuns, '    loses_first = plain && column == 0 ? asked >> 6 : 0u;\n')}    if (plain) return;
-${when(!asksPlace, '    read_place();\n')}    ready = (~(asked >> 2) & asked & used) == 0u;
+${paired ? pairedReads(traits) : singleReads(traits)}`;
+}
+
+/** Reads of a kernel whose slots have boxes. */
+const pairedReads = ({
+  asksPlace,
+  endsRuns,
+}: Traits): string => `  u32 keep[score_blocks / 4];  // of the step: the keys that the walk lets through
+  bool ready = false;          // no more than those decides
+  // Is nothing masked${when(endsRuns, ' but first keys')}?
+  auto is_plain = [&](auto boxes) {
+    const u32 used = boxes.value == 2 ? 3u : 1u;
+    return (asked & used & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;
+  };
+  // Where the keys of the step are.
+  auto read_place = [&](auto boxes) {
+    at = told(slot->at[box]);
+    second = told(slot->at[min(box + 1, slot_boxes - 1)]);
+  };
+  // Which of them the walk lets through.
+  auto read_mask = [&](auto boxes) {
+${when(!asksPlace, '    read_place(boxes);\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
+    ready = (~(asked >> 2) & asked & used) == 0u;
 #pragma unroll
     for (int i = 0; i < boxes.value; ++i) {
-      const u64 known = asked >> i & 1u ? slot->keep[box + i][group] : 0ull;  // none for this warpgroup
+      const u64 known = asked >> i & 1u ? slot->keep[group][i] : 0ull;  // none for this warpgroup
       const u64 keys = __shfl_sync(FULL_WARP, known, 0);
 #pragma unroll
       for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
     }
   };
-`
-    : `  // Where the keys of the step are: read while its products are under way${when(!asksPlace, ', where they need a mask')}.
-  auto read_keys = [&]() {
-    ${when(!asksPlace, 'if (!(what & PIECE_FULL)) ')}at = told(c.held[k_slot].at);
-  };
-`
-}`;
-}
+`;
+
+/** Reads of a kernel whose slots have one box, which is where all warpgroups work on. */
+const singleReads = ({ asksPlace }: Traits): string => `  // Is nothing masked?
+  auto is_plain = [&]() { return (what & PIECE_FULL) != 0; };
+  // Where the keys of the step are${when(!asksPlace, ', which only masks ask')}.
+  auto ${asksPlace ? 'read_place' : 'read_mask'} = [&]() { at = told(c.held[k_slot].at); };
+`;
+
+/** Has a masked step something to read? */
+export const maskReads = ({ paired, asksPlace }: Traits): boolean => paired || !asksPlace;
+
+/** The place of a step where others than masks ask for it: read while its products are under way. */
+export const placeRead = ({ asksPlace }: Traits, boxes: string, indent: string): string =>
+  when(asksPlace, `${indent}read_place(${boxes});\n`);
+
+/** All that is read of the step that begins a task. */
+export const firstReads = (traits: Traits, indent: string): string => {
+  const two = own(traits, 'Number<2>()');
+  return `${placeRead(traits, two, indent)}${when(maskReads(traits), `${indent}if (!is_plain(${two})) read_mask(${two});\n`)}`;
+};

@@ -34,11 +34,13 @@ const weighText = (
 const addendText = (half: number, hasBase: boolean): string =>
   hasBase ? `base[${half}] - origin[${half}]` : `-origin[${half}]`;
 
-const relativeWeighText = `  // Scores that were relative to 0 are now to the references; those of a row that has seen nothing stay -inf.
+const relativeWeighText = `  // Scores that were relative to other references are now to these; those of a row that has seen nothing stay -inf.
   template <int blocks = score_blocks>
-  __device__ __forceinline__ void relate(Scores& s) {
+  __device__ __forceinline__ void relate(const float (&before)[2], Scores& s) {
     float origin[2];
     find_origins(origin);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) origin[half] -= before[half];
 #pragma unroll
     for (int j = 0; j < blocks; ++j)
 #pragma unroll
@@ -69,13 +71,16 @@ export function hopperSoftmaxText(context: KernelContext<HopperKnobs>): string {
       if (reference[half] == NEGATIVE_INFINITY) reference[half] = 0.f;
   }
 
-  // Moves the references of rows whose sums have grown large, by powers of two; did any of the warp's move?
-  __device__ __forceinline__ bool follow() {
-    const float large[2] = {fmaxf(sum[0][0], sum[0][1]), fmaxf(sum[1][0], sum[1][1])};
-    if (!__any_sync(FULL_WARP, fmaxf(large[0], large[1]) > LARGE_SUM)) return false;
+  // Has a sum of any row of the warp grown large?
+  __device__ __forceinline__ bool grows() const {
+    return __any_sync(FULL_WARP, fmaxf(fmaxf(sum[0][0], sum[0][1]), fmaxf(sum[1][0], sum[1][1])) > LARGE_SUM);
+  }
+
+  // Moves the references of such rows, by powers of two.
+  __device__ __forceinline__ void follow() {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float most = quad_max(large[half]);
+      const float most = quad_max(fmaxf(sum[half][0], sum[half][1]));
       if (!(most < MOST_SUM)) sum[half][0] = POSITIVE_INFINITY;  // it stays so, and the task is done again
       const int exponent = min(max((__float_as_int(most) >> 23) - 127, 0), 126);
       factor[half] = __int_as_float((127 - exponent) << 23);
@@ -83,7 +88,6 @@ export function hopperSoftmaxText(context: KernelContext<HopperKnobs>): string {
       sum[half][0] *= factor[half];
       sum[half][1] *= factor[half];
     }
-    return true;
   }
 `;
   return `// ---- softmax: a row lies in the four lanes of a quad ----

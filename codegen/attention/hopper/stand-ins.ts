@@ -57,14 +57,13 @@ WARPLOOM_DEVICE void judge_stand_ins(Control& c) {
 #pragma unroll 1
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
-    const Piece& next = c.queue[place];
-    const int what = told(next.what), task_place = told(next.task), at = told(next.at);
+    const Piece rows = told(c.queue[place]);
     __syncwarp();
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
     next_place(place, parity, queue_length);
-    if (what & PIECE_STOP) break;
-    if ((what & PIECE_KIND) != STAND_INS || (what & PIECE_FULL)) continue;
-    const Task& task = c.tasks[task_place];
+    if (rows.what & PIECE_STOP) break;
+    if ((rows.what & PIECE_KIND) != STAND_INS || (rows.what & PIECE_FULL)) continue;
+    const Task& task = c.tasks[rows.what >> 8];
     const Unit& u = task.unit;
     barrier_wait(c.judged_empty[to], to_parity);
 #pragma unroll 1
@@ -73,7 +72,7 @@ WARPLOOM_DEVICE void judge_stand_ins(Control& c) {
       if (from + lane < q_tile) {
 #pragma unroll
         for (int i = 0; i < judged_words; ++i)
-          c.judged[to][from + lane][i] = pools_for(u, task.start + from + lane, at + i * 32);
+          c.judged[to][from + lane][i] = pools_for(u, task.start + from + lane, rows.at + i * 32);
       }
     }
     barrier_arrive(c.judged_full[to]);  // each lane for what it has written

@@ -6,116 +6,136 @@ import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { visitKinds } from '../walk.ts';
 import type { HopperKnobs } from './knobs.ts';
-import { climbCall, lastProduct, type Traits, weighCall } from './traits.ts';
+import { maskReads, placeRead } from './reads.ts';
+import { climbCall, hasScore, lastProduct, own, type Traits, weighCall } from './traits.ts';
 
-/** `score_and_mask` and `step` of a consumer, and `find_base` of one with a ramp. */
+/** `score`, `mask` and `step` of a consumer, and `find_base` of one with a ramp. */
 export function stepText(context: KernelContext<HopperKnobs>, traits: Traits): string {
   const { speculative, pingPong } = context.knobs;
   const { paired, relative, small } = traits;
   const ramp = context.score?.ramp;
-  const some = paired ? '<boxes.value * box_blocks>' : '';
-  return `${scoreAndMaskText(context, traits)}  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](${when(paired, 'auto boxes')}${when(paired && speculative, ', ')}${when(speculative, 'bool careful')}) {
-    bool rescale = false;
-${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${when(paired, 'boxes')});
+  const boxes = own(traits, 'boxes');
+  const blocks = paired ? '<boxes.value * box_blocks>' : '';
+  return `${scoreText(context, traits)}${maskText(context, traits)}  // One step: this tile's Q K^T and the last one's P V are under way together.
+  auto step = [&](${[when(paired, 'auto boxes'), when(speculative, 'bool careful')].filter(Boolean).join(', ')}) {
+${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${boxes});
     ${lastProduct(traits)}
-${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    if (!careful) rescale = softmax.follow();\n')}    read_keys(${when(paired, 'boxes')});
-${when(ramp !== undefined, '    find_base();\n')}    products_wait<1>();
+${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    const bool grows = softmax.grows();\n')}${placeRead(traits, boxes, '    ')}${when(ramp !== undefined, '    find_base();\n')}    products_wait<1>();
     scores_done();
-    release_k();
 ${when(
   relative,
-  speculative
-    ? `    const float reference[2] = {careful ? 0.f : softmax.reference[0], careful ? 0.f : softmax.reference[1]};
-`
-    : `    const float reference[2] = {0.f, 0.f};
+  `    const float reference[2] = {${[0, 1].map((i) => (speculative ? `careful ? 0.f : softmax.reference[${i}]` : '0.f')).join(', ')}};
 `,
-)}    score_and_mask(${[when(paired, 'boxes'), when(relative, 'reference'), when(small, 'Number<0>()')].filter(Boolean).join(', ')});
-    // Some scores become weights before the last P V is waited for, the others while those are packed. The first stand in
-    // both branches: where these have met, ptxas waits as soon as the exponents are there, with too few weights made.
-    // Origins are found in one branch, so that the other's exponents wait for no more than the products.
-    constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
-${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${when(
-  speculative,
-  `    if (careful) {
-      rescale = ${climbCall(traits, some, '      ')}${when(!relative, weighCall(traits, '0', 'early', '      '))}    }${when(!relative, ' else {')}
-${weighCall(traits, '0', 'early', relative ? '    ' : '      ')}${when(!relative, '    }\n')}`,
-  `    rescale = ${climbCall(traits, some, '    ')}${weighCall(traits, '0', 'early', '    ')}`,
-)}    products_wait<0>();
+)}${when(hasScore(traits), `    score(${[boxes, when(relative, 'reference'), when(small, 'Number<0>()')].filter(Boolean).join(', ')});\n`)}    constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
+${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${
+  speculative ? seldomText(traits, boxes, blocks) : alwaysText(traits, boxes, blocks)
+}    products_wait<0>();
     outputs_done();
-${weighCall(traits, 'early', 'blocks', '    ')}    pack${some}(s, weights);
-    if (rescale) softmax.rescale(out);
+${weighCall(traits, 'early', 'blocks', '    ')}    pack${blocks}(s, weights);
 ${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
 `;
 }
 
-/** The author's score and mask on the products of a step. */
-function scoreAndMaskText(
-  { passes, score, names }: KernelContext<HopperKnobs>,
-  { paired, judged, hasRest, relative, small, pool, endsRuns }: Traits,
-): string {
+/** Masks and references of a step where most have none to apply and leave them where they are. */
+const seldomText = (
+  traits: Traits,
+  boxes: string,
+  blocks: string,
+): string => `    // Whatever few steps do stands in one branch, since compilers put it between what all of them do: a jump over each part
+    // of it would wait for instructions each time. The first weights, made before the last P V is waited for, stand in both:
+    // where branches have met, ptxas waits as soon as the exponents are there.
+    if (careful || grows || !is_plain(${boxes})) {
+      ${maskReads(traits) ? `if (!is_plain(${boxes})) read_mask(${boxes});\n      ` : ''}release_k();
+      if (!is_plain(${boxes})) mask(${boxes});
+      const bool moves = careful ? softmax.climb${blocks}(${climbArguments(traits)}s) : grows;
+      if (!careful && grows) softmax.follow();
+      if (moves) what |= STEP_MOVES;
+${
+  traits.relative
+    ? `      if (careful || moves) softmax.relate${blocks}(reference, s);
+`
+    : `      softmax.find_origins(origin);
+${weighCall(traits, '0', 'early', '      ')}`
+}    } else {
+      release_k();
+${when(!traits.relative, weighCall(traits, '0', 'early', '      '))}    }
+${when(traits.relative, weighCall(traits, '0', 'early', '    '))}`;
+
+/** The same where references follow the highest score of each step. */
+const alwaysText = (
+  traits: Traits,
+  boxes: string,
+  blocks: string,
+): string => `${when(maskReads(traits), `    if (!is_plain(${boxes})) read_mask(${boxes});\n`)}    release_k();
+    if (!is_plain(${boxes})) mask(${boxes});
+    const bool moves = ${climbCall(traits, blocks, '    ')}    if (moves) what |= STEP_MOVES;
+${weighCall(traits, '0', 'early', '    ')}`;
+
+/** The author's score on the products of a step, and what else every step does to them. */
+function scoreText(context: KernelContext<HopperKnobs>, traits: Traits): string {
+  const { score, names } = context;
+  const { paired, hasRest, relative, small, pool, endsRuns } = traits;
   const ramp = score?.ramp;
-  const applied = small
-    ? `<${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, begins.value != 0>`
-    : when(paired, '<boxes.value * box_blocks>');
+  const blocks = paired ? 'boxes.value * box_blocks' : 'score_blocks';
+  const applied = small ? `<${blocks}, begins.value != 0>` : when(paired, `<${blocks}>`);
+  const weighed = when(paired, `<${blocks}>`);
   const parameters = [
     when(paired, 'auto boxes'),
     when(relative, 'const float (&reference)[2]'),
     when(small, 'auto begins'),
   ];
-  const kindText = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
-  /** The author's score and mask on what `visit` is, in score blocks as the template arguments say. */
-  const maskText = (indent: string, some: string, isFull: string, more = ''): string =>
-    [
-      ...(score?.value
-        ? [
-            `apply_score${applied}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, ${when(small, 'shortest, ')}s);`,
-          ]
-        : []),
-      ...(ramp
-        ? [`if (steep) add_bias(task->unit, task->start + query_of(row), at + column, s);`]
-        : []),
-      ...(hasRest
-        ? [
-            ...(pool === undefined
-              ? []
-              : [
-                  `base[0] = base[1] = visit.kind == STAND_INS ? ${scalarText(real(pool), names)} : 0.f;`,
-                ]),
-            `if (visit.kind == STAND_INS) weigh_pools${some}(task->unit, scale, visit, column, s);`,
-          ]
-        : []),
-      ...(judged
-        ? [`if (visit.kind == STAND_INS) {`, `  if (!visit.full) drop_stand_ins();`, `} else`]
-        : []),
-      `${isFull}mask_scores${some}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${more});`,
-    ]
-      .map((line) => `${indent}${line}\n`)
-      .join('');
-  return paired
-    ? `  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](${parameters.filter(Boolean).join(', ')}) {
-    const Visit visit = {${kindText}, at, second};
-${maskText('    ', '<boxes.value * box_blocks>', 'if (!plain) ', ', keep, ready')}${when(
-  endsRuns,
-  `#pragma unroll
-    for (int i = 0; i < boxes.value; ++i)
-      if (loses_first >> i & 1u) s[0][i * box_blocks][0] = s[0][i * box_blocks][2] = NEGATIVE_INFINITY;
-`,
-)}  };
-`
-    : `${when(
-        ramp !== undefined,
-        `  // What its rows have beside the products: known before these are.
+  const lines = [
+    ...(score?.value || hasRest ? [visitText(context, traits)] : []),
+    ...(score?.value
+      ? [
+          `apply_score${applied}(task->unit, p, task->index, visit, task->start + query_of(row), column, reference, ${when(small, 'shortest, ')}s);`,
+        ]
+      : []),
+    ...(ramp
+      ? [`if (steep) add_bias(task->unit, task->start + query_of(row), at + column, s);`]
+      : []),
+    ...(pool === undefined
+      ? []
+      : [`base[0] = base[1] = visit.kind == STAND_INS ? ${scalarText(real(pool), names)} : 0.f;`]),
+    ...(hasRest
+      ? [`if (visit.kind == STAND_INS) weigh_pools${weighed}(task->unit, scale, visit, column, s);`]
+      : []),
+    ...(endsRuns
+      ? [
+          '// At the end of a run of members, and so in many steps, a box often lacks its first key alone.',
+          'const u32 lost = column == 0 ? asked >> 6 : 0u;',
+          '#pragma unroll',
+          'for (int i = 0; i < boxes.value; ++i)',
+          '  if (lost >> i & 1u) s[0][i * box_blocks][0] = s[0][i * box_blocks][2] = NEGATIVE_INFINITY;',
+        ]
+      : []),
+  ];
+  return `${when(
+    ramp !== undefined,
+    `  // What its rows have beside the products: known before these are.
   auto find_base = [&]() {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
       base[half] = steep ? 0.f : bias_at(task->unit, task->start + query_of(row) + 8 * half, at);
   };
 `,
-      )}${when(
-        judged,
-        `  // The pools of the step that stand in for nobody: as they were judged.
+  )}${when(
+    hasScore(traits),
+    `  // The author's score on the products of a step${when(endsRuns, ', and what most masks leave out')}.
+  auto score = [&](${parameters.filter(Boolean).join(', ')}) {
+${lines.map((line) => (line.startsWith('#') ? `${line}\n` : `    ${line}\n`)).join('')}  };
+`,
+  )}`;
+}
+
+/** `mask` of a step that has one. */
+function maskText(context: KernelContext<HopperKnobs>, traits: Traits): string {
+  const { paired, judged } = traits;
+  const blocks = when(paired, '<boxes.value * box_blocks>');
+  const call = `mask_scores${blocks}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${when(paired, ', keep, ready')});`;
+  return `${when(
+    judged,
+    `  // The pools of the step that stand in for nobody: as they were judged.
   auto drop_stand_ins = [&]() {
     barrier_wait(c.judged_full[judged], judged_parity);
     keep_stand_ins(c.judged[judged], query_of(row), column, s);
@@ -123,9 +143,18 @@ ${maskText('    ', '<boxes.value * box_blocks>', 'if (!plain) ', ', keep, ready'
     next_place(judged, judged_parity, judged_places);
   };
 `,
-      )}  // The author's score and mask on the products of a step.
-  auto score_and_mask = [&](${parameters.filter(Boolean).join(', ')}) {
-    const Visit visit = {${kindText}, at, (what & PIECE_FULL) != 0};
-${maskText('    ', '', 'if (!visit.full) ')}  };
+  )}  // The author's mask on the products of a step that has one.
+  auto mask = [&](${when(paired, 'auto boxes')}) {
+    ${visitText(context, traits)}
+${when(judged, '    if (visit.kind == STAND_INS) drop_stand_ins();\n    else\n  ')}    ${call}
+  };
 `;
 }
+
+/** What a step visits. */
+const visitText = ({ passes }: KernelContext<HopperKnobs>, { paired }: Traits): string => {
+  const kind = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
+  return `const Visit visit = {${kind}, at, ${paired ? 'second' : '(what & PIECE_FULL) != 0'}};`;
+};
+
+const climbArguments = ({ hasBase }: Traits): string => `scale, ${when(hasBase, 'base, ')}`;

@@ -1,9 +1,11 @@
 // What the consumers of a kernel do and others do not, and the calls that depend on it.
 
+import { type Expression, walk } from '../../../dsl/expression.ts';
 import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
 import { distancesOf } from './members.ts';
+import { asksApart } from './pairs.ts';
 import { poolExponent } from './pools.ts';
 import { judgesApart } from './stand-ins.ts';
 
@@ -24,9 +26,11 @@ export interface Traits {
   readonly pool: number | undefined;
   /** Something is added to the exponents of a step: what is left of a bias, or what stand-ins count for. */
   readonly hasBase: boolean;
+  /** Many steps are on one box: blocks that a warpgroup has for itself. Of other keys most boxes follow each other. */
+  readonly mixedBoxes: boolean;
   /** At the end of a run of members a box often lacks its first key alone. */
   readonly endsRuns: boolean;
-  /** Somebody asks where the keys of each step are: of those that need no mask only scores and stand-ins. */
+  /** Somebody asks where the keys of each step are: of those that need no mask only stand-ins, and scores of a key. */
   readonly asksPlace: boolean;
 }
 
@@ -43,10 +47,22 @@ export function traitsOf(context: KernelContext<HopperKnobs>, layout: SharedLayo
     small: score?.small !== undefined,
     pool,
     hasBase: score?.ramp !== undefined || pool !== undefined,
+    mixedBoxes: asksApart(passes) === 'blocks',
     endsRuns: distancesOf(context) !== undefined,
-    asksPlace: score !== undefined || hasRest,
+    asksPlace:
+      hasRest || score?.ramp !== undefined || (score?.value !== undefined && asksKey(score.value)),
   };
 }
+
+const asksKey = (value: Expression): boolean =>
+  [...walk(value)].some((part) => part.op === 'index' && part.name === 'k');
+
+/** The argument that tells how many boxes a function is for, of kernels where that differs. */
+export const own = ({ paired }: Traits, boxes: string): string => when(paired, boxes);
+
+/** Has every step something done to its products before a mask? */
+export const hasScore = ({ relative, hasRest, hasBase, endsRuns }: Traits): boolean =>
+  relative || hasRest || hasBase || endsRuns;
 
 /** The P V of the step before. */
 export const lastProduct = ({ paired }: Traits): string =>
@@ -65,4 +81,4 @@ export const weighCall = (
 
 /** References follow the highest scores, and weights are relative to them from here on. */
 export const climbCall = ({ relative, hasBase }: Traits, blocks: string, indent: string): string =>
-  `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}(s)` : 'find_origins(origin)'};\n`;
+  `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}({0.f, 0.f}, s)` : 'find_origins(origin)'};\n`;

@@ -9,7 +9,9 @@ import { visitKinds } from '../walk.ts';
 import { composedWalk } from './compose.ts';
 import { boxText } from './copier.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
+import { placeOf } from './maps.ts';
 import { pairsFunctions } from './pairs.ts';
+import { judgesApart } from './stand-ins.ts';
 
 /** `walk_tasks`. Needs `Control`, `advance` and `load_unit`. */
 export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
@@ -19,6 +21,7 @@ export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLa
   const turned = (unit: string): string => (hasTurns ? `p.turn[1 + ${unit}]` : unit);
   const [main] = passes;
   const paired = isApart(knobs);
+  const judges = judgesApart(context);
   const startsLast = main?.kind === 'tiles' && !isUnaligned(main.mask);
   const functions = startsLast
     ? `// The last key that a query of [q0, q1] may attend to, or one after it.\n${lastText('last_tiles', main.mask, names)}\n\n`
@@ -146,11 +149,18 @@ ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
 }`;
 
   function singleWalk(): string {
+    const placeOfKind = (part: 0 | 1): string =>
+      passes
+        .map(({ kind }, i) => {
+          const own = placeOf(kind)[part];
+          return i === passes.length - 1
+            ? own
+            : `(piece.x & PIECE_KIND) == ${visitKinds[kind]} ? ${own} : `;
+        })
+        .join('');
     return `  // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
   auto walk_keys = [&]() {
-    const int place = count % task_count;
-    const Task& task = c.tasks[place];
-    const Unit& u = task.unit;
+${judges ? '    const int place = count % task_count;\n    const Task& task = c.tasks[place];\n' : '    const Task& task = c.tasks[count % task_count];\n'}    const Unit& u = task.unit;
     Walk walk = {0, 0, 0, 0, 0};
     // Kind and flags of a visit, and where it is.
     auto piece_of = [&](const Visit& visit) -> int2 { return make_int2((int)visit.kind | (visit.full ? PIECE_FULL : 0), visit.at); };
@@ -178,7 +188,7 @@ ${
       const bool ends = (next.x & PIECE_KIND) == NOTHING;
       if (ends && (piece.x & PIECE_KIND) == NOTHING) piece = make_int2(${visitKinds[passes[0]!.kind]}, 0);
       if ((piece.x & PIECE_KIND) != NOTHING) {
-        push({piece.x | (ends ? PIECE_LAST : 0), place, piece.y});
+        push({piece.x | (ends ? PIECE_LAST : 0)${when(judges, ' | place << 8')}, ${placeOfKind(0)}, ${placeOfKind(1)}, piece.y});
         if (first) publish(COMPUTE);
         first = false;
       }

@@ -19,6 +19,11 @@ WARPLOOM_DEVICE void barrier_arrive(u64 &barrier, WARPLOOM_LINE) {
   warploomBarrierArrive(&barrier, 0, line.at);
 }
 
+WARPLOOM_DEVICE void barrier_arrive_if(bool arrives, u64 &barrier, WARPLOOM_LINE) {
+  if (arrives)
+    warploomBarrierArrive(&barrier, 0, line.at);
+}
+
 WARPLOOM_DEVICE void barrier_arrive_expect(u64 &barrier, int bytes, WARPLOOM_LINE) {
   warploomBarrierArrive(&barrier, bytes, line.at);
 }

@@ -34,6 +34,7 @@ template <int pending> WARPLOOM_DEVICE void products_wait(WARPLOOM_LINE) {
 // Registers are memory here, and calls keep their order with it.
 template <int blocks> WARPLOOM_DEVICE void pin(float (&r)[1][blocks][4]) {}
 template <int steps> WARPLOOM_DEVICE void pin(u32 (&r)[1][steps][4]) {}
+WARPLOOM_DEVICE void pin(u64 &descriptor) {}
 
 WARPLOOM_DEVICE u64 matrix_descriptor(u32 address, u32 leading, u32 stride) {
   return (u64)((address & 0x3FFFF) >> 4) | (u64)(leading >> 4) << 16 | (u64)(stride >> 4) << 32 |

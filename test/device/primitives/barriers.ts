@@ -36,7 +36,7 @@ const phases: PrimitiveCase = {
       const u32 seen = word;
       p.out[round * 64 + threadIdx.x - 64] = seen;
       __syncwarp();
-      if ((threadIdx.x & 31) == 0) barrier_arrive(empty);
+      barrier_arrive_if((threadIdx.x & 31) == 0, empty);
     }
   }`,
       threads: 128,

@@ -19,7 +19,7 @@ import { arbitraryCallData, arbitraryPattern, type RandomPattern } from './arbit
 import { builtInCalls, checkBuiltIn } from './properties/built-ins.ts';
 import { checkCall } from './properties/devices.ts';
 import { checkRamp, ramped, rampPatterns } from './properties/ramps.ts';
-import { checkSpikes, spiky } from './properties/spikes.ts';
+import { checkSpikes, type Spiky, spiky } from './properties/spikes.ts';
 import { law, runs } from './settings.ts';
 
 /** Emulated, and counts the launches whose text has some mark: other kernels would pass as well. */
@@ -158,6 +158,23 @@ describe('scores that are far apart', () => {
       const options = { longest: 300, tile: 128, dims: { headDim, valueDim } };
       for (const sample of sampleOf(spiky([dtypes[own % 2]!], options), own))
         await named(own, sample, () => checkSpikes(device, sample, name));
+    });
+});
+
+describe('scores that climb from step to step', () => {
+  // By 78 powers of two: sums grow large once and stay in the range of floats, so references follow within a task.
+  const climbing: Omit<Spiky, 'seed'> = {
+    dtype: 'bf16',
+    shape: { batch: 1, heads: 2, kvHeads: 1, qLen: 300, kLen: 300, headDim: 64, valueDim: 64 },
+    layouts: ['bhsd', 'bhsd', 'bhsd'],
+    profile: 'ramp',
+    level: -60,
+    params: { head: 0, tail: 0, period: 1, cap: 100 },
+  };
+  for (const [i, name] of (['causal', 'hidden', 'capped'] as const).entries())
+    hopperLaw(`agree with the oracle: ${name}`, seed + i, async (device, own) => {
+      const sample = { ...climbing, seed: own };
+      await named(own, sample, () => checkSpikes(device, sample, name, { qTile: 64, kTile: 32 }));
     });
 });
 

@@ -354,6 +354,11 @@ const attention = [
   ...inFile(
     'codegen/attention/hopper/softmax.ts',
     [
+      'scores relative to references that have moved are taken for scores relative to 0',
+      'origin[half] -= before[half];',
+      'origin[half] -= 0.f;',
+    ],
+    [
       'scores of careful steps stay relative to 0',
       's[0][j][e] -= origin[e >> 1];',
       's[0][j][e] -= 0.f;',

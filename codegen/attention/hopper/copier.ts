@@ -3,9 +3,8 @@
 // the same needs no vote before a copy.
 
 import type { KernelContext } from '../backend.ts';
-import { visitKinds } from '../walk.ts';
 import { boxKeys, type HopperKnobs, isApart, slabsOf, slotKeys } from './knobs.ts';
-import { sourceOf } from './maps.ts';
+import { byKind, sourceOf } from './maps.ts';
 import { distancesOf } from './members.ts';
 
 /** Boxes of a whole row are one copy where parts of 64 columns divide it. */
@@ -30,13 +29,11 @@ export function boxText(
 
 /** What pieces of each kind are copied from: slots, or boxes of a slab. */
 const mapOf = ({ passes }: KernelContext<HopperKnobs>, suffix: '_map' | '_box_map'): string =>
-  passes
-    .map(({ kind }, i) => {
-      const own = `(keys ? p.${sourceOf[kind]}k${suffix} : p.${sourceOf[kind]}v${suffix})`;
-      const last = i === passes.length - 1;
-      return last ? own : `(rows.what & PIECE_KIND) == ${visitKinds[kind]} ? ${own} : `;
-    })
-    .join('');
+  byKind(
+    passes,
+    'rows.what',
+    (kind) => `(keys ? p.${sourceOf[kind]}k${suffix} : p.${sourceOf[kind]}v${suffix})`,
+  );
 
 /** The copies of a piece into its slot. */
 function slotText(dim: number, context: KernelContext<HopperKnobs>, indent: string): string {

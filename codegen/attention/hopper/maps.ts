@@ -3,6 +3,7 @@
 import type { BoxMap } from '../../kernel.ts';
 import type { Field } from '../../struct.ts';
 import type { KernelPass } from '../passes.ts';
+import { visitKinds } from '../walk.ts';
 import { slabsOf } from './knobs.ts';
 
 const map = (name: string, comment: string): Field => ({
@@ -39,6 +40,20 @@ export const sourceOf: Record<KernelPass['kind'], string> = {
 /** Head and batch entry of a kind's rows in its map: columns are packed for each unit. */
 export const placeOf = (kind: KernelPass['kind']): readonly [head: string, batch: string] =>
   kind === 'columns' ? ['task.index', '0'] : ['u.kv_head', 'u.batch'];
+
+/** What differs by the kind of a piece: `what` tells it as the kernel runs, where there are several. */
+export const byKind = (
+  passes: readonly KernelPass[],
+  what: string,
+  of: (kind: KernelPass['kind']) => string,
+): string =>
+  passes
+    .map(({ kind }, i) =>
+      i === passes.length - 1
+        ? of(kind)
+        : `(${what} & PIECE_KIND) == ${visitKinds[kind]} ? ${of(kind)} : `,
+    )
+    .join('');
 
 /** What the slots are filled from. */
 export const sourcesOf = (passes: readonly KernelPass[]): readonly string[] =>

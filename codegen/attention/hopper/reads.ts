@@ -4,7 +4,7 @@ import { scalarText } from '../../expression.ts';
 import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import type { HopperKnobs, SharedLayout } from './knobs.ts';
-import { own, type Traits } from './traits.ts';
+import { boxesArgument, type Traits } from './traits.ts';
 
 /** `told`, `wait_for_k`, `release_q`, `next_task`, `is_plain`, `read_place` and `read_mask` of a consumer. */
 export function readsText(
@@ -115,6 +115,6 @@ export const placeRead = ({ asksPlace }: Traits, boxes: string, indent: string):
 
 /** All that is read of the step that begins a task. */
 export const firstReads = (traits: Traits, indent: string): string => {
-  const two = own(traits, 'Number<2>()');
+  const two = boxesArgument(traits, 'Number<2>()');
   return `${placeRead(traits, two, indent)}${when(maskReads(traits), `${indent}if (!is_plain(${two})) read_mask(${two});\n`)}`;
 };

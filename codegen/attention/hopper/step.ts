@@ -7,14 +7,22 @@ import type { KernelContext } from '../backend.ts';
 import { visitKinds } from '../walk.ts';
 import type { HopperKnobs } from './knobs.ts';
 import { maskReads, placeRead } from './reads.ts';
-import { climbCall, hasScore, lastProduct, own, type Traits, weighCall } from './traits.ts';
+import {
+  boxesArgument,
+  climbCall,
+  climbed,
+  hasScore,
+  lastProduct,
+  type Traits,
+  weighCall,
+} from './traits.ts';
 
 /** `score`, `mask` and `step` of a consumer, and `find_base` of one with a ramp. */
 export function stepText(context: KernelContext<HopperKnobs>, traits: Traits): string {
   const { speculative, pingPong } = context.knobs;
   const { paired, relative, small } = traits;
   const ramp = context.score?.ramp;
-  const boxes = own(traits, 'boxes');
+  const boxes = boxesArgument(traits, 'boxes');
   const blocks = paired ? '<boxes.value * box_blocks>' : '';
   return `${scoreText(context, traits)}${maskText(context, traits)}  // One step: this tile's Q K^T and the last one's P V are under way together.
   auto step = [&](${[when(paired, 'auto boxes'), when(speculative, 'bool careful')].filter(Boolean).join(', ')}) {
@@ -47,7 +55,7 @@ const seldomText = (
     if (careful || grows || !is_plain(${boxes})) {
       ${maskReads(traits) ? `if (!is_plain(${boxes})) read_mask(${boxes});\n      ` : ''}release_k();
       if (!is_plain(${boxes})) mask(${boxes});
-      const bool moves = careful ? softmax.climb${blocks}(${climbArguments(traits)}s) : grows;
+      const bool moves = careful ? ${climbed(traits, blocks)} : grows;
       if (!careful && grows) softmax.follow();
       if (moves) what |= STEP_MOVES;
 ${
@@ -156,5 +164,3 @@ const visitText = ({ passes }: KernelContext<HopperKnobs>, { paired }: Traits): 
   const kind = passes.length === 1 ? visitKinds[passes[0]!.kind] : '(Kind)(what & PIECE_KIND)';
   return `const Visit visit = {${kind}, at, ${paired ? 'second' : '(what & PIECE_FULL) != 0'}};`;
 };
-
-const climbArguments = ({ hasBase }: Traits): string => `scale, ${when(hasBase, 'base, ')}`;

@@ -57,8 +57,8 @@ export function traitsOf(context: KernelContext<HopperKnobs>, layout: SharedLayo
 const asksKey = (value: Expression): boolean =>
   [...walk(value)].some((part) => part.op === 'index' && part.name === 'k');
 
-/** The argument that tells how many boxes a function is for, of kernels where that differs. */
-export const own = ({ paired }: Traits, boxes: string): string => when(paired, boxes);
+/** What tells how many boxes a function is for, of kernels where that differs. */
+export const boxesArgument = ({ paired }: Traits, boxes: string): string => when(paired, boxes);
 
 /** Has every step something done to its products before a mask? */
 export const hasScore = ({ relative, hasRest, hasBase, endsRuns }: Traits): boolean =>
@@ -79,6 +79,10 @@ export const weighCall = (
 ): string =>
   `${indent}softmax.weigh<${from}, ${to}>(${relative ? '' : `scale, ${when(hasBase, 'base, ')}origin, `}s);\n`;
 
-/** References follow the highest scores, and weights are relative to them from here on. */
-export const climbCall = ({ relative, hasBase }: Traits, blocks: string, indent: string): string =>
-  `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s);\n${indent}softmax.${relative ? `relate${blocks}({0.f, 0.f}, s)` : 'find_origins(origin)'};\n`;
+/** References follow the highest scores; did any? */
+export const climbed = ({ hasBase }: Traits, blocks: string): string =>
+  `softmax.climb${blocks}(scale, ${when(hasBase, 'base, ')}s)`;
+
+/** The same, and weights are relative to them from here on. */
+export const climbCall = (traits: Traits, blocks: string, indent: string): string =>
+  `${climbed(traits, blocks)};\n${indent}softmax.${traits.relative ? `relate${blocks}({0.f, 0.f}, s)` : 'find_origins(origin)'};\n`;

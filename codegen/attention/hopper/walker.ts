@@ -9,7 +9,7 @@ import { visitKinds } from '../walk.ts';
 import { composedWalk } from './compose.ts';
 import { boxText } from './copier.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
-import { placeOf } from './maps.ts';
+import { byKind, placeOf } from './maps.ts';
 import { pairsFunctions } from './pairs.ts';
 import { judgesApart } from './stand-ins.ts';
 
@@ -149,15 +149,7 @@ ${when(pipelines(knobs, layout), '    publish(FINISH);\n')}#pragma unroll 1
 }`;
 
   function singleWalk(): string {
-    const placeOfKind = (part: 0 | 1): string =>
-      passes
-        .map(({ kind }, i) => {
-          const own = placeOf(kind)[part];
-          return i === passes.length - 1
-            ? own
-            : `(piece.x & PIECE_KIND) == ${visitKinds[kind]} ? ${own} : `;
-        })
-        .join('');
+    const place = (part: 0 | 1): string => byKind(passes, 'piece.x', (kind) => placeOf(kind)[part]);
     return `  // The keys of the task that was picked, step by step. A tile that the mask refuses wholly has one step.
   auto walk_keys = [&]() {
 ${judges ? '    const int place = count % task_count;\n    const Task& task = c.tasks[place];\n' : '    const Task& task = c.tasks[count % task_count];\n'}    const Unit& u = task.unit;
@@ -188,7 +180,7 @@ ${
       const bool ends = (next.x & PIECE_KIND) == NOTHING;
       if (ends && (piece.x & PIECE_KIND) == NOTHING) piece = make_int2(${visitKinds[passes[0]!.kind]}, 0);
       if ((piece.x & PIECE_KIND) != NOTHING) {
-        push({piece.x | (ends ? PIECE_LAST : 0)${when(judges, ' | place << 8')}, ${placeOfKind(0)}, ${placeOfKind(1)}, piece.y});
+        push({piece.x | (ends ? PIECE_LAST : 0)${when(judges, ' | place << 8')}, ${place(0)}, ${place(1)}, piece.y});
         if (first) publish(COMPUTE);
         first = false;
       }

@@ -89,9 +89,10 @@ const pairedReads = ({
   auto read_mask = [&](auto boxes) {
 ${when(!asksPlace, '    read_place(boxes);\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
     ready = (~(asked >> 2) & asked & used) == 0u;
+    const u32 some = asked & ~${endsRuns ? '(asked >> 4 | asked >> 6)' : '(asked >> 4)'};  // boxes that are told key by key
 #pragma unroll
     for (int i = 0; i < boxes.value; ++i) {
-      const u64 known = asked >> i & 1u ? slot->keep[group][i] : 0ull;  // none for this warpgroup
+      const u64 known = some >> i & 1u ? slot->keep[group][i] : 0ull - (asked >> i & 1u);  // none where it does not ask
       const u64 keys = __shfl_sync(FULL_WARP, known, 0);
 #pragma unroll
       for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);

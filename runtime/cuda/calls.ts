@@ -160,10 +160,10 @@ export class Calls {
   ): Promise<ReadyAttention> {
     const { part, given } = facts;
     const captured = Object.values(given.captured).map(({ shape }) => shape);
-    const domains = Object.values(sets).map(({ domain }) => domain);
+    const known = Object.values(sets).map(({ domain, perGroup, most }) => [domain, perGroup, most]);
     const { choice, turn, fallback } = facts;
     const which = `${choice ? choiceName(choice) : tunedRevision()} ${turn} ${fallback?.isShared}`;
-    const key = `${this.#keyOf(facts)} ${part.heads} ${which} ${JSON.stringify([domains, captured])}`;
+    const key = `${this.#keyOf(facts)} ${part.heads} ${which} ${JSON.stringify([known, captured])}`;
     await bringHome(given);
     // Not within what calls share: the signal of one ends its own proof alone.
     if (valuesDecide(part.definition) || !this.#attention.has(key))

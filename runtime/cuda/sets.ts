@@ -182,7 +182,10 @@ export function setsOfLaunch(
   return sets;
 }
 
-/** A set in host memory as words for the device: [units, rows, stride] over one domain. `most`: members of a row. */
+/**
+ * A set in host memory as words for the device: [units, rows, stride] over one domain. No row has more than `most` members,
+ * a power of two: calls whose sets differ by little share what is made ready.
+ */
 export function wordsOfSet({ units }: ChosenSet): {
   domain: SetDomain;
   words: Uint32Array;
@@ -197,7 +200,7 @@ export function wordsOfSet({ units }: ChosenSet): {
     words.set(unit.bits, i * size + (rowFrom - domain.rowFrom) * unit.stride);
     for (let row = rowFrom; row < rowFrom + rows; row += 1) most = Math.max(most, unit.count(row));
   }
-  return { domain, words, most };
+  return { domain, words, most: most === 0 ? 0 : 2 ** Math.ceil(Math.log2(most)) };
 }
 
 /** Whether a machine has all of a set. */

@@ -20,6 +20,12 @@ import {
 import { type BuiltInCall, builtInCalls, checkBuiltIn } from '../laws/properties/built-ins.ts';
 import { checkCall } from '../laws/properties/devices.ts';
 import { checkFallback, openPatterns } from '../laws/properties/fallback.ts';
+import {
+  checkGivenSets,
+  type GivenSets,
+  givenPatterns,
+  givenSets,
+} from '../laws/properties/given-sets.ts';
 import { checkHeads } from '../laws/properties/heads.ts';
 import { checkSpoiled, checkUnseen } from '../laws/properties/poison.ts';
 import { checkRamp, type Ramped, ramped, rampPatterns } from '../laws/properties/ramps.ts';
@@ -267,6 +273,20 @@ const ramps: Trial = async (device, seed) => {
   return samples.length;
 };
 
+/** Law 6 on sets that a call is given. */
+const sets: Trial = async (device, seed) => {
+  const drawn = fc
+    .tuple(settingsFor(device), fc.constantFrom(...givenPatterns.keys()))
+    .chain(([{ headDim, valueDim, dtype }, name]) => {
+      const options = { longest: 2600, dims: { headDim, valueDim }, dtype };
+      return fc.tuple(fc.constant(name), times(8, givenSets(options)));
+    });
+  const [[name, calls]] = fc.sample(drawn, { numRuns: 1, seed }) as [[string, GivenSets[]]];
+  for (const call of calls)
+    await named({ name, ...call }, () => checkGivenSets(device, call, name));
+  return calls.length;
+};
+
 /** Says of which call an error is. */
 async function named(data: object, run: () => Promise<void>): Promise<void> {
   try {
@@ -292,6 +312,7 @@ export const laws: readonly DeviceLaw[] = [
   { name: '6 packed sequences', share: 2, trial: packedSequences },
   { name: '6 spikes', share: 4, trial: spikes },
   { name: '6 ramps', share: 3, trial: ramps },
+  { name: '6 given sets', share: 3, trial: sets },
   { name: '5 tuning', share: 2, trial: tuning },
   { name: '7 unseen keys', share: 2, trial: randomTrial({ calls: 8, longest: 100 }, {}, checkUnseen) },
   { name: '7 spoiled values', share: 2, trial: randomTrial({ calls: 8, longest: 100 }, { rest: false }, checkSpoiled) },

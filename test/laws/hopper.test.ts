@@ -18,6 +18,7 @@ import { isFusedHere } from '../runtime/fusing.ts';
 import { arbitraryCallData, arbitraryPattern, type RandomPattern } from './arbitraries.ts';
 import { builtInCalls, checkBuiltIn } from './properties/built-ins.ts';
 import { checkCall } from './properties/devices.ts';
+import { checkGivenSets, givenPatterns, givenSets } from './properties/given-sets.ts';
 import { checkRamp, ramped, rampPatterns } from './properties/ramps.ts';
 import { checkSpikes, type Spiky, spiky } from './properties/spikes.ts';
 import { law, runs } from './settings.ts';
@@ -193,4 +194,14 @@ describe('a bias that is linear in the key', () => {
       },
       'add_ramp(s, ',
     );
+});
+
+describe('sets that a call is given', () => {
+  for (const [i, name] of [...givenPatterns.keys()].entries())
+    hopperLaw(`${name} agrees with the oracle`, seed + i, async (device, own) => {
+      const [headDim, valueDim] = dims[own % dims.length]!;
+      const options = { longest: 1300, dims: { headDim, valueDim }, dtype: dtypes[own % 2]! };
+      for (const call of sampleOf(givenSets(options), own))
+        await named(own, call, () => checkGivenSets(device, call, name));
+    });
 });

@@ -2,7 +2,6 @@
 // and lists of columns, at a length where each happens; the ends of runs, and of walks. Smaller calls are in test/laws
 // and emulator-mutants.test.ts.
 
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import {
@@ -18,7 +17,6 @@ import {
 } from '../../index.ts';
 import { emptySets } from '../bench/attention/sets.ts';
 import { assertClose, boundOf, largest } from '../laws/attention.ts';
-import { runs } from '../laws/settings.ts';
 
 const usual = { batch: 1, heads: 2, kvHeads: 1, qLen: 200, kLen: 2600, headDim: 64, valueDim: 64 };
 
@@ -85,46 +83,3 @@ it('has no member of a set of blocks left over where its first blocks have none'
     for (const block of [4199, 4000, 3001, 200, 150]) unit.add(4199, block);
   await check(blocks, {}, sets, shape);
 });
-
-// Two tiles of queries far from the first keys. Sets that patterns choose always have the diagonal; these need not.
-const apart = { ...usual, qLen: 256, kLen: 1536 };
-
-/** Of the two warpgroups of a tile: what each attends to may be the same, or have nothing in common. */
-const twoOf = <Value>(one: fc.Arbitrary<readonly Value[]>) =>
-  fc.oneof(
-    one.map((both) => [both, both] as const),
-    fc.tuple(one, one),
-    one.map((own) => [own, []] as const),
-  );
-
-const arbitraryBlocks = twoOf(fc.uniqueArray(fc.nat(19), { maxLength: 9 }));
-
-const arbitraryDistances = fc.uniqueArray(
-  fc.tuple(fc.integer({ min: 2, max: 21 }), fc.constantFrom(64, 127, 128, 192, 255)),
-  { maxLength: 6, selector: ([block]) => block },
-);
-
-it('lists of blocks that are given, none of them on the diagonal', { timeout: 240_000 }, () =>
-  fc.assert(
-    fc.asyncProperty(arbitraryBlocks, async (rows) => {
-      const sets = emptySets(blockSparse as AnyPattern, apart);
-      for (const unit of sets.blocks!.units)
-        for (const [i, row] of rows.entries())
-          for (const block of row) for (const tile of [20, 22]) unit.add(tile + i, block);
-      await check(blockSparse as AnyPattern, {}, sets, apart);
-    }),
-    runs(12),
-  ),
-);
-
-it('distances that are given, none of them near', { timeout: 240_000 }, () =>
-  fc.assert(
-    fc.asyncProperty(arbitraryDistances, async (members) => {
-      const sets = emptySets(verticalSlash as AnyPattern, apart);
-      for (const unit of sets.distances!.units)
-        for (const [block, count] of members) unit.addRange(0, block * 64, block * 64 + count);
-      await check(verticalSlash as AnyPattern, { verticals: 3, slashes: 600 }, sets, apart);
-    }),
-    runs(12),
-  ),
-);

@@ -3,9 +3,8 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { choiceName, kernelOf, ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
+import { choiceName, kernelOf, ofPortable } from '../../codegen/attention/choice.ts';
 import { columnsKernel } from '../../codegen/attention/columns.ts';
-import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { packKernel } from '../../codegen/attention/hopper/packed.ts';
 import { hopperArch } from '../../codegen/attention/legal.ts';
 import { poolsKernel } from '../../codegen/attention/pools.ts';
@@ -18,6 +17,7 @@ import type { Kernel } from '../../codegen/kernel.ts';
 import { type Definition, traceSets } from '../../dsl/definition.ts';
 import { defaultOf, isTensorInput } from '../../dsl/given.ts';
 import { patterns } from '../../patterns/index.ts';
+import { defaultChoices } from '../../runtime/cuda/candidates.ts';
 import { compileKernel } from '../../runtime/cuda/compiler.ts';
 import { type KernelRequest, specOf } from '../../runtime/cuda/kernel-request.ts';
 import { chooseKernel } from '../../runtime/cuda/kernels.ts';
@@ -79,8 +79,10 @@ export function firstKernel(name: string): Kernel {
 
 /** The file that a Hopper GPU tries first, at D = 128. */
 export function firstHopperKernel(name: string): Kernel {
-  const spec = specOf(requestOf(patterns.get(name)!.definition, 128));
-  return kernelOf(spec, ofHopper(hopperCandidates(128, 128)[0]!)).kernel;
+  const request = requestOf(patterns.get(name)!.definition, 128);
+  const choices = defaultChoices(request, machineOf(hopperArch));
+  const made = choices.map((choice) => kernelOf(specOf(request), choice));
+  return made.find(({ problem }) => problem === undefined)!.kernel;
 }
 
 /** The attention kernels: all patterns at D = 128, one pattern at others. Each with the tile for the machine. */

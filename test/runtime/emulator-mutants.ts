@@ -23,7 +23,7 @@ const far = pattern('far')
   }))
   .mask(
     ({ q, k }, { distances }) =>
-      k <= q && q % 7 !== 3 && distances.has((Math.floor(q / 64) + 1) * 64 - 1 - k),
+      k <= q && (q + k) % 7 !== 3 && distances.has((Math.floor(q / 64) + 1) * 64 - 1 - k),
   );
 
 /** A bias that products have a part of. */

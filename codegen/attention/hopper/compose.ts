@@ -2,11 +2,13 @@
 // each warpgroup's own go together, and with room for three a common one between them, so that each works on two.
 // All pieces of a round are found at once: a box knows its piece by its rank among its like.
 
+import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import type { KernelPass } from '../passes.ts';
 import { visitKinds } from '../walk.ts';
 import { boxKeys, type HopperKnobs } from './knobs.ts';
 import { placeOf } from './maps.ts';
+import { choosesBoxes, stepsDiffer } from './pairs.ts';
 import { boxesText, listText } from './rounds.ts';
 import { walkOf } from './walks.ts';
 
@@ -14,6 +16,7 @@ import { walkOf } from './walks.ts';
 export function composedWalk(context: KernelContext<HopperKnobs>): string {
   const { passes, knobs } = context;
   const { boxes } = knobs;
+  const mixed = stepsDiffer(context);
   return `  // The keys of the task that was picked. Lanes hold boxes until they find a piece.
   auto walk_keys = [&]() {
     const Task& task = c.tasks[count % task_count];
@@ -44,13 +47,12 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
         Piece& to = c.queue[number % queue_length];
         const u32 asks = asking(own);
         if (writes && place == 0) {
-          const bool as_they_are = opens && piece == 0;
-          to.what = kind | (as_they_are ? PIECE_AS_THEY_ARE : 0) | boxes << 6 | (int)(asks << 8);
+          to.what = kind | ${when(mixed, '(opens && piece == 0 ? PIECE_AS_THEY_ARE : 0) | ')}boxes << 6 | (int)(asks << 8);
           to.head = head;
           to.batch = batch;
-          // Boxes that others do not write have no keys.
+          // Boxes that nobody writes.
 #pragma unroll
-          for (int box = 1; box < slot_boxes; ++box) to.at[box] = u.k_len;
+          for (int box = 1; box < slot_boxes; ++box) to.at[box] = NO_KEYS;
         }
         __syncwarp();
         if (writes) {
@@ -62,11 +64,18 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
           const u32 what = (u32)to.what;  // with all that is asked
 #pragma unroll
           for (int group = 0; group < groups; ++group) {
-            const u32 first = first_box(what, group), asked = what >> (8 + group) >> 8 * first;
+${
+  choosesBoxes(context)
+    ? `            const u32 first = first_box(what, group), asked = what >> (8 + group) >> 8 * first;
             if ((u32)place - first < 2u) to.keep[group][(u32)place - first] = own.keep[group];
             if (place == 0)
               to.told[group] = (u64)(what & 31u | (asked & 0x55u | asked >> 7 & 0xaau) << 8 | first << 16) << 32 | first * (box_keys * 128 >> 4);
-          }
+`
+    : `            const u32 asked = what >> (8 + group);
+            to.keep[group][place] = own.keep[group];
+            if (place == 0) to.told[group] = (u64)(what & 31u | (asked & 0x55u | asked >> 7 & 0xaau) << 8) << 32;
+`
+}          }
           own.asked = 0u;
         }
         arrive(pushed - 1, owed);
@@ -130,7 +139,7 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
           if (both ? ends : number < 2 * rests) {
             piece = after + halves + number / 2;
             place = number & 1;
-            boxes = writers = min(2, left - (number & ~1));
+            ${when(mixed, 'boxes = ')}writers = min(2, left - (number & ~1));
           }
         }
       }

@@ -17,16 +17,16 @@ export function consumerText(context: KernelContext<HopperKnobs>, layout: Shared
   const { knobs, score } = context;
   const { speculative, pingPong } = knobs;
   const traits = traitsOf(context, layout);
-  const { paired, pipelined, judged, relative, small, pool } = traits;
+  const { paired, mixed, chooses, pipelined, judged, relative, small, pool } = traits;
   const ramp = score?.ramp;
-  const two = paired ? 'Number<2>()' : '';
+  const two = when(mixed, 'Number<2>()');
   const careful = speculative ? ', careful' : '';
   return `// ---- the consumers: 64 rows of queries for each warpgroup ----
 
 // References have moved in a step, and outputs are to follow: told with what the step is, since loops end by both.
 #define STEP_MOVES 32
 ${when(
-  paired || small,
+  mixed || small,
   `// A number that is part of a type: how many boxes, which block, or whether a task begins.
 template <int n> struct Number {
   static constexpr int value = n;
@@ -69,30 +69,33 @@ ${when(
   u64 k_matrix = 0;      // where that is, or what this warpgroup works on of it
 ${when(
   paired,
-  `  int second = 0, box = 0;     // where its second box begins; the first one that it works on
+  `  int second = 0;              // where its second box begins
   u32 asked = 0u;              // what this warpgroup asks for
-  int held = 2, held_box = 0;  // of the weights: how many boxes of V they are for, and the first one
+${when(
+  chooses,
+  `  int box = 0, held_box = 0;   // the first box that it works on, and the first one of V that the weights are for
 `,
+)}${when(mixed, '  int held = 2;                // how many they are for\n')}`,
 )}
-  auto multiply_q_k = [&](${when(paired, 'auto boxes')}) {
+  auto multiply_q_k = [&](${when(mixed, 'auto boxes')}) {
     products_begin();
 ${when(
-  paired,
+  mixed,
   `    if constexpr (boxes.value == 1) multiply_box_scores(s, q_matrix, k_matrix);
     else multiply_scores(s, q_matrix, k_matrix);
 `,
   '    multiply_scores(s, q_matrix, k_matrix);\n',
 )}${when(ramp !== undefined, '    add_ramp(s, slope[0][0], ramp);  // the last one: what is large is rounded once\n')}    products_commit();
   };
-  auto multiply_p_v = [&](${when(paired, 'auto boxes')}) {
-    u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(paired, '+ held_box * box_keys * 128 ')}>> 4);
+  auto multiply_p_v = [&](${when(mixed, 'auto boxes')}) {
+    u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(chooses, '+ held_box * box_keys * 128 ')}>> 4);
     pin(v_matrix);
     barrier_wait(c.v_full[v_slot], v_parity);
     pin(out);
     pin(weights);
     products_begin();
 ${when(
-  paired,
+  mixed,
   `    if constexpr (boxes.value == 1) multiply_box_values(out, weights[0], v_matrix);
     else multiply_values(out, weights[0], v_matrix);
 `,
@@ -136,7 +139,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
 ${when(ramp !== undefined, '    find_base();\n')}${when(hasScore(traits), `    score(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});\n`)}    if (!is_plain(${two})) mask(${two});
 ${when(!relative, '    float origin[2];\n')}    ${climbCall(traits, '', '    ')}${weighCall(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
-${when(paired, '    held = 2;\n    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+${when(mixed, '    held = 2;\n')}${when(chooses, '    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,
   `    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
@@ -144,7 +147,7 @@ ${when(
 `,
 )}#pragma unroll 1
     while (!(what & PIECE_LAST)) {
-${paired ? boxLoop(careful, traits.mixedBoxes) : stepLoop(speculative)}      if (what & STEP_MOVES) softmax.rescale(out);
+${mixed ? boxLoop(careful) : stepLoop(speculative)}      if (what & STEP_MOVES) softmax.rescale(out);
     }
     release_q(number);
     begun = false;
@@ -154,7 +157,7 @@ ${when(
     if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
       wait_for_k();
 ${when(pingPong, '      threads_wait(1 + group, 256);\n')}${when(
-  paired,
+  mixed,
   `      auto overlap = [&](auto boxes) {
         multiply_q_k(Number<2>());
         multiply_p_v(boxes);
@@ -166,7 +169,7 @@ ${firstReads(traits, '        ')}        products_wait<1>();
   `      multiply_q_k();
       multiply_p_v();
 `,
-)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!paired, `${firstReads(traits, '      ')}      products_wait<1>();\n`)}      scores_done();
+)}${when(pingPong, '      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(!mixed, `${firstReads(traits, '      ')}      products_wait<1>();\n`)}      scores_done();
       release_k();
       begun = true;
     } else {
@@ -183,28 +186,17 @@ ${when(pipelined, speculative ? '    if (order == FINISH) order = next_task();\n
 }
 
 // Outputs follow references outside of the loops of steps, which go on as long as none moves: what few steps do would stand
-// between what all do. So do steps of another number of boxes than is usual.
+// between what all do.
 
 const stepLoop = (
   speculative: boolean,
 ): string => `      do step(${when(speculative, 'careful')}); while (!(what & (PIECE_LAST | STEP_MOVES)));
 `;
 
-const boxLoop = (careful: string, mixed: boolean): string =>
-  mixed
-    ? `#pragma unroll 1
+const boxLoop = (careful: string): string => `#pragma unroll 1
       do {
         wait_for_k();
         if ((asked & 3u) == 3u) step(Number<2>()${careful});
         else step(Number<1>()${careful});
       } while (!(what & (PIECE_LAST | STEP_MOVES)));
-`
-    : `      wait_for_k();
-#pragma unroll 1
-      while ((asked & 3u) == 3u) {
-        step(Number<2>()${careful});
-        if (what & (PIECE_LAST | STEP_MOVES)) break;
-        wait_for_k();
-      }
-      if ((asked & 3u) != 3u) step(Number<1>()${careful});
 `;

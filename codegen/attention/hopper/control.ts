@@ -4,6 +4,7 @@
 import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
+import { choosesBoxes, stepsDiffer } from './pairs.ts';
 import { judgedBytes, judgedConstants, judgedFields, judgesApart } from './stand-ins.ts';
 
 /**
@@ -43,7 +44,7 @@ ${
     : ''
 }};
 
-${isApart(knobs) ? pieceOfBoxes : pieceOfOne(judges)}
+${isApart(knobs) ? pieceOfBoxes(stepsDiffer(context), choosesBoxes(context)) : pieceOfOne(judges)}
 constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs, judges)};
 ${judges ? judgedConstants(knobs) : ''}
 // Slots are full when copies have landed, and empty when every warp that computes has let go of them.
@@ -78,27 +79,32 @@ struct alignas(16) Piece {
 };
 ${flags}`;
 
-const pieceOfBoxes = `// Where the boxes of a step are, and what they are: a kind of visit, and flags; and from bit 8 on, a byte for each box, what
+const pieceOfBoxes = (
+  mixed: boolean,
+  chooses: boolean,
+): string => `// Where the boxes of a step are, and what they are: a kind of visit, and flags; and from bit 8 on, a byte for each box, what
 // is asked of it: bits 0 and 1 for whether a warpgroup does, 2 and 3 for whether no more than the keys kept decides its
 // pairs, 4 and 5 for whether all keys are, 6 and 7 for whether all but the first are, as at the end of a run of members that
 // are as many as keys of a box; the lower one of two bits is for the first warpgroup.
 struct Rows {
   int what, head, batch, at[slot_boxes];
 };
+#define NO_KEYS 0x7fffff80  // where a box of zeros begins: beyond all that is copied from
 // One step on its way into a slot. For each warpgroup in one word: where in the slot the keys are that it works on, as a
-// matrix has it; from bit 32 on kind and flags; from bit 40 on what it asks of these two boxes, in such pairs of bits, and
-// from bit 48 on the first of them.
+// matrix has it; from bit 32 on kind and flags; from bit 40 on what it asks of these two boxes, in such pairs of bits${chooses ? ', and\n// from bit 48 on the first of them' : ''}.
 struct alignas(16) Piece : Rows {
   u64 told[groups];
   u64 keep[groups][2];  // the keys of its two boxes that a warpgroup may attend to, where it asks for them
 };
-${flags}#define PIECE_AS_THEY_ARE 32  // both warpgroups work on the first two boxes, whoever asks
-#define PIECE_BOXES(what) ((what) >> 6 & 3)
-// Which two boxes a warpgroup works on: these and the next.
+${flags}${when(mixed, '#define PIECE_AS_THEY_ARE 32  // both warpgroups work on the first two boxes, whoever asks\n')}#define PIECE_BOXES(what) ((what) >> 6 & 3)
+${when(
+  chooses,
+  `// Which two boxes a warpgroup works on${mixed ? '' : ' of three'}: these and the next.${when(!mixed, ' Of two each has both, whoever asks.')}
 WARPLOOM_DEVICE u32 first_box(u32 what, int group) {
-  return (what >> (8 + group) & 0x101u) == 0x100u && !(what & PIECE_AS_THEY_ARE) ? 1u : 0u;
+  return (what >> (8 + group) & 0x101u) == 0x100u && ${mixed ? '!(what & PIECE_AS_THEY_ARE)' : 'PIECE_BOXES(what) == 3'} ? 1u : 0u;
 }
-// What a slot holds; places are told where keys are in shared memory.
+`,
+)}// What a slot holds; places are told where keys are in shared memory.
 struct Held {
   u64 told[groups];
   int at[slot_boxes];

@@ -9,7 +9,7 @@ import type { KernelPass } from '../passes.ts';
 import { sameForRows } from '../rows.ts';
 import { blocksText } from './blocks.ts';
 import { distancesText } from './distances.ts';
-import { boxKeys, type HopperKnobs } from './knobs.ts';
+import { boxKeys, type HopperKnobs, isApart } from './knobs.ts';
 import { reversedText, setWords } from './set-words.ts';
 import { isLarge, walkOf } from './walks.ts';
 
@@ -39,6 +39,21 @@ export function asksApart(passes: readonly KernelPass[]): 'distances' | 'blocks'
   const { form } = walkOf(tiles, 64);
   return form === 'distances' || form === 'blocks' ? form : undefined;
 }
+
+/**
+ * Is a step on one box or on two? Of blocks a warpgroup has many for itself. Of other keys most boxes follow each other, and
+ * the few that are left alone have nothing beside them: a step of their own would be in the way of all others.
+ */
+export const stepsDiffer = ({
+  passes,
+  knobs,
+}: Pick<KernelContext<HopperKnobs>, 'passes' | 'knobs'>): boolean =>
+  isApart(knobs) && asksApart(passes) === 'blocks';
+
+/** May a warpgroup work on other boxes of a slot than the first two? */
+export const choosesBoxes = (
+  context: Pick<KernelContext<HopperKnobs>, 'passes' | 'knobs'>,
+): boolean => context.knobs.boxes === 3 || stepsDiffer(context);
 
 /** `struct Visit` and `place_of` of a step on two boxes. */
 export const pairText = `// Keys, entries or pools: one box from \`at\` on, another from \`second\` on.

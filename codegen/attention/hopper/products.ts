@@ -4,6 +4,7 @@ import { productText } from '../../wgmma.ts';
 import type { KernelContext } from '../backend.ts';
 import { padded } from '../tiles.ts';
 import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
+import { stepsDiffer } from './pairs.ts';
 
 /**
  * All steps, each in one statement: `multiply_scores` and `multiply_values`, of one box of keys `multiply_box_...`; of a
@@ -12,6 +13,7 @@ import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
 export function productsText(context: KernelContext<HopperKnobs>): string {
   const { dtype, knobs, headDim, valueDim, score } = context;
   const { kTile } = knobs;
+  const mixed = stepsDiffer(context);
   const rows = slotKeys(knobs) * 128; // bytes of a slab of K
   const scores = (name: string, columns: number): string =>
     productText({
@@ -39,7 +41,7 @@ export function productsText(context: KernelContext<HopperKnobs>): string {
   return [
     '// ---- products: steps of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----',
     `// d = a b^T: both in shared memory, in rows along the sum.\n${scores('multiply_scores', kTile)}`,
-    ...(isApart(knobs)
+    ...(mixed
       ? [
           `// The same into the first half of d: the keys of one box.\n${scores('multiply_box_scores', boxKeys(knobs))}`,
         ]
@@ -50,7 +52,7 @@ export function productsText(context: KernelContext<HopperKnobs>): string {
         ]
       : []),
     `// d += a b: a in registers, b in shared memory with its rows along the sum.\n${values('multiply_values', kTile)}`,
-    ...(isApart(knobs) ? [values('multiply_box_values', boxKeys(knobs))] : []),
+    ...(mixed ? [values('multiply_box_values', boxKeys(knobs))] : []),
   ].join('\n\n');
 }
 

@@ -12,7 +12,7 @@ export function readsText(
   { outReplacesQ }: SharedLayout,
   traits: Traits,
 ): string {
-  const { paired, pipelined } = traits;
+  const { paired, chooses, pipelined } = traits;
   const { speculative, qBuffers } = knobs;
   const ramp = score?.ramp;
   return `  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
@@ -31,8 +31,7 @@ ${
     k_matrix = k_first & ~0xffffffffull | (u32)word;
     what = (int)(word >> 32) & 31;
     asked = (u32)(word >> 40);
-    box = (int)(asked >> 8);
-`
+${when(chooses, '    box = (int)(asked >> 8);\n')}`
     : '    what = told(c.held[k_slot].what);\n'
 }  };
   auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
@@ -70,28 +69,27 @@ ${paired ? pairedReads(traits) : singleReads(traits)}`;
 }
 
 /** Reads of a kernel whose slots have boxes. */
-const pairedReads = ({
-  asksPlace,
-  endsRuns,
-}: Traits): string => `  u32 keep[score_blocks / 4];  // of the step: the keys that the walk lets through
+const pairedReads = ({ mixed, chooses, asksPlace, endsRuns }: Traits): string => {
+  const parameter = when(mixed, 'auto boxes');
+  const used = mixed ? '    const u32 used = boxes.value == 2 ? 3u : 1u;\n' : '';
+  const all = mixed ? 'used' : '3u';
+  return `  u32 keep[score_blocks / 4];  // of the step: the keys that the walk lets through
   bool ready = false;          // no more than those decides
   // Is nothing masked${when(endsRuns, ' but first keys')}?
-  auto is_plain = [&](auto boxes) {
-    const u32 used = boxes.value == 2 ? 3u : 1u;
-    return (asked & used & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == used;
+  auto is_plain = [&](${parameter}) {
+${used}    return (asked & ${all} & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == ${all};
   };
   // Where the keys of the step are.
-  auto read_place = [&](auto boxes) {
-    at = told(slot->at[box]);
-    second = told(slot->at[min(box + 1, slot_boxes - 1)]);
+  auto read_place = [&](${parameter}) {
+    at = told(slot->at[${chooses ? 'box' : '0'}]);
+    second = told(slot->at[${chooses ? 'min(box + 1, slot_boxes - 1)' : '1'}]);
   };
   // Which of them the walk lets through.
-  auto read_mask = [&](auto boxes) {
-${when(!asksPlace, '    read_place(boxes);\n')}    const u32 used = boxes.value == 2 ? 3u : 1u;
-    ready = (~(asked >> 2) & asked & used) == 0u;
+  auto read_mask = [&](${parameter}) {
+${when(!asksPlace, `    read_place(${when(mixed, 'boxes')});\n`)}${used}    ready = (~(asked >> 2) & asked & ${all}) == 0u;
     const u32 some = asked & ~${endsRuns ? '(asked >> 4 | asked >> 6)' : '(asked >> 4)'};  // boxes that are told key by key
 #pragma unroll
-    for (int i = 0; i < boxes.value; ++i) {
+    for (int i = 0; i < ${mixed ? 'boxes.value' : '2'}; ++i) {
       const u64 known = some >> i & 1u ? slot->keep[group][i] : 0ull - (asked >> i & 1u);  // none where it does not ask
       const u64 keys = __shfl_sync(FULL_WARP, known, 0);
 #pragma unroll
@@ -99,6 +97,7 @@ ${when(!asksPlace, '    read_place(boxes);\n')}    const u32 used = boxes.value 
     }
   };
 `;
+};
 
 /** Reads of a kernel whose slots have one box, which is where all warpgroups work on. */
 const singleReads = ({ asksPlace }: Traits): string => `  // Is nothing masked?

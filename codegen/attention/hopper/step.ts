@@ -13,6 +13,8 @@ import {
   climbed,
   hasScore,
   lastProduct,
+  stepBlocks,
+  stepTemplate,
   type Traits,
   weighCall,
 } from './traits.ts';
@@ -20,13 +22,13 @@ import {
 /** `score`, `mask` and `step` of a consumer, and `find_base` of one with a ramp. */
 export function stepText(context: KernelContext<HopperKnobs>, traits: Traits): string {
   const { speculative, pingPong } = context.knobs;
-  const { paired, relative, small } = traits;
+  const { mixed, chooses, relative, small } = traits;
   const ramp = context.score?.ramp;
   const boxes = boxesArgument(traits, 'boxes');
-  const blocks = paired ? '<boxes.value * box_blocks>' : '';
+  const blocks = stepTemplate(traits);
   return `${scoreText(context, traits)}${maskText(context, traits)}  // One step: this tile's Q K^T and the last one's P V are under way together.
-  auto step = [&](${[when(paired, 'auto boxes'), when(speculative, 'bool careful')].filter(Boolean).join(', ')}) {
-${when(!paired, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${boxes});
+  auto step = [&](${[when(mixed, 'auto boxes'), when(speculative, 'bool careful')].filter(Boolean).join(', ')}) {
+${when(!mixed, '    wait_for_k();\n')}${when(pingPong, '    threads_wait(1 + group, 256);\n')}    multiply_q_k(${boxes});
     ${lastProduct(traits)}
 ${when(pingPong, '    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);\n')}${when(speculative, '    const bool grows = softmax.grows();\n')}${placeRead(traits, boxes, '    ')}${when(ramp !== undefined, '    find_base();\n')}    products_wait<1>();
     scores_done();
@@ -34,13 +36,13 @@ ${when(
   relative,
   `    const float reference[2] = {${[0, 1].map((i) => (speculative ? `careful ? 0.f : softmax.reference[${i}]` : '0.f')).join(', ')}};
 `,
-)}${when(hasScore(traits), `    score(${[boxes, when(relative, 'reference'), when(small, 'Number<0>()')].filter(Boolean).join(', ')});\n`)}    constexpr int blocks = ${paired ? 'boxes.value * box_blocks' : 'score_blocks'}, early = blocks * early_quarters / 4;
+)}${when(hasScore(traits), `    score(${[boxes, when(relative, 'reference'), when(small, 'Number<0>()')].filter(Boolean).join(', ')});\n`)}    constexpr int blocks = ${stepBlocks(traits)}, early = blocks * early_quarters / 4;
 ${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference[0], softmax.reference[1]}')};\n`)}${
   speculative ? seldomText(traits, boxes, blocks) : alwaysText(traits, boxes, blocks)
 }    products_wait<0>();
     outputs_done();
 ${weighCall(traits, 'early', 'blocks', '    ')}    pack${blocks}(s, weights);
-${when(paired, '    held = boxes.value;\n    held_box = box;\n')}  };
+${when(mixed, '    held = boxes.value;\n')}${when(chooses, '    held_box = box;\n')}  };
 `;
 }
 
@@ -82,13 +84,12 @@ ${weighCall(traits, '0', 'early', '    ')}`;
 /** The author's score on the products of a step, and what else every step does to them. */
 function scoreText(context: KernelContext<HopperKnobs>, traits: Traits): string {
   const { score, names } = context;
-  const { paired, hasRest, relative, small, pool, endsRuns } = traits;
+  const { mixed, hasRest, relative, small, pool, endsRuns } = traits;
   const ramp = score?.ramp;
-  const blocks = paired ? 'boxes.value * box_blocks' : 'score_blocks';
-  const applied = small ? `<${blocks}, begins.value != 0>` : when(paired, `<${blocks}>`);
-  const weighed = when(paired, `<${blocks}>`);
+  const weighed = stepTemplate(traits);
+  const applied = small ? `<${stepBlocks(traits)}, begins.value != 0>` : weighed;
   const parameters = [
-    when(paired, 'auto boxes'),
+    when(mixed, 'auto boxes'),
     when(relative, 'const float (&reference)[2]'),
     when(small, 'auto begins'),
   ];
@@ -113,7 +114,7 @@ function scoreText(context: KernelContext<HopperKnobs>, traits: Traits): string 
           '// At the end of a run of members, and so in many steps, a box often lacks its first key alone.',
           'const u32 lost = column == 0 ? asked >> 6 : 0u;',
           '#pragma unroll',
-          'for (int i = 0; i < boxes.value; ++i)',
+          'for (int i = 0; i < 2; ++i)',
           '  if (lost >> i & 1u) s[0][i * box_blocks][0] = s[0][i * box_blocks][2] = NEGATIVE_INFINITY;',
         ]
       : []),
@@ -138,9 +139,8 @@ ${lines.map((line) => (line.startsWith('#') ? `${line}\n` : `    ${line}\n`)).jo
 
 /** `mask` of a step that has one. */
 function maskText(context: KernelContext<HopperKnobs>, traits: Traits): string {
-  const { paired, judged } = traits;
-  const blocks = when(paired, '<boxes.value * box_blocks>');
-  const call = `mask_scores${blocks}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${when(paired, ', keep, ready')});`;
+  const { paired, mixed, judged } = traits;
+  const call = `mask_scores${stepTemplate(traits)}(task->unit, p, task->index, visit, task->start + query_of(row), column, s${when(paired, ', keep, ready')});`;
   return `${when(
     judged,
     `  // The pools of the step that stand in for nobody: as they were judged.
@@ -152,7 +152,7 @@ function maskText(context: KernelContext<HopperKnobs>, traits: Traits): string {
   };
 `,
   )}  // The author's mask on the products of a step that has one.
-  auto mask = [&](${when(paired, 'auto boxes')}) {
+  auto mask = [&](${when(mixed, 'auto boxes')}) {
     ${visitText(context, traits)}
 ${when(judged, '    if (visit.kind == STAND_INS) drop_stand_ins();\n    else\n  ')}    ${call}
   };

@@ -5,7 +5,7 @@ import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { type HopperKnobs, isApart, pipelines, type SharedLayout } from './knobs.ts';
 import { distancesOf } from './members.ts';
-import { asksApart } from './pairs.ts';
+import { choosesBoxes, stepsDiffer } from './pairs.ts';
 import { poolExponent } from './pools.ts';
 import { judgesApart } from './stand-ins.ts';
 
@@ -26,8 +26,10 @@ export interface Traits {
   readonly pool: number | undefined;
   /** Something is added to the exponents of a step: what is left of a bias, or what stand-ins count for. */
   readonly hasBase: boolean;
-  /** Many steps are on one box: blocks that a warpgroup has for itself. Of other keys most boxes follow each other. */
-  readonly mixedBoxes: boolean;
+  /** A step is on one box or on two, where all others are on a slot. */
+  readonly mixed: boolean;
+  /** A warpgroup may work on other boxes of a slot than the first two. */
+  readonly chooses: boolean;
   /** At the end of a run of members a box often lacks its first key alone. */
   readonly endsRuns: boolean;
   /** Somebody asks where the keys of each step are: of those that need no mask only stand-ins, and scores of a key. */
@@ -47,7 +49,8 @@ export function traitsOf(context: KernelContext<HopperKnobs>, layout: SharedLayo
     small: score?.small !== undefined,
     pool,
     hasBase: score?.ramp !== undefined || pool !== undefined,
-    mixedBoxes: asksApart(passes) === 'blocks',
+    mixed: stepsDiffer(context),
+    chooses: choosesBoxes(context),
     endsRuns: distancesOf(context) !== undefined,
     asksPlace:
       hasRest || score?.ramp !== undefined || (score?.value !== undefined && asksKey(score.value)),
@@ -58,15 +61,21 @@ const asksKey = (value: Expression): boolean =>
   [...walk(value)].some((part) => part.op === 'index' && part.name === 'k');
 
 /** What tells how many boxes a function is for, of kernels where that differs. */
-export const boxesArgument = ({ paired }: Traits, boxes: string): string => when(paired, boxes);
+export const boxesArgument = ({ mixed }: Traits, boxes: string): string => when(mixed, boxes);
+
+/** How many blocks of scores a step has, and the argument of what is for as many. */
+export const stepBlocks = ({ mixed }: Traits): string =>
+  mixed ? 'boxes.value * box_blocks' : 'score_blocks';
+export const stepTemplate = (traits: Traits): string =>
+  when(traits.mixed, `<${stepBlocks(traits)}>`);
 
 /** Has every step something done to its products before a mask? */
 export const hasScore = ({ relative, hasRest, hasBase, endsRuns }: Traits): boolean =>
   relative || hasRest || hasBase || endsRuns;
 
 /** The P V of the step before. */
-export const lastProduct = ({ paired }: Traits): string =>
-  paired
+export const lastProduct = ({ mixed }: Traits): string =>
+  mixed
     ? 'if (held == 2) multiply_p_v(Number<2>()); else multiply_p_v(Number<1>());'
     : 'multiply_p_v();';
 

@@ -37,13 +37,12 @@ export const givenSets = ({ longest, dims, dtype }: GivenOptions): fc.Arbitrary<
   fc.record({
     shape: fc
       .record({
-        batch: fc.constant(1),
-        heads: fc.constantFrom(1, 2),
-        kvHeads: fc.constant(1),
-        qLen: fc.constantFrom(64, 128, 130, 200, 256),
+        batch: fc.constantFrom(1, 1, 2),
+        heads: fc.constantFrom([1, 1], [2, 1], [4, 1], [4, 2]),
+        qLen: fc.oneof(fc.constantFrom(64, 128, 200, 256), fc.integer({ min: 1, max: 256 })),
         kLen: fc.oneof(fc.integer({ min: 256, max: longest }), fc.constant(longest)),
       })
-      .map((shape) => ({ ...shape, ...dims })),
+      .map(({ heads: [heads, kvHeads], ...lengths }) => ({ ...lengths, heads, kvHeads, ...dims })),
     dtype: fc.constant(dtype),
     isAlike: fc.boolean(),
     density: fc.constantFrom(0, 0.05, 0.2, 0.5, 0.9, 1),

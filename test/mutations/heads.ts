@@ -1,5 +1,5 @@
-// Deliberate faults in what decides which rows of sets are computed, and in what is read from files of heads
-// and of sets. The list of all is list.ts.
+// Deliberate faults in what decides which rows of sets are computed, in what calls of given sets share, and in what is
+// read from files of heads and of sets. The list of all is list.ts.
 
 import { inFile } from './mutation.ts';
 
@@ -28,6 +28,7 @@ export const heads = [
     ['budgets may leave int32', '.max(0x7fffffff)', '.max(0xffffffff)'],
     ['a missing head is the usual one', 'if (options.heads !== undefined || layer >= found.length) return usual;', 'return usual;'],
   ),
+  ...inFile('runtime/cuda/calls.ts', ['calls of sets with more members share what has room for fewer', '[domain, perGroup, most]', '[domain, perGroup]']),
   ...inFile('patterns/minference/index.ts', ['both budgets are the first', '= budgets[i]!', '= budgets[0]!']),
   ...inFile(
     'runtime/files/chosen.ts',

@@ -47,6 +47,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['dsl/analysis/relevance', ['test/laws/relevance', 'test/patterns/flash-prefill']],
   ['dsl/estimate/needed', ['test/runtime/needed-rows']],
   ['patterns/minference/', ['test/patterns/minference', 'test/diagnostics/files']],
+  ['runtime/cuda/calls', ['test/runtime/passed-sets']],
   ['runtime/files/chosen', ['test/runtime/chosen-files', 'test/diagnostics/files']],
   ['dsl/analysis/', ['test/dsl/analysis', 'test/laws/abstraction']],
   ['dsl/chosen', ['test/laws/abstraction']],

@@ -8,6 +8,7 @@ const call: GivenSets = {
   shape: { batch: 1, heads: 2, kvHeads: 1, qLen: 64, kLen: 320, headDim: 64, valueDim: 64 },
   dtype: 'bf16',
   isAlike: false,
+  areRuns: false,
   density: 0,
   run: 64,
   seed: 5,

@@ -1,25 +1,24 @@
 // Law 6 on sets that a call is given: of any density, alike or not for rows that share a tile. Sets that patterns choose
 // have the diagonal, and much else that kernels might come to rely on. Random calls, and the check of one.
 
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { BitSet, ChosenSetsData } from '../../../dsl/chosen.ts';
 import type { AnyPattern } from '../../../dsl/pattern.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
 import { patterns } from '../../../patterns/index.ts';
-import { compile } from '../../../runtime/attend.ts';
 import type { Device } from '../../../runtime/device.ts';
 import type { FloatType } from '../../../runtime/dtype.ts';
-import { tensor } from '../../../runtime/tensor.ts';
-import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
 import { numbersFrom } from '../../arbitraries.ts';
 import { emptySets } from '../../bench/attention/sets.ts';
+import { checkInputs, randomInputs } from './devices.ts';
 
 export interface GivenSets {
   readonly shape: LaunchShape;
   readonly dtype: FloatType;
-  /** Do neighbouring rows of blocks have the same? And are columns and distances runs? */
+  /** Do neighbouring rows of blocks have the same? */
   readonly isAlike: boolean;
+  /** Are columns and distances runs, or scattered? */
+  readonly areRuns: boolean;
   /** What share of the blocks of a row are members; of columns, distances and runs of these, fewer. */
   readonly density: number;
   /** As many as keys of a box, one less, or none of these. */
@@ -45,6 +44,7 @@ export const givenSets = ({ longest, dims, dtype }: GivenOptions): fc.Arbitrary<
       .map(({ heads: [heads, kvHeads], ...lengths }) => ({ ...lengths, heads, kvHeads, ...dims })),
     dtype: fc.constant(dtype),
     isAlike: fc.boolean(),
+    areRuns: fc.boolean(),
     density: fc.constantFrom(0, 0.05, 0.2, 0.5, 0.9, 1),
     run: fc.constantFrom(1, 64, 127, 128, 200),
     seed: fc.nat(2 ** 20),
@@ -62,12 +62,12 @@ function fillRows(unit: BitSet, { isAlike, density, seed }: GivenSets, own: numb
 }
 
 /** One row: runs of members, or where a call is of scattered ones few of them. */
-function fillLine(unit: BitSet, { isAlike, density, run }: GivenSets, next: () => number): void {
+function fillLine(unit: BitSet, { areRuns, density, run }: GivenSets, next: () => number): void {
   const { columns } = unit.domain;
-  const step = isAlike ? grain : 1;
+  const step = areRuns ? grain : 1;
   for (let from = 0; from < columns; from += step)
-    if (next() < density / (isAlike ? 2 : 8))
-      unit.addRange(0, from, Math.min(from + (isAlike ? run : 1), columns));
+    if (next() < density / (areRuns ? 2 : 8))
+      unit.addRange(0, from, Math.min(from + (areRuns ? run : 1), columns));
 }
 
 /** The built-in patterns that choose sets. */
@@ -78,29 +78,11 @@ export const givenPatterns: ReadonlyMap<string, AnyPattern> = new Map(
 /** Runs one call and compares. */
 export async function checkGivenSets(device: Device, call: GivenSets, name: string): Promise<void> {
   const pattern = givenPatterns.get(name)!;
-  const { shape, dtype, seed } = call;
-  const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
-  const next = numbersFrom(seed);
-  const chosen: ChosenSetsData = emptySets(pattern, shape);
+  const next = numbersFrom(call.seed);
+  const chosen: ChosenSetsData = emptySets(pattern, call.shape);
   for (const { units } of Object.values(chosen))
     for (const unit of units)
       if (unit.domain.arity === 2) fillRows(unit, call, Math.floor(next() * 2 ** 20));
       else fillLine(unit, call, next);
-  const random = (count: number, rows: number, dim: number, more: number) =>
-    tensor.random([batch, count, rows, dim], { dtype, seed: seed + more });
-  const inputs = {
-    q: random(heads, qLen, headDim, 1),
-    k: random(kvHeads, kLen, headDim, 2),
-    v: random(kvHeads, kLen, valueDim, 3),
-    chosen,
-  };
-  const attend = await compile(pattern, { heads, kvHeads, headDim, valueDim, dtype, device });
-  const result = await attend(inputs as never, {} as never);
-  const { disagreements } = await compareWithOracle(
-    pattern,
-    inputs as never,
-    {} as never,
-    result as never,
-  );
-  assert.equal(showDisagreements(disagreements), '');
+  await checkInputs(device, pattern, call, { ...randomInputs(call), chosen });
 }

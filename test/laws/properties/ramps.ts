@@ -2,19 +2,17 @@
 // of. Gentle slopes and steep ones, up, down and level, under masks that see much, little, and what is ahead. Random
 // calls, and the check of one.
 
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { count, f32 } from '../../../dsl/given.ts';
 
 import { type AnyPattern, pattern } from '../../../dsl/pattern.ts';
 import type { Knobs } from '../../../dsl/schedule.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
-import { compile } from '../../../runtime/attend.ts';
 import type { Device } from '../../../runtime/device.ts';
 import type { FloatType } from '../../../runtime/dtype.ts';
 import { tensor } from '../../../runtime/tensor.ts';
-import { compareWithOracle, showDisagreements } from '../../../runtime/testing/agree.ts';
 import { arbitraryShape } from '../../arbitraries.ts';
+import { checkInputs, randomInputs } from './devices.ts';
 
 const given = { slopes: f32('head'), near: count.default(40) };
 
@@ -70,26 +68,19 @@ export const ramped = ({ longest, tile, dims, dtype }: RampedOptions): fc.Arbitr
   );
 
 /** A device gives what the oracle gives. */
-export async function checkRamp(
+export function checkRamp(
   device: Device,
-  { shape, dtype, slopes, near, seed }: Ramped,
+  ramp: Ramped,
   name: string,
   tile: Knobs = {},
 ): Promise<void> {
   const { definition } = rampPatterns.get(name)!;
   const knobs = { ...definition.knobs, ...tile };
   const own = { name, definition: { ...definition, knobs } } as AnyPattern;
-  const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
-  const attend = await compile(own, { heads, kvHeads, headDim, valueDim, dtype, device });
-  const random = (count_: number, rows: number, dim: number, i: number) =>
-    tensor.random([batch, count_, rows, dim], { dtype, seed: seed + i });
+  const { slopes, near, shape } = ramp;
   const inputs = {
-    q: random(heads, qLen, headDim, 0),
-    k: random(kvHeads, kLen, headDim, 1),
-    v: random(kvHeads, kLen, valueDim, 2),
-    slopes: tensor(Float32Array.from(slopes), { shape: [heads] }),
+    ...randomInputs(ramp),
+    slopes: tensor(Float32Array.from(slopes), { shape: [shape.heads] }),
   };
-  const result = await attend(inputs as never, { near } as never);
-  const { disagreements } = await compareWithOracle(own, inputs, { near }, result);
-  assert.equal(showDisagreements(disagreements), '');
+  return checkInputs(device, own, ramp, inputs, { near });
 }

@@ -25,11 +25,6 @@ export interface ProductStep {
    * time goes by statements, each of which writes every accumulator.
    */
   readonly further?: readonly FurtherStep[];
-  /**
-   * Is the upper word of descriptors known as the kernel is compiled? Then ptxas adds to both words at once; of others it
-   * carries from the lower one, which is told as the kernel runs.
-   */
-  readonly known?: boolean;
 }
 
 /** How much further on the descriptors of a step are than those of the first, in units of 16 bytes. */
@@ -53,16 +48,7 @@ const factors = {
 
 /** `void name(float (&d)[1][blocks][4], <A>, u64 b)`: descriptors are of `matrix_descriptor`. */
 export function productText(step: ProductStep): string {
-  const {
-    name,
-    dtype,
-    columns,
-    blocks = columns / 8,
-    from,
-    result,
-    further = [],
-    known = true,
-  } = step;
+  const { name, dtype, columns, blocks = columns / 8, from, result, further = [] } = step;
   const { parameter, majors } = factors[from];
   const bySteps = step.further !== undefined;
   const steps = 1 + further.length;
@@ -86,8 +72,8 @@ export function productText(step: ProductStep): string {
   const furtherText = ({ a = 0, b: more }: FurtherStep, isSecond: boolean): string =>
     [
       ...(isSecond && result !== 'added' ? ['setp.ne.b32 p, 1, 0;\\n'] : []),
-      ...(from === 'shared' ? [movedText('a', placeOf(0), a, known)] : []),
-      movedText('b', b, more, known),
+      ...(from === 'shared' ? [movedText('a', placeOf(0), a)] : []),
+      movedText('b', b, more),
     ].join('');
   const instructionText = (i: number): string[] => {
     const registersOfStep = Array.from({ length: 4 }, (_, j) => placeOf(4 * i + j)).join(', ');
@@ -105,8 +91,7 @@ export function productText(step: ProductStep): string {
       ...lines,
     ].map((line) => `      "${line}"`);
   };
-  const words = known ? '' : '.reg .b32 lo, hi;\\n';
-  const locals = steps > 1 ? `${words}.reg .b64 ${from === 'shared' ? 'a, ' : ''}b;\\n` : '';
+  const locals = steps > 1 ? `.reg .b64 ${from === 'shared' ? 'a, ' : ''}b;\\n` : '';
   return [
     `WARPLOOM_DEVICE void ${name}(float (&d)[1][${blocks}][4], ${parameter(bySteps)}, u64 b${isEither ? ', int add' : ''}) {`,
     '  asm volatile(',
@@ -119,11 +104,9 @@ export function productText(step: ProductStep): string {
   ].join('\n');
 }
 
-/** A descriptor so many units of 16 bytes further on: shared memory ends before its lower word does. */
-const movedText = (to: string, from: string, more: number, known: boolean): string =>
-  known
-    ? `add.s64 ${to}, ${from}, ${more};\\n`
-    : `mov.b64 {lo, hi}, ${from};\\nadd.u32 lo, lo, ${more};\\nmov.b64 ${to}, {lo, hi};\\n`;
+/** A descriptor so many units of 16 bytes further on. */
+const movedText = (to: string, from: string, more: number): string =>
+  `add.s64 ${to}, ${from}, ${more};\\n`;
 
 /** Lines of at most `width` items, with a comma after each but the last. */
 const wrapped = (items: readonly string[], width: number): string[] =>

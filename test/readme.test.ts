@@ -39,7 +39,7 @@ it('the README shows what explain says of a plan', async () => {
 /** Its attention kernels take V without a wait. */
 class HastyMachine extends EmulatedMachine {
   override prepare(list: LaunchList) {
-    const wait = 'barrier_wait(c.v_full[v_slot], v_parity);';
+    const wait = 'barrier_wait(c.slots[v_slot].v_full, v_parity);';
     const steps = list.steps.map((step) => {
       if (step.op !== 'launch') return step;
       const { kernel } = step;

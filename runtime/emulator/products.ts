@@ -8,13 +8,9 @@ const productFunction =
   /(WARPLOOM_DEVICE void \w+\([^{}]*)\) \{(\s*)asm volatile\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+):([\s\S]*?)\);/g;
 const instruction =
   /^wgmma\.mma_async\.sync\.aligned\.m64n(\d+)k16\.f32\.(bf16|f16)\.(bf16|f16) \{([^}]*)\}, (\{[^}]*\}|%\d+|\w+), (%\d+|\w+), p, (-?\d), (-?\d), (\d)(?:, (\d))?$/;
-const frame =
-  /^\{\n\.reg \.pred p;\n(?:\.reg \.b32 lo, hi;\n)?(?:\.reg \.b64 [\w, ]+;\n)?([\s\S]*);\n\}\n$/;
+const frame = /^\{\n\.reg \.pred p;\n(?:\.reg \.b64 [\w, ]+;\n)?([\s\S]*);\n\}\n$/;
 const setsPredicate = /^setp\.ne\.b32 p, (%\d+|[01]), 0$/;
 const addsBoth = /^add\.s64 (\w+), (%\d+), (\d+)$/;
-const takesApart = /^mov\.b64 \{lo, hi\}, (%\d+)$/;
-const addsTo = /^add\.u32 lo, lo, (\d+)$/;
-const putsTogether = /^mov\.b64 (\w+), \{lo, hi\}$/;
 const operand = /"([+=]f|l|r)"\(/g;
 
 /**
@@ -58,24 +54,15 @@ function callOf(text: string, operands: readonly string[]): string {
     return value;
   };
   let adds = '';
-  let [low, high] = ['', ''];
   const calls: string[] = [];
   const [, statements] = frame.exec(text) ?? [];
   invariant(statements, `the emulator does not know the instructions ${JSON.stringify(text)}`);
   for (const statement of statements.split(';\n')) {
     const [, predicate] = setsPredicate.exec(statement) ?? [];
     const [, whole, base, units] = addsBoth.exec(statement) ?? [];
-    const [, taken] = takesApart.exec(statement) ?? [];
-    const [, more] = addsTo.exec(statement) ?? [];
-    const [, name] = putsTogether.exec(statement) ?? [];
     if (predicate !== undefined)
       adds = predicate.startsWith('%') ? operandAt(predicate) : predicate;
     else if (whole !== undefined) values.set(whole, `(${operandAt(base!)} + ${units}ull)`);
-    else if (taken !== undefined) {
-      low = `(u32)${operandAt(taken)}`;
-      high = `${operandAt(taken)} >> 32 << 32`;
-    } else if (more !== undefined) low = `(u32)(${low} + ${more}u)`;
-    else if (name !== undefined) values.set(name, `(${high} | ${low})`);
     else calls.push(productOf(statement, adds, operandAt, expressionOf));
   }
   return calls.join(' ');

@@ -155,22 +155,25 @@ struct alignas(16) Piece {
 
 constexpr int queue_length = 4, task_count = 8;
 
-// Slots are full when copies have landed, and empty when every warp that computes has let go of them.
+// Keys of a step, and its values: full when copies have landed, and empty when every warp that computes has let go of them.
+struct Slot {
+  u64 k_full, k_empty, v_full, v_empty;
+  Piece held;  // what the keys are
+};
 struct Control {
-  u64 k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
+  Slot slots[stages];
   u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
   u64 piece_full[queue_length], piece_empty[queue_length];
   u64 begun;  // the first keys of the block have landed
   Piece queue[queue_length];  // from the walk to the copies
-  Piece held[stages];         // what each K slot holds
   Task tasks[task_count];
   u64 done[task_count];       // every warpgroup has stored its outputs of the task
 };
 // The next place of a ring; its barriers change parity from round to round.
 WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
-  if (++place < length) return;
-  place = 0;
-  parity ^= 1;
+  const bool wraps = place == length - 1;
+  place = wraps ? 0 : place + 1;
+  parity ^= (u32)wraps;
 }
 
 struct Tiles {
@@ -214,21 +217,16 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
     __syncwarp();
     return number;
   };
-  // The first tile of a block is that of its own number, so that none waits for the counter before it has work.
-  auto draw = [&]() {
-    if (drawn < 0) {
-      drawn = blockIdx.x;
-      return;
-    }
-    if (lane == 0) drawn = (int)gridDim.x + atomicAdd(p.counter, 1);
-    drawn = __shfl_sync(FULL_WARP, drawn, 0);
-  };
   // Writes the next task; false when there is none.
   auto pick = [&]() -> bool {
     int number = again >= 0 ? again : settle(count - task_count);
     again = -1;
     const bool careful = number >= 0;
-    if (!careful && drawn < total) draw();
+    // The first tile of a block is that of its own number, so that none waits for the counter before it has work.
+    if (!careful && drawn < total) {
+      if (lane == 0) drawn = drawn < 0 ? (int)blockIdx.x : (int)gridDim.x + atomicAdd(p.counter, 1);
+      drawn = __shfl_sync(FULL_WARP, drawn, 0);
+    }
     if (!careful && drawn >= total) return false;
     if (!careful) number = drawn;
     // So many units at a time that their keys stay in L2; of those the last tiles first, the longest under a
@@ -330,28 +328,23 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
 
 // ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
-// What one lane reads alone, the one that gives the place back.
+// What lane 0 reads, the one that gives the place back.
+WARPLOOM_DEVICE int told(int word) { return __shfl_sync(FULL_WARP, word, 0); }
 WARPLOOM_DEVICE Piece told(const Piece& piece) {
-  Piece rows = (threadIdx.x & 31) == 0 ? piece : Piece{};
-  rows.what = __shfl_sync(FULL_WARP, rows.what, 0);
-  rows.head = __shfl_sync(FULL_WARP, rows.head, 0);
-  rows.batch = __shfl_sync(FULL_WARP, rows.batch, 0);
-  rows.at = __shfl_sync(FULL_WARP, rows.at, 0);
-  return rows;
+  const Piece rows = (threadIdx.x & 31) == 0 ? piece : Piece{};
+  return {told(rows.what), told(rows.head), told(rows.batch), told(rows.at)};
 }
 
 template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
-  u64(&full)[stages] = keys ? c.k_full : c.v_full, (&empty)[stages] = keys ? c.k_empty : c.v_empty;
   int slot = 0, place = 0;
   u32 slot_parity = 1, parity = 0;
   bool begins = true;
 #pragma unroll 1
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
-    const Piece& next = c.queue[place];
-    const Piece rows = told(next);
+    const Piece rows = told(c.queue[place]);
     if (lane == 0) barrier_arrive(c.piece_empty[place]);
     next_place(place, parity, queue_length);
     if (rows.what & PIECE_STOP) break;
@@ -359,15 +352,16 @@ WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& t
     const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
     // All blocks begin at once, and what they copy comes in turns: first keys would wait for all that is needed after them.
     if (!keys && begins) barrier_wait(c.begun, 0);
-    barrier_wait(empty[slot], slot_parity);
+    u64& full = keys ? c.slots[slot].k_full : c.slots[slot].v_full;
+    barrier_wait(keys ? c.slots[slot].k_empty : c.slots[slot].v_empty, slot_parity);
     // The copies first, which take longest: their bytes count when they are expected, before or after they come.
     if (elect_one()) {
-      copy_box(to, (keys ? p.k_map : p.v_map), full[slot], 0, rows.at, rows.head, 0, rows.batch, KEEP_IN_CACHE);
+      copy_box(to, (keys ? p.k_map : p.v_map), full, 0, rows.at, rows.head, 0, rows.batch, KEEP_IN_CACHE);
     }
-    if (keys && lane == 0) c.held[slot] = rows;
-    if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes));
+    if (keys && lane == 0) c.slots[slot].held = rows;
+    if (lane == 0) barrier_arrive_expect(full, (keys ? k_bytes : v_bytes));
     if (keys && begins) {
-      barrier_wait(full[slot], 0);
+      barrier_wait(full, 0);
       if (lane == 0) barrier_arrive(c.begun);
     }
     begins = false;
@@ -605,9 +599,11 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   // This lane's rows are `row` and `row + 8`; its columns are `column` and the next of every eight.
   const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
   const bool elected = (threadIdx.x & 127) == 0;
-  const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
-  const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
-  const u64 v_first = matrix_descriptor(tiles.v, 16384, 1024);
+  // Each as another and so much more: what is not kept from step to step, an addition finds again.
+  const u64 first = matrix_descriptor(tiles.q, 16, 1024);
+  const u64 q_first = further_on(first, group * q_group_bytes >> 4);
+  const u64 k_first = further_on(first, tiles.k - tiles.q >> 4);
+  const u64 v_first = further_on(first, (tiles.v - tiles.q >> 4) + (16368 >> 4 << 16));  // and how far apart its parts are
   const float scale = p.scale * 1.4426950216293335f;  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
@@ -623,43 +619,40 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
 
   auto multiply_q_k = [&]() {
     products_begin();
-    multiply_scores(s, q_matrix, k_matrix);
+    multiply_scores(s, found_anew(q_matrix, v_slot), k_matrix);
     products_commit();
   };
   auto multiply_p_v = [&]() {
-    u64 v_matrix = v_first + (u64)(v_slot * v_bytes >> 4);
+    u64 v_matrix = further_on(v_first, v_slot * (v_bytes >> 4));
     pin(v_matrix);
-    barrier_wait(c.v_full[v_slot], v_parity);
+    barrier_wait(c.slots[v_slot].v_full, v_parity);
     pin(out);
     pin(weights);
     products_begin();
     multiply_values(out, weights[0], v_matrix);
     products_commit();
   };
-  auto release_k = [&]() {
-    __syncwarp();  // all lanes have read what the slot holds
-    barrier_arrive_if(lane == 0, c.k_empty[k_slot]);
+  auto release_k = [&]() { barrier_arrive_if(lane == 0, c.slots[k_slot].k_empty); };
+  // The weights of the step are there, and the next step is to multiply its values with them.
+  auto go_on = [&]() {
+    v_slot = k_slot, v_parity = k_parity;
     next_place(k_slot, k_parity, stages);
-  };
-  auto release_v = [&]() {
-    if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
-    next_place(v_slot, v_parity, stages);
   };
   auto scores_done = [&]() { pin(s); };
   auto outputs_done = [&]() {
     pin(out);
     pin(weights);
-    release_v();
+    barrier_arrive_if(lane == 0, c.slots[v_slot].v_empty);
   };
-  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
-  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };
   // What the step is.
   auto wait_for_k = [&]() {
-    k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);
+    k_matrix = further_on(k_first, k_slot * (k_bytes >> 4));
     pin(k_matrix);
-    barrier_wait(c.k_full[k_slot], k_parity);
-    what = told(c.held[k_slot].what);
+    barrier_wait(c.slots[k_slot].k_full, k_parity);
+    what = told(lane == 0 ? c.slots[k_slot].held.what : 0);
   };
+  // Is nothing masked?
+  auto is_plain = [&]() { return (what & PIECE_FULL) != 0; };
   auto buffer_of = [&](int number) { return number & 1; };
   auto release_q = [&](int number) {
     __syncwarp();
@@ -678,10 +671,8 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     }
     return order;
   };
-  // Is nothing masked?
-  auto is_plain = [&]() { return (what & PIECE_FULL) != 0; };
   // Where the keys of the step are, which only masks ask.
-  auto read_mask = [&]() { at = told(c.held[k_slot].at); };
+  auto read_mask = [&]() { at = told(lane == 0 ? c.slots[k_slot].held.at : 0); };
   // The author's mask on the products of a step that has one.
   auto mask = [&]() {
     const Visit visit = {TILE, at, (what & PIECE_FULL) != 0};
@@ -717,6 +708,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     outputs_done();
     softmax.weigh<early, blocks>(scale, origin, s);
     pack(s, weights);
+    go_on();
   };
   // Sums become outputs, and leave through shared memory.
   auto finish = [&](int number, bool alone) {
@@ -816,6 +808,7 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     softmax.find_origins(origin);
     softmax.weigh<0, score_blocks>(scale, origin, s);
     pack(s, weights);
+    go_on();
     const bool alone = (what & PIECE_LAST) != 0;  // the only step
     const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);
     if (!careful) softmax.keep();
@@ -856,11 +849,11 @@ attention(const __grid_constant__ Arguments p) {
   const u32 first = shared_address(shared) + 1023u & ~1023u;
   const Tiles tiles = {first, first + 65536, first + 131072, first + 196608};
   if (threadIdx.x == 0) {
-    for (int i = 0; i < stages; ++i) {
-      barrier_init(control.k_full[i], 1);
-      barrier_init(control.v_full[i], 1);
-      barrier_init(control.k_empty[i], 4 * groups);
-      barrier_init(control.v_empty[i], 4 * groups);
+    for (Slot& slot : control.slots) {
+      barrier_init(slot.k_full, 1);
+      barrier_init(slot.v_full, 1);
+      barrier_init(slot.k_empty, 4 * groups);
+      barrier_init(slot.v_empty, 4 * groups);
     }
     for (int i = 0; i < q_buffers; ++i)
       for (int group = 0; group < groups; ++group) {

@@ -171,18 +171,23 @@ const attention = [
     'atomicAdd(p.counter, 1)',
   ]),
   ...inFile(
-    'codegen/attention/hopper/reads.ts',
+    'codegen/attention/hopper/control.ts',
     [
       'a step of boxes is told to be plain by the first box alone',
-      "'(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == ${all};",
-      "'(asked >> 4 | asked >> 6)' : 'asked >> 4'} & 1u) != 0u;",
+      '(kept & needed) == needed',
+      '(kept & 1u) != 0u',
     ],
     [
-      'the keys of a box that is kept whole are read where nobody told them',
-      'some >> i & 1u ? slot',
-      'asked >> i & 1u ? slot',
+      'the first step of a tile is plain where its second box has keys that nobody asks for',
+      "'(what & PIECE_AS_THEY_ARE) != 0u ? 3u : asks & 3u | 1u'",
+      "'asks & 3u | 1u'",
     ],
   ),
+  ...inFile('codegen/attention/hopper/reads.ts', [
+    'the keys of a box that is kept whole are read where nobody told them',
+    'some >> i & 1u ? held_keys',
+    'asked >> i & 1u ? held_keys',
+  ]),
   ...inFile('codegen/attention/hopper/step.ts', [
     'the first key at the end of a run is kept',
     'column == 0 ? asked >> 6 : 0u',

@@ -66,14 +66,12 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
           for (int group = 0; group < groups; ++group) {
 ${
   choosesBoxes(context)
-    ? `            const u32 first = first_box(what, group), asked = what >> (8 + group) >> 8 * first;
+    ? `            const u32 first = first_box(what, group);
             if ((u32)place - first < 2u) to.keep[group][(u32)place - first] = own.keep[group];
-            if (place == 0)
-              to.told[group] = (u64)(what & 31u | (asked & 0x55u | asked >> 7 & 0xaau) << 8 | first << 16) << 32 | first * (box_keys * 128 >> 4);
+            if (place == 0) to.told[group] = (u64)(tell(what, what >> (8 + group) >> 8 * first) | first << 16) << 32 | first * (box_keys * 128 >> 4);
 `
-    : `            const u32 asked = what >> (8 + group);
-            to.keep[group][place] = own.keep[group];
-            if (place == 0) to.told[group] = (u64)(what & 31u | (asked & 0x55u | asked >> 7 & 0xaau) << 8) << 32;
+    : `            to.keep[group][place] = own.keep[group];
+            if (place == 0) to.told[group] = (u64)tell(what, what >> (8 + group)) << 32;
 `
 }          }
           own.asked = 0u;

@@ -38,9 +38,11 @@ template <int n> struct Number {
   // This lane's rows are \`row\` and \`row + 8\`; its columns are \`column\` and the next of every eight.
   const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
   const bool elected = (threadIdx.x & 127) == 0;
-  const u64 q_first = matrix_descriptor(tiles.q + group * q_group_bytes, 16, 1024);
-  const u64 k_first = matrix_descriptor(tiles.k, 16, 1024);
-  const u64 v_first = matrix_descriptor(tiles.v, ${slotKeys(knobs) * 128}, 1024);
+  // Each as another and so much more: what is not kept from step to step, an addition finds again.
+  const u64 first = matrix_descriptor(tiles.q, 16, 1024);
+  const u64 q_first = further_on(first, group * q_group_bytes >> 4);
+  const u64 k_first = further_on(first, tiles.k - tiles.q >> 4);
+  const u64 v_first = further_on(first, (tiles.v - tiles.q >> 4) + (${slotKeys(knobs) * 128 - 16} >> 4 << 16));  // and how far apart its parts are
   ${relative ? 'constexpr float scale = 1.f;' : score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
@@ -81,16 +83,16 @@ ${when(
     products_begin();
 ${when(
   mixed,
-  `    if constexpr (boxes.value == 1) multiply_box_scores(s, q_matrix, k_matrix);
-    else multiply_scores(s, q_matrix, k_matrix);
+  `    if constexpr (boxes.value == 1) multiply_box_scores(s, found_anew(q_matrix, v_slot), k_matrix);
+    else multiply_scores(s, found_anew(q_matrix, v_slot), k_matrix);
 `,
-  '    multiply_scores(s, q_matrix, k_matrix);\n',
+  '    multiply_scores(s, found_anew(q_matrix, v_slot), k_matrix);\n',
 )}${when(ramp !== undefined, '    add_ramp(s, slope[0][0], ramp);  // the last one: what is large is rounded once\n')}    products_commit();
   };
   auto multiply_p_v = [&](${when(mixed, 'auto boxes')}) {
-    u64 v_matrix = v_first + (u64)(v_slot * v_bytes ${when(chooses, '+ held_box * box_keys * 128 ')}>> 4);
+    u64 v_matrix = further_on(v_first, v_slot * (v_bytes >> 4)${when(chooses, ' + held_box * (box_keys * 128 >> 4)')});
     pin(v_matrix);
-    barrier_wait(c.v_full[v_slot], v_parity);
+    barrier_wait(c.slots[v_slot].v_full, v_parity);
     pin(out);
     pin(weights);
     products_begin();
@@ -102,20 +104,17 @@ ${when(
   '    multiply_values(out, weights[0], v_matrix);\n',
 )}    products_commit();
   };
-  auto release_k = [&]() {
-    __syncwarp();  // all lanes have read what the slot holds
-    barrier_arrive_if(lane == 0, c.k_empty[k_slot]);
+  auto release_k = [&]() { barrier_arrive_if(lane == 0, c.slots[k_slot].k_empty); };
+  // The weights of the step are there, and the next step is to multiply its values with them.
+  auto go_on = [&]() {
+    v_slot = k_slot, v_parity = k_parity;
     next_place(k_slot, k_parity, stages);
-  };
-  auto release_v = [&]() {
-    if (lane == 0) barrier_arrive(c.v_empty[v_slot]);
-    next_place(v_slot, v_parity, stages);
   };
   auto scores_done = [&]() {${when(ramp !== undefined, ' pin(slope);')} pin(s); };
   auto outputs_done = [&]() {
     pin(out);
     pin(weights);
-    release_v();
+    barrier_arrive_if(lane == 0, c.slots[v_slot].v_empty);
   };
 ${readsText(context, layout, traits)}${stepText(context, traits)}${finishText(context, layout)}
 
@@ -137,8 +136,9 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
     for (int j = 0; j < value_blocks; ++j)
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[0][j][e] = 0.f;
-${when(ramp !== undefined, '    find_base();\n')}${when(hasScore(traits), `    score(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});\n`)}    if (!is_plain(${two})) mask(${two});
+${when(ramp !== undefined, '    find_base();\n')}${when(hasScore(traits), `    score(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});\n`)}    if (!is_plain()) mask(${two});
 ${when(!relative, '    float origin[2];\n')}    ${climbCall(traits, '', '    ')}${weighCall(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
+    go_on();
 ${when(mixed, '    held = 2;\n')}${when(chooses, '    held_box = 0;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,

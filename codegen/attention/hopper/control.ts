@@ -4,6 +4,7 @@
 import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
+import { distancesOf } from './members.ts';
 import { choosesBoxes, stepsDiffer } from './pairs.ts';
 import { judgedBytes, judgedConstants, judgedFields, judgesApart } from './stand-ins.ts';
 
@@ -44,24 +45,27 @@ ${
     : ''
 }};
 
-${isApart(knobs) ? pieceOfBoxes(stepsDiffer(context), choosesBoxes(context)) : pieceOfOne(judges)}
+${isApart(knobs) ? pieceOfBoxes(stepsDiffer(context), choosesBoxes(context), distancesOf(context) !== undefined) : pieceOfOne(judges)}
 constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs, judges)};
 ${judges ? judgedConstants(knobs) : ''}
-// Slots are full when copies have landed, and empty when every warp that computes has let go of them.
+// Keys of a step, and its values: full when copies have landed, and empty when every warp that computes has let go of them.
+struct Slot {
+  u64 k_full, k_empty, v_full, v_empty;
+  ${isApart(knobs) ? 'Held' : 'Piece'} held;  // what the keys are
+};
 struct Control {
-  u64 k_full[stages], k_empty[stages], v_full[stages], v_empty[stages];
-  u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
+  Slot slots[stages];
+${isApart(knobs) ? '  Held nothing;  // what lanes read that tell nothing: nobody writes it\n' : ''}  u64 q_full[q_buffers][groups], q_empty[q_buffers][groups];
   u64 piece_full[queue_length], piece_empty[queue_length];
   u64 begun;  // the first keys of the block have landed
   Piece queue[queue_length];  // from the walk to the copies
-  ${isApart(knobs) ? 'Held' : 'Piece'} held[stages];         // what each K slot holds
-${isApart(knobs) ? '  Held nothing;               // what lanes read that tell nothing: nobody writes it\n' : ''}${judges ? judgedFields : ''}  Task tasks[task_count];
+${judges ? judgedFields : ''}  Task tasks[task_count];
 ${speculative ? '  u64 done[task_count];       // every warpgroup has stored its outputs of the task\n' : ''}};
 // The next place of a ring; its barriers change parity from round to round.
 WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
-  if (++place < length) return;
-  place = 0;
-  parity ^= 1;
+  const bool wraps = place == length - 1;
+  place = wraps ? 0 : place + 1;
+  parity ^= (u32)wraps;
 }`;
 };
 
@@ -82,6 +86,7 @@ ${flags}`;
 const pieceOfBoxes = (
   mixed: boolean,
   chooses: boolean,
+  endsRuns: boolean,
 ): string => `// Where the boxes of a step are, and what they are: a kind of visit, and flags; and from bit 8 on, a byte for each box, what
 // is asked of it: bits 0 and 1 for whether a warpgroup does, 2 and 3 for whether no more than the keys kept decides its
 // pairs, 4 and 5 for whether all keys are, 6 and 7 for whether all but the first are, as at the end of a run of members that
@@ -104,7 +109,14 @@ WARPLOOM_DEVICE u32 first_box(u32 what, int group) {
   return (what >> (8 + group) & 0x101u) == 0x100u && ${mixed ? '!(what & PIECE_AS_THEY_ARE)' : 'PIECE_BOXES(what) == 3'} ? 1u : 0u;
 }
 `,
-)}// What a slot holds; places are told where keys are in shared memory.
+)}// What a warpgroup is told: kind and flags, and from bit 8 on what it asks of its two boxes, by the bytes of these. Full where
+// all keys that it works on are kept${when(endsRuns, ', but first ones')}.
+WARPLOOM_DEVICE u32 tell(u32 what, u32 boxes) {
+  const u32 asks = boxes & 0x55u | boxes >> 7 & 0xaau, kept = asks & (asks >> 4${when(endsRuns, ' | asks >> 6')});
+  const u32 needed = ${mixed ? '(what & PIECE_AS_THEY_ARE) != 0u ? 3u : asks & 3u | 1u' : '3u'};
+  return what & 31u | ((kept & needed) == needed ? PIECE_FULL : 0u) | asks << 8;
+}
+// What a slot holds; places are told where keys are in shared memory.
 struct Held {
   u64 told[groups];
   int at[slot_boxes];

@@ -6,6 +6,7 @@ import type { KernelContext } from '../backend.ts';
 import { boxKeys, type HopperKnobs, isApart, slabsOf, slotKeys } from './knobs.ts';
 import { byKind, sourceOf } from './maps.ts';
 import { distancesOf } from './members.ts';
+import { choosesBoxes } from './pairs.ts';
 
 /** Boxes of a whole row are one copy where parts of 64 columns divide it. */
 export const copiesOf = (dim: number): number => (dim % 64 === 0 ? 1 : slabsOf(dim));
@@ -43,7 +44,7 @@ function slotText(dim: number, context: KernelContext<HopperKnobs>, indent: stri
   const copies = boxText(
     apart || passes.length > 1 ? 'whole' : mapOf(context, '_map'),
     'to',
-    'full[slot]',
+    'full',
     dim,
     slotKeys(knobs),
     where,
@@ -69,7 +70,7 @@ ${indent}  for (int box = 0; box < slot_boxes; ++box)
 #pragma unroll
 ${indent}    for (int slab = 0; slab < ${slabsOf(dim)}; ++slab)
 ${indent}      if (box < PIECE_BOXES(rows.what))
-${indent}        copy_box(to + slab * ${knobs.boxes * bytes} + box * ${bytes}, apart, full[slot], ${column}, rows.at[box], rows.head, ${part}, rows.batch, KEEP_IN_CACHE);
+${indent}        copy_box(to + slab * ${knobs.boxes * bytes} + box * ${bytes}, apart, full, ${column}, rows.at[box], rows.head, ${part}, rows.batch, KEEP_IN_CACHE);
 ${indent}}`;
 }
 
@@ -89,10 +90,10 @@ ${slotText(valueDim, context, '        ')}
  * back: most of its words are of no use.
  */
 function heldText(context: KernelContext<HopperKnobs>): string {
-  if (!isApart(context.knobs)) return '    if (keys && lane == 0) c.held[slot] = rows;\n';
+  if (!isApart(context.knobs)) return '    if (keys && lane == 0) c.slots[slot].held = rows;\n';
   const runs = distancesOf(context) !== undefined;
   return `    if (keys && lane == 0) {
-      Held& held = c.held[slot];
+      Held& held = c.slots[slot].held;
       const u64 begin = (u32)matrix_descriptor(to, 16, 1024);
 #pragma unroll
       for (int group = 0; group < groups; ++group) held.told[group] = words[group] + begin;
@@ -116,37 +117,27 @@ export function copierText(context: KernelContext<HopperKnobs>): string {
   const { knobs } = context;
   const apart = isApart(knobs);
   const rows = apart ? 'Rows' : 'Piece';
-  const boxes = apart ? ' / slot_boxes * PIECE_BOXES(rows.what)' : '';
+  const boxes = choosesBoxes(context) ? ' / slot_boxes * PIECE_BOXES(rows.what)' : '';
+  const places = Array.from({ length: knobs.boxes }, (_, box) => `told(rows.at[${box}])`);
   return `// ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
-// What one lane reads alone, the one that gives the place back.
+// What lane 0 reads, the one that gives the place back.
+WARPLOOM_DEVICE int told(int word) { return __shfl_sync(FULL_WARP, word, 0); }
 WARPLOOM_DEVICE ${rows} told(const ${rows}& piece) {
-  ${rows} rows = (threadIdx.x & 31) == 0 ? piece : ${rows}{};
-  rows.what = __shfl_sync(FULL_WARP, rows.what, 0);
-  rows.head = __shfl_sync(FULL_WARP, rows.head, 0);
-  rows.batch = __shfl_sync(FULL_WARP, rows.batch, 0);
-${
-  apart
-    ? `#pragma unroll
-  for (int box = 0; box < slot_boxes; ++box) rows.at[box] = __shfl_sync(FULL_WARP, rows.at[box], 0);
-`
-    : `  rows.at = __shfl_sync(FULL_WARP, rows.at, 0);
-`
-}  return rows;
+  const ${rows} rows = (threadIdx.x & 31) == 0 ? piece : ${rows}{};
+  return {told(rows.what), told(rows.head), told(rows.batch), ${apart ? `{${places.join(', ')}}` : 'told(rows.at)'}};
 }
 
 template <bool keys>
 WARPLOOM_DEVICE void order_copies(const Arguments& p, Control& c, const Tiles& tiles) {
   const int lane = threadIdx.x & 31;
-  u64(&full)[stages] = keys ? c.k_full : c.v_full, (&empty)[stages] = keys ? c.k_empty : c.v_empty;
   int slot = 0, place = 0;
   u32 slot_parity = 1, parity = 0;
   bool begins = true;
 #pragma unroll 1
   for (;;) {
     barrier_wait(c.piece_full[place], parity);
-    const Piece& next = c.queue[place];
-    const ${rows} rows = told(next);
+    ${apart ? 'const Piece& next = c.queue[place];\n    const Rows rows = told(next)' : 'const Piece rows = told(c.queue[place])'};
 ${
   apart
     ? `    u64 words[groups] = {};
@@ -163,14 +154,15 @@ ${
     const u32 to = keys ? tiles.k + slot * k_bytes : tiles.v + slot * v_bytes;
 ${apart || context.passes.length > 1 ? `    const TensorMap& whole = ${mapOf(context, '_map')};\n` : ''}${apart ? `    const TensorMap& apart = ${mapOf(context, '_box_map')};\n` : ''}    // All blocks begin at once, and what they copy comes in turns: first keys would wait for all that is needed after them.
     if (!keys && begins) barrier_wait(c.begun, 0);
-    barrier_wait(empty[slot], slot_parity);
+    u64& full = keys ? c.slots[slot].k_full : c.slots[slot].v_full;
+    barrier_wait(keys ? c.slots[slot].k_empty : c.slots[slot].v_empty, slot_parity);
     // The copies first, which take longest: their bytes count when they are expected, before or after they come.
     if (elect_one()) {
 ${copiesText(context)}
     }
-${heldText(context)}    if (lane == 0) barrier_arrive_expect(full[slot], (keys ? k_bytes : v_bytes)${boxes});
+${heldText(context)}    if (lane == 0) barrier_arrive_expect(full, (keys ? k_bytes : v_bytes)${boxes});
     if (keys && begins) {
-      barrier_wait(full[slot], 0);
+      barrier_wait(full, 0);
       if (lane == 0) barrier_arrive(c.begun);
     }
     begins = false;

@@ -53,11 +53,11 @@ attention(const __grid_constant__ Arguments p) {
   const u32 first = shared_address(shared) + 1023u & ~1023u;
 ${rampPlaceText(context, layout)}  const Tiles tiles = {first, first + ${layout.kFrom}, first + ${layout.vFrom}, first + ${layout.outFrom}${score?.ramp ? ', ramp' : ''}};
   if (threadIdx.x == 0) {
-    for (int i = 0; i < stages; ++i) {
-      barrier_init(control.k_full[i], 1);
-      barrier_init(control.v_full[i], 1);
-      barrier_init(control.k_empty[i], 4 * groups);
-      barrier_init(control.v_empty[i], 4 * groups);
+    for (Slot& slot : control.slots) {
+      barrier_init(slot.k_full, 1);
+      barrier_init(slot.v_full, 1);
+      barrier_init(slot.k_empty, 4 * groups);
+      barrier_init(slot.v_empty, 4 * groups);
     }
     for (int i = 0; i < q_buffers; ++i)
       for (int group = 0; group < groups; ++group) {
@@ -80,7 +80,7 @@ ${judges ? judgedBarriers(knobs) : ''}${
     tensor_map_prefetch(p.k_map);
     tensor_map_prefetch(p.v_map);
   }
-${isApart(knobs) ? '  for (int i = threadIdx.x; i < (int)sizeof(Held) / 4; i += blockDim.x) reinterpret_cast<int*>(&control.nothing)[i] = 0;\n' : ''}  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
+${isApart(knobs) ? '  if (threadIdx.x < sizeof(Held) / 4) reinterpret_cast<u32*>(&control.nothing)[threadIdx.x] = 0u;\n' : ''}  const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
     registers_give<${copy}>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);  // it picks its first task before it meets the others

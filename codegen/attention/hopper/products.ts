@@ -3,7 +3,7 @@
 import { productText } from '../../wgmma.ts';
 import type { KernelContext } from '../backend.ts';
 import { padded } from '../tiles.ts';
-import { boxKeys, type HopperKnobs, isApart, slotKeys } from './knobs.ts';
+import { boxKeys, type HopperKnobs, slotKeys } from './knobs.ts';
 import { stepsDiffer } from './pairs.ts';
 
 /**
@@ -23,7 +23,6 @@ export function productsText(context: KernelContext<HopperKnobs>): string {
       blocks: kTile / 8,
       from: 'shared',
       result: 'overwritten',
-      known: !isApart(knobs),
       further: stepsAfterFirst(padded(headDim)).map((step) => {
         const [slab, inside] = [step >> 2, (step & 3) * 32];
         return { a: (slab * 8192 + inside) >> 4, b: (slab * rows + inside) >> 4 };

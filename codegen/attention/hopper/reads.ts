@@ -6,7 +6,7 @@ import type { KernelContext } from '../backend.ts';
 import type { HopperKnobs, SharedLayout } from './knobs.ts';
 import { boxesArgument, type Traits } from './traits.ts';
 
-/** `told`, `wait_for_k`, `release_q`, `next_task`, `is_plain`, `read_place` and `read_mask` of a consumer. */
+/** `wait_for_k`, `release_q`, `next_task`, `is_plain`, `read_place` and `read_mask` of a consumer. */
 export function readsText(
   { knobs, score, names }: KernelContext<HopperKnobs>,
   { outReplacesQ }: SharedLayout,
@@ -15,25 +15,25 @@ export function readsText(
   const { paired, chooses, pipelined } = traits;
   const { speculative, qBuffers } = knobs;
   const ramp = score?.ramp;
-  return `  // What a slot holds, as one lane tells it, the one that will let go of it: all know then that the others have the same.
-${
-  paired
-    ? `  const Held* slot = nullptr;  // for lanes that tell nothing one that nobody writes: no predicate, which would take longer
-  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, held, 0); };
-`
-    : '  auto told = [&](const int& held) { return __shfl_sync(FULL_WARP, lane == 0 ? held : 0, 0); };\n'
-}  // What the step is.
+  return `${when(
+    paired,
+    `  // Lane 0 tells what a slot holds, the one that lets go of it: the others read what nobody writes.
+  const Held* held_keys = nullptr;
+`,
+  )}  // What the step is.
   auto wait_for_k = [&]() {
-${when(paired, '    slot = lane == 0 ? &c.held[k_slot] : &c.nothing;\n', '    k_matrix = k_first + (u64)(k_slot * k_bytes >> 4);\n    pin(k_matrix);\n')}    barrier_wait(c.k_full[k_slot], k_parity);
+${when(paired, '    held_keys = lane == 0 ? &c.slots[k_slot].held : &c.nothing;\n', '    k_matrix = further_on(k_first, k_slot * (k_bytes >> 4));\n    pin(k_matrix);\n')}    barrier_wait(c.slots[k_slot].k_full, k_parity);
 ${
   paired
-    ? `    const u64 word = __shfl_sync(FULL_WARP, slot->told[group], 0);
+    ? `    const u64 word = __shfl_sync(FULL_WARP, held_keys->told[group], 0);
     k_matrix = k_first & ~0xffffffffull | (u32)word;
     what = (int)(word >> 32) & 31;
     asked = (u32)(word >> 40);
 ${when(chooses, '    box = (int)(asked >> 8);\n')}`
-    : '    what = told(c.held[k_slot].what);\n'
+    : '    what = told(lane == 0 ? c.slots[k_slot].held.what : 0);\n'
 }  };
+  // Is nothing masked${when(traits.endsRuns, ' but first keys')}?
+  auto is_plain = [&]() { return (what & PIECE_FULL) != 0; };
   auto buffer_of = [&](int number) { return ${qBuffers === 2 ? 'number & 1' : '0'}; };
   auto release_q = [&](int number) {
     __syncwarp();
@@ -75,14 +75,10 @@ const pairedReads = ({ mixed, chooses, asksPlace, endsRuns }: Traits): string =>
   const all = mixed ? 'used' : '3u';
   return `  u32 keep[score_blocks / 4];  // of the step: the keys that the walk lets through
   bool ready = false;          // no more than those decides
-  // Is nothing masked${when(endsRuns, ' but first keys')}?
-  auto is_plain = [&](${parameter}) {
-${used}    return (asked & ${all} & ${endsRuns ? '(asked >> 4 | asked >> 6)' : 'asked >> 4'}) == ${all};
-  };
   // Where the keys of the step are.
   auto read_place = [&](${parameter}) {
-    at = told(slot->at[${chooses ? 'box' : '0'}]);
-    second = told(slot->at[${chooses ? 'min(box + 1, slot_boxes - 1)' : '1'}]);
+    at = told(held_keys->at[${chooses ? 'box' : '0'}]);
+    second = told(held_keys->at[${chooses ? 'min(box + 1, slot_boxes - 1)' : '1'}]);
   };
   // Which of them the walk lets through.
   auto read_mask = [&](${parameter}) {
@@ -90,7 +86,7 @@ ${when(!asksPlace, `    read_place(${when(mixed, 'boxes')});\n`)}${used}    read
     const u32 some = asked & ~${endsRuns ? '(asked >> 4 | asked >> 6)' : '(asked >> 4)'};  // boxes that are told key by key
 #pragma unroll
     for (int i = 0; i < ${mixed ? 'boxes.value' : '2'}; ++i) {
-      const u64 known = some >> i & 1u ? slot->keep[group][i] : 0ull - (asked >> i & 1u);  // none where it does not ask
+      const u64 known = some >> i & 1u ? held_keys->keep[group][i] : 0ull - (asked >> i & 1u);  // none where it does not ask
       const u64 keys = __shfl_sync(FULL_WARP, known, 0);
 #pragma unroll
       for (int word = 0; word < box_keys / 32; ++word) keep[i * (box_keys / 32) + word] = (u32)(keys >> 32 * word);
@@ -100,10 +96,10 @@ ${when(!asksPlace, `    read_place(${when(mixed, 'boxes')});\n`)}${used}    read
 };
 
 /** Reads of a kernel whose slots have one box, which is where all warpgroups work on. */
-const singleReads = ({ asksPlace }: Traits): string => `  // Is nothing masked?
-  auto is_plain = [&]() { return (what & PIECE_FULL) != 0; };
-  // Where the keys of the step are${when(!asksPlace, ', which only masks ask')}.
-  auto ${asksPlace ? 'read_place' : 'read_mask'} = [&]() { at = told(c.held[k_slot].at); };
+const singleReads = ({
+  asksPlace,
+}: Traits): string => `  // Where the keys of the step are${when(!asksPlace, ', which only masks ask')}.
+  auto ${asksPlace ? 'read_place' : 'read_mask'} = [&]() { at = told(lane == 0 ? c.slots[k_slot].held.at : 0); };
 `;
 
 /** Has a masked step something to read? */
@@ -116,5 +112,5 @@ export const placeRead = ({ asksPlace }: Traits, boxes: string, indent: string):
 /** All that is read of the step that begins a task. */
 export const firstReads = (traits: Traits, indent: string): string => {
   const two = boxesArgument(traits, 'Number<2>()');
-  return `${placeRead(traits, two, indent)}${when(maskReads(traits), `${indent}if (!is_plain(${two})) read_mask(${two});\n`)}`;
+  return `${placeRead(traits, two, indent)}${when(maskReads(traits), `${indent}if (!is_plain()) read_mask(${two});\n`)}`;
 };

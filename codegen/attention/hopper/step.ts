@@ -42,6 +42,7 @@ ${when(!relative, `    float origin[2]${when(speculative, ' = {softmax.reference
 }    products_wait<0>();
     outputs_done();
 ${weighCall(traits, 'early', 'blocks', '    ')}    pack${blocks}(s, weights);
+    go_on();
 ${when(mixed, '    held = boxes.value;\n')}${when(chooses, '    held_box = box;\n')}  };
 `;
 }
@@ -54,9 +55,9 @@ const seldomText = (
 ): string => `    // Whatever few steps do stands in one branch, since compilers put it between what all of them do: a jump over each part
     // of it would wait for instructions each time. The first weights, made before the last P V is waited for, stand in both:
     // where branches have met, ptxas waits as soon as the exponents are there.
-    if (careful || grows || !is_plain(${boxes})) {
-      ${maskReads(traits) ? `if (!is_plain(${boxes})) read_mask(${boxes});\n      ` : ''}release_k();
-      if (!is_plain(${boxes})) mask(${boxes});
+    if (careful || grows || !is_plain()) {
+      ${maskReads(traits) ? `if (!is_plain()) read_mask(${boxes});\n      ` : ''}release_k();
+      if (!is_plain()) mask(${boxes});
       const bool moves = careful ? ${climbed(traits, blocks)} : grows;
       if (!careful && grows) softmax.follow();
       if (moves) what |= STEP_MOVES;
@@ -76,8 +77,8 @@ const alwaysText = (
   traits: Traits,
   boxes: string,
   blocks: string,
-): string => `${when(maskReads(traits), `    if (!is_plain(${boxes})) read_mask(${boxes});\n`)}    release_k();
-    if (!is_plain(${boxes})) mask(${boxes});
+): string => `${when(maskReads(traits), `    if (!is_plain()) read_mask(${boxes});\n`)}    release_k();
+    if (!is_plain()) mask(${boxes});
     const bool moves = ${climbCall(traits, blocks, '    ')}    if (moves) what |= STEP_MOVES;
 ${weighCall(traits, '0', 'early', '    ')}`;
 

@@ -13,6 +13,16 @@ import { byKind, placeOf } from './maps.ts';
 import { pairsFunctions } from './pairs.ts';
 import { judgesApart } from './stand-ins.ts';
 
+/** Draws a tile if one is to be drawn. */
+const drawText = (
+  condition: string,
+): string => `    // The first tile of a block is that of its own number, so that none waits for the counter before it has work.
+    if (${condition}) {
+      if (lane == 0) drawn = drawn < 0 ? (int)blockIdx.x : (int)gridDim.x + atomicAdd(p.counter, 1);
+      drawn = __shfl_sync(FULL_WARP, drawn, 0);
+    }
+`;
+
 /** `walk_tasks`. Needs `Control`, `advance` and `load_unit`. */
 export function walkerText(context: KernelContext<HopperKnobs>, layout: SharedLayout): string {
   const { knobs, headDim, passes, names, hasTurns = false } = context;
@@ -59,28 +69,17 @@ ${
   };
 `
     : ''
-}  // The first tile of a block is that of its own number, so that none waits for the counter before it has work.
-  auto draw = [&]() {
-    if (drawn < 0) {
-      drawn = blockIdx.x;
-      return;
-    }
-    if (lane == 0) drawn = (int)gridDim.x + atomicAdd(p.counter, 1);
-    drawn = __shfl_sync(FULL_WARP, drawn, 0);
-  };
-  // Writes the next task; false when there is none.
+}  // Writes the next task; false when there is none.
   auto pick = [&]() -> bool {
 ${
   speculative
     ? `    int number = again >= 0 ? again : settle(count - task_count);
     again = -1;
     const bool careful = number >= 0;
-    if (!careful && drawn < total) draw();
-    if (!careful && drawn >= total) return false;
+${drawText('!careful && drawn < total')}    if (!careful && drawn >= total) return false;
     if (!careful) number = drawn;
 `
-    : `    if (drawn < total) draw();
-    if (drawn >= total) return false;
+    : `${drawText('drawn < total')}    if (drawn >= total) return false;
     const int number = drawn;
 `
 }    // So many units at a time that their keys stay in L2; of those the last tiles first, the longest under a

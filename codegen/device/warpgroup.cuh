@@ -42,7 +42,7 @@ WARPLOOM_DEVICE u64 plain_descriptor(u32 address, u32 leading, u32 stride) {
 /** The matrix so many units of 16 bytes further on: shared memory ends before the lower word of a descriptor does. */
 WARPLOOM_DEVICE u64 further_on(u64 descriptor, u32 units) { return (descriptor & ~0xffffffffull) | (u32)((u32)descriptor + units); }
 
-/** The same, found anew in each step by a number under 256 that steps change: to what stays in a loop ptxas adds word by word, to others at once. */
+/** The same matrix, found anew in each step by a number under 256 that steps change: to the words of what stays ptxas adds one by one, to others at once. */
 WARPLOOM_DEVICE u64 found_anew(u64 descriptor, int place) { return descriptor + (u32)(place >> 8); }
 
 template <int count> WARPLOOM_DEVICE void registers_take() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count)); }

@@ -39,8 +39,10 @@ WARPLOOM_DEVICE u64 plain_descriptor(u32 address, u32 leading, u32 stride) {
   return matrix_descriptor(address, leading, stride) ^ 1ull << 62;
 }
 
-/** The matrix so many units of 16 bytes further on: shared memory ends before the lower word of a descriptor does. */
-WARPLOOM_DEVICE u64 further_on(u64 descriptor, u32 units) { return (descriptor & ~0xffffffffull) | (u32)((u32)descriptor + units); }
+/** The matrix so many units of 16 bytes further on, with so many bytes more between its parts: both are in the lower word, which has room for all of shared memory. */
+WARPLOOM_DEVICE u64 further_on(u64 descriptor, u32 units, u32 leading = 0) {
+  return (descriptor & ~0xffffffffull) | (u32)((u32)descriptor + units + (leading >> 4 << 16));
+}
 
 /** The same matrix, found anew in each step by a number under 256 that steps change: to the words of what stays ptxas adds one by one, to others at once. */
 WARPLOOM_DEVICE u64 found_anew(u64 descriptor, int place) { return descriptor + (u32)(place >> 8); }

@@ -175,6 +175,8 @@ WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
   place = wraps ? 0 : place + 1;
   parity ^= (u32)wraps;
 }
+// What lane 0 knows: by the shuffle all know that the others have the same.
+WARPLOOM_DEVICE int told(int word) { return __shfl_sync(FULL_WARP, word, 0); }
 
 struct Tiles {
   u32 q, k, v, out;
@@ -328,8 +330,7 @@ WARPLOOM_DEVICE void walk_tasks(const Arguments& p, Control& c, const Tiles& til
 
 // ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
-// What lane 0 reads, the one that gives the place back.
-WARPLOOM_DEVICE int told(int word) { return __shfl_sync(FULL_WARP, word, 0); }
+// What the step is, as lane 0 reads it, the one that gives the place back.
 WARPLOOM_DEVICE Piece told(const Piece& piece) {
   const Piece rows = (threadIdx.x & 31) == 0 ? piece : Piece{};
   return {told(rows.what), told(rows.head), told(rows.batch), told(rows.at)};
@@ -599,11 +600,11 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   // This lane's rows are `row` and `row + 8`; its columns are `column` and the next of every eight.
   const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
   const bool elected = (threadIdx.x & 127) == 0;
-  // Each as another and so much more: what is not kept from step to step, an addition finds again.
+  // All from the first tile on: compilers find again what they do not keep from step to step, then by an addition.
   const u64 first = matrix_descriptor(tiles.q, 16, 1024);
   const u64 q_first = further_on(first, group * q_group_bytes >> 4);
   const u64 k_first = further_on(first, tiles.k - tiles.q >> 4);
-  const u64 v_first = further_on(first, (tiles.v - tiles.q >> 4) + (16368 >> 4 << 16));  // and how far apart its parts are
+  const u64 v_first = further_on(first, tiles.v - tiles.q >> 4, 16368);
   const float scale = p.scale * 1.4426950216293335f;  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;

@@ -174,8 +174,8 @@ const attention = [
     'codegen/attention/hopper/control.ts',
     [
       'a step of boxes is told to be plain by the first box alone',
-      '(kept & needed) == needed',
-      '(kept & 1u) != 0u',
+      '(whole & needed) == needed',
+      '(whole & 1u) != 0u',
     ],
     [
       'the first step of a tile is plain where its second box has keys that nobody asks for',

@@ -38,11 +38,11 @@ template <int n> struct Number {
   // This lane's rows are \`row\` and \`row + 8\`; its columns are \`column\` and the next of every eight.
   const int row = group * 64 + warp * 16 + (lane >> 2), column = (lane & 3) * 2;
   const bool elected = (threadIdx.x & 127) == 0;
-  // Each as another and so much more: what is not kept from step to step, an addition finds again.
+  // All from the first tile on: compilers find again what they do not keep from step to step, then by an addition.
   const u64 first = matrix_descriptor(tiles.q, 16, 1024);
   const u64 q_first = further_on(first, group * q_group_bytes >> 4);
   const u64 k_first = further_on(first, tiles.k - tiles.q >> 4);
-  const u64 v_first = further_on(first, (tiles.v - tiles.q >> 4) + (${slotKeys(knobs) * 128 - 16} >> 4 << 16));  // and how far apart its parts are
+  const u64 v_first = further_on(first, tiles.v - tiles.q >> 4, ${slotKeys(knobs) * 128 - 16});
   ${relative ? 'constexpr float scale = 1.f;' : score ? 'float scale = 0.f;' : `const float scale = ${scaleText(context)};`}  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;

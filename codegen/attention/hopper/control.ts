@@ -66,7 +66,9 @@ WARPLOOM_DEVICE void next_place(int& place, u32& parity, int length) {
   const bool wraps = place == length - 1;
   place = wraps ? 0 : place + 1;
   parity ^= (u32)wraps;
-}`;
+}
+// What lane 0 knows: by the shuffle all know that the others have the same.
+WARPLOOM_DEVICE int told(int word) { return __shfl_sync(FULL_WARP, word, 0); }`;
 };
 
 const flags = `#define PIECE_KIND 3
@@ -109,12 +111,14 @@ WARPLOOM_DEVICE u32 first_box(u32 what, int group) {
   return (what >> (8 + group) & 0x101u) == 0x100u && ${mixed ? '!(what & PIECE_AS_THEY_ARE)' : 'PIECE_BOXES(what) == 3'} ? 1u : 0u;
 }
 `,
-)}// What a warpgroup is told: kind and flags, and from bit 8 on what it asks of its two boxes, by the bytes of these. Full where
-// all keys that it works on are kept${when(endsRuns, ', but first ones')}.
+)}// Boxes that no key of need be told of: all are kept${when(endsRuns, ', or all but the first')}. Of what is asked, where the bits of who asks are.
+WARPLOOM_DEVICE u32 kept(u32 asks) { return asks >> 4${when(endsRuns, ' | asks >> 6')}; }
+// What a warpgroup is told: kind and flags, and from bit 8 on what it asks of its two boxes, by the bytes of these. Full where
+// both that it works on are kept.
 WARPLOOM_DEVICE u32 tell(u32 what, u32 boxes) {
-  const u32 asks = boxes & 0x55u | boxes >> 7 & 0xaau, kept = asks & (asks >> 4${when(endsRuns, ' | asks >> 6')});
+  const u32 asks = boxes & 0x55u | boxes >> 7 & 0xaau, whole = asks & kept(asks);
   const u32 needed = ${mixed ? '(what & PIECE_AS_THEY_ARE) != 0u ? 3u : asks & 3u | 1u' : '3u'};
-  return what & 31u | ((kept & needed) == needed ? PIECE_FULL : 0u) | asks << 8;
+  return what & 31u | ((whole & needed) == needed ? PIECE_FULL : 0u) | asks << 8;
 }
 // What a slot holds; places are told where keys are in shared memory.
 struct Held {

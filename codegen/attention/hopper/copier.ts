@@ -5,7 +5,6 @@
 import type { KernelContext } from '../backend.ts';
 import { boxKeys, type HopperKnobs, isApart, slabsOf, slotKeys } from './knobs.ts';
 import { byKind, sourceOf } from './maps.ts';
-import { distancesOf } from './members.ts';
 import { choosesBoxes } from './pairs.ts';
 
 /** Boxes of a whole row are one copy where parts of 64 columns divide it. */
@@ -91,7 +90,6 @@ ${slotText(valueDim, context, '        ')}
  */
 function heldText(context: KernelContext<HopperKnobs>): string {
   if (!isApart(context.knobs)) return '    if (keys && lane == 0) c.slots[slot].held = rows;\n';
-  const runs = distancesOf(context) !== undefined;
   return `    if (keys && lane == 0) {
       Held& held = c.slots[slot].held;
       const u64 begin = (u32)matrix_descriptor(to, 16, 1024);
@@ -99,9 +97,9 @@ function heldText(context: KernelContext<HopperKnobs>): string {
       for (int group = 0; group < groups; ++group) held.told[group] = words[group] + begin;
 #pragma unroll
       for (int box = 0; box < slot_boxes; ++box) held.at[box] = rows.at[box];
-      // Most steps need no more than that: all keys of a box are kept${runs ? ', or all but the first' : ''}.
+      // Most steps need no more than that: their boxes are kept.
       const u32 asks = (u32)rows.what >> 8;
-      if (asks & ~(asks >> 4${runs ? ' | asks >> 6' : ''}) & 0x030303u)
+      if (asks & ~kept(asks) & 0x030303u)
 #pragma unroll
         for (int group = 0; group < groups; ++group)
 #pragma unroll
@@ -121,8 +119,7 @@ export function copierText(context: KernelContext<HopperKnobs>): string {
   const places = Array.from({ length: knobs.boxes }, (_, box) => `told(rows.at[${box}])`);
   return `// ---- the copiers: a warp for keys and one for values, of each one lane orders the copies ----
 
-// What lane 0 reads, the one that gives the place back.
-WARPLOOM_DEVICE int told(int word) { return __shfl_sync(FULL_WARP, word, 0); }
+// What the step is, as lane 0 reads it, the one that gives the place back.
 WARPLOOM_DEVICE ${rows} told(const ${rows}& piece) {
   const ${rows} rows = (threadIdx.x & 31) == 0 ? piece : ${rows}{};
   return {told(rows.what), told(rows.head), told(rows.batch), ${apart ? `{${places.join(', ')}}` : 'told(rows.at)'}};

@@ -69,7 +69,7 @@ ${paired ? pairedReads(traits) : singleReads(traits)}`;
 }
 
 /** Reads of a kernel whose slots have boxes. */
-const pairedReads = ({ mixed, chooses, asksPlace, endsRuns }: Traits): string => {
+const pairedReads = ({ mixed, chooses, asksPlace }: Traits): string => {
   const parameter = when(mixed, 'auto boxes');
   const used = mixed ? '    const u32 used = boxes.value == 2 ? 3u : 1u;\n' : '';
   const all = mixed ? 'used' : '3u';
@@ -83,7 +83,7 @@ const pairedReads = ({ mixed, chooses, asksPlace, endsRuns }: Traits): string =>
   // Which of them the walk lets through.
   auto read_mask = [&](${parameter}) {
 ${when(!asksPlace, `    read_place(${when(mixed, 'boxes')});\n`)}${used}    ready = (~(asked >> 2) & asked & ${all}) == 0u;
-    const u32 some = asked & ~${endsRuns ? '(asked >> 4 | asked >> 6)' : '(asked >> 4)'};  // boxes that are told key by key
+    const u32 some = asked & ~kept(asked);  // boxes that are told key by key
 #pragma unroll
     for (int i = 0; i < ${mixed ? 'boxes.value' : '2'}; ++i) {
       const u64 known = some >> i & 1u ? held_keys->keep[group][i] : 0ull - (asked >> i & 1u);  // none where it does not ask

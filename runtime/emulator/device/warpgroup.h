@@ -45,8 +45,8 @@ WARPLOOM_DEVICE u64 plain_descriptor(u32 address, u32 leading, u32 stride) {
   return matrix_descriptor(address, leading, stride) ^ 1ull << 62;
 }
 
-WARPLOOM_DEVICE u64 further_on(u64 descriptor, u32 units) {
-  return (descriptor & ~0xffffffffull) | (u32)((u32)descriptor + units);
+WARPLOOM_DEVICE u64 further_on(u64 descriptor, u32 units, u32 leading = 0) {
+  return (descriptor & ~0xffffffffull) | (u32)((u32)descriptor + units + (leading >> 4 << 16));
 }
 
 WARPLOOM_DEVICE u64 found_anew(u64 descriptor, int place) { return descriptor + (u32)(place >> 8); }

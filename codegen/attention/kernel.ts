@@ -84,11 +84,12 @@ export function attentionKernel<Knobs extends TileKnobs>(
 
 /** What masks and scores need of codegen/device. */
 function primitivesOf({ declarations }: Pick<AttentionSpec, 'declarations'>): string[] {
-  const some = (values: object, name: string) => (Object.keys(values).length > 0 ? [name] : []);
+  const some = (values: object, ...names: string[]) =>
+    Object.keys(values).length > 0 ? names : [];
   const { sets, tensors } = declarations;
   return [
     ...['numbers', 'functions', 'power', 'integers', 'floats', 'bounds'],
-    ...some(sets, 'sets'),
+    ...some(sets, 'global', 'sets'),
     ...some(tensors, 'tensors'),
   ];
 }

@@ -1,6 +1,7 @@
 // The walk of one query tile over its keys, as CUDA C: which tiles of which pass come next, and whether
 // all of their pairs are allowed. Every warp walks for itself, its 32 lanes judging 32 tiles at once.
 
+import { mentions } from '../../dsl/expression.ts';
 import { boundsText } from '../bounds.ts';
 import { scalarText } from '../expression.ts';
 import { isUnaligned, keysText } from '../keys.ts';
@@ -127,6 +128,7 @@ function groupText(pass: KernelPass): string {
     head,
     ...width,
     ...first,
+    ...(pass.kind === 'tiles' && passesOver(pass) ? [passedOverText] : []),
     truth,
     '  walk.may = __ballot_sync(FULL_WARP, truth.may);',
     '  walk.full = __ballot_sync(FULL_WARP, there && !truth.may_not && whole);',
@@ -135,6 +137,24 @@ function groupText(pass: KernelPass): string {
     '}',
   ].join('\n');
 }
+
+/**
+ * Are there keys to pass over? The search for keys knows nothing of tensors: documents would be looked for tile by tile,
+ * while nobody computes.
+ */
+const passesOver = ({ mask }: KernelPass): boolean => !isUnaligned(mask) && mentions(mask, 'at');
+
+/** As many tiles at a time as bounds of tensors are known for. */
+const passedOverText = `  // Keys that the mask refuses wholly are passed over, many tiles at a time.
+  constexpr int wide_keys = (MOST_ZONES - 1) * ZONE / k_tile * k_tile;
+  const i64 wide_from = walk.base + (i64)lane * wide_keys, wide_to = min(wide_from + wide_keys, (i64)u.k_len) - 1;
+  const bool may = wide_from <= wide_to && judge_tiles(u, {q0, q1}, {(int)wide_from, (int)wide_to}).may;
+  const u32 wide = __ballot_sync(FULL_WARP, may);
+  if (wide == 0u) {
+    walk.next = clamp_int(walk.base + 32ll * wide_keys);
+    return true;
+  }
+  walk.base += (__ffs(wide) - 1) * wide_keys;`;
 
 function advanceText(passes: readonly KernelPass[]): string {
   const cases = passes.map(({ kind }, i) => {

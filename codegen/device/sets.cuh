@@ -5,8 +5,8 @@ WARPLOOM_DEVICE int own_row(const SetView& set, int row) { return clamp_int((i64
 
 WARPLOOM_DEVICE bool set_has(const SetView& set, int row, int column) {
   row = own_row(set, row);
-  if ((u32)row >= (u32)set.rows || (u32)column >= (u32)set.columns) return false;
-  return set.bits[(i64)row * set.stride + (column >> 5)] >> (column & 31) & 1u;
+  const bool is_inside = ((u32)row < (u32)set.rows) & ((u32)column < (u32)set.columns);
+  return word_if(is_inside, set.bits + (i64)row * set.stride + (column >> 5)) >> (column & 31) & 1u;
 }
 
 /** 32 columns of a row, from `column` on; those outside of the set it has not. */

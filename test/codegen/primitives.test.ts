@@ -43,7 +43,7 @@ describe('the primitives of a kernel', () => {
   });
 });
 
-const whole = ['numbers', 'integers', 'floats', 'bounds', 'sets', 'tensors'];
+const whole = ['numbers', 'integers', 'floats', 'bounds', 'global', 'sets', 'tensors'];
 
 it.each([
   ['causal', 'sm_80'],

@@ -221,7 +221,7 @@ export class Questions {
     this.#attention = attention;
     const params = new Struct('Arguments', [...attention.kernel.params.fields, ...own]);
     const source = [
-      devicePrimitives('numbers', 'integers', 'floats', 'bounds', 'sets', 'tensors'),
+      devicePrimitives('numbers', 'integers', 'floats', 'bounds', 'global', 'sets', 'tensors'),
       '// ---- kernel ----',
       `constexpr int k_tile = ${kTile};`,
       params.text,

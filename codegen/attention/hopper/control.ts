@@ -1,6 +1,7 @@
 // What the roles of a Hopper block tell each other in shared memory: barriers, what the slots hold, and the
 // tiles of queries that are worked on.
 
+import { mentions } from '../../../dsl/expression.ts';
 import { when } from '../../text.ts';
 import type { KernelContext } from '../backend.ts';
 import { groupsOf, type HopperKnobs, isApart } from './knobs.ts';
@@ -8,11 +9,18 @@ import { distancesOf } from './members.ts';
 import { choosesBoxes, stepsDiffer } from './pairs.ts';
 import { judgedBytes, judgedConstants, judgedFields, judgesApart } from './stand-ins.ts';
 
+/** What the size of `Control` depends on; the passes of all kernels of a form are not known before there is one. */
+type Shared = Pick<KernelContext<HopperKnobs>, 'knobs'> &
+  Partial<Pick<KernelContext<HopperKnobs>, 'passes'>>;
+
 /**
  * Steps that the walk may be ahead of the copies. A tile drawn too early would wait for the ones before it; a walk
- * over sets goes by fits and starts.
+ * that looks for its keys, in sets or tensors, goes by fits and starts.
  */
-const queueLength = ({ boxes }: Pick<HopperKnobs, 'boxes'>): number => (boxes > 1 ? 12 : 4);
+function queueLength({ knobs, passes = [] }: Shared): number {
+  if (isApart(knobs)) return 12;
+  return passes.some(({ mask }) => mentions(mask, 'has') || mentions(mask, 'at')) ? 8 : 4;
+}
 
 /**
  * Tasks that are remembered: two that are computed, the one that is walked over, and what lies between. Pieces of
@@ -46,7 +54,7 @@ ${
 }};
 
 ${isApart(knobs) ? pieceOfBoxes(stepsDiffer(context), choosesBoxes(context), distancesOf(context) !== undefined) : pieceOfOne(judges)}
-constexpr int queue_length = ${queueLength(knobs)}, task_count = ${taskCount(knobs, judges)};
+constexpr int queue_length = ${queueLength(context)}, task_count = ${taskCount(knobs, judges)};
 ${judges ? judgedConstants(knobs) : ''}
 // Keys of a step, and its values: full when copies have landed, and empty when every warp that computes has let go of them.
 struct Slot {
@@ -133,15 +141,16 @@ const aligned = (bytes: number, to = 8): number => Math.ceil(bytes / to) * to;
 
 /** No less than the bytes of `Control`; `judges` says whether a warp judges stand-ins. */
 export function controlBytes(
-  { knobs, unitBytes }: Pick<KernelContext<HopperKnobs>, 'knobs' | 'unitBytes'>,
+  { unitBytes, ...shared }: Pick<KernelContext<HopperKnobs>, 'unitBytes'> & Shared,
   judges = false,
 ): number {
+  const { knobs } = shared;
   const groups = groupsOf(knobs);
   const { speculative } = knobs;
   const barriers =
     4 * knobs.stages +
     2 * knobs.qBuffers * groups +
-    2 * queueLength(knobs) +
+    2 * queueLength(shared) +
     1 +
     (speculative ? taskCount(knobs, judges) : 0);
   const { boxes } = knobs;
@@ -150,7 +159,7 @@ export function controlBytes(
     ? [aligned(12 + 4 * boxes + told, 16), aligned(4 * boxes) + told]
     : [16, 16];
   const slots = isApart(knobs) ? knobs.stages + 1 : knobs.stages;
-  const pieces = queueLength(knobs) * piece + slots * held;
+  const pieces = queueLength(shared) * piece + slots * held;
   const task = aligned(unitBytes) + (speculative ? 32 : 24);
   const judged = judges ? judgedBytes(knobs) : 0;
   return 8 * barriers + pieces + judged + taskCount(knobs, judges) * task + 16;

@@ -39,24 +39,33 @@ const mostRounds = 15;
 const slackOf = (rounds: number): number => Math.max(0.012, 0.12 / rounds);
 /** Fewer rounds do not make a winner. */
 export const leastRounds = 3;
+/** Of the time, what the first round may take: who is not timed in it has to wait, or none would have enough rounds. */
+const firstShare = 0.5;
 
-/** Runs rounds until the best is known or time is up; true where it is known. */
+/** Runs rounds until the best is known or time is up; true where it is known, and nobody had to wait. */
 export async function race(options: RaceOptions): Promise<boolean> {
   const { field, pace, now, deadline } = options;
   const keep: RoundOptions['keep'] = (standing, ms, ratio) => standing.add(ms, ratio);
+  let isWhole = true;
   for (let round = 1; round <= mostRounds; round += 1) {
     const begun = now();
-    const running = field.filter(({ state }) => state === 'racing');
-    if (running.length === 0) return true;
-    if (!(await runRound(shuffled(running, options.random), { ...options, groupSize, keep })))
-      return false;
-    leaveBehind([...field, pace], [...running, pace]);
-    const left = field.filter(({ state }) => state === 'racing');
+    const racing = field.filter(({ state }) => state === 'racing');
+    const running = round === 1 ? racing : racing.filter(isTimed);
+    if (running.length === 0) return isWhole;
+    const end = round === 1 ? begun + firstShare * (deadline - begun) : deadline;
+    const isOver = () => options.isOver() || now() >= end;
+    const order = shuffled(running, options.random);
+    const isDone = await runRound(order, { ...options, isOver, groupSize, keep });
+    if (!isDone && (round > 1 || options.isOver() || !isWell(pace))) return false;
+    isWhole &&= isDone;
+    const ran = running.filter(isTimed);
+    leaveBehind([...field, pace], [...ran, pace]);
+    const left = field.filter((one) => one.state === 'racing' && isTimed(one));
     const isClose = left.length > 0 && (left.length > 1 || round < 2 * leastRounds);
-    if (!isClose) return true;
-    spareTime(left, round, now() - begun, deadline - now(), running.length);
+    if (!isClose) return isWhole;
+    spareTime(left, round, now() - begun, deadline - now(), ran.length);
   }
-  return true;
+  return isWhole;
 }
 
 /** All of a round, in groups with the pace-maker before and after; false where time was up first. */
@@ -104,7 +113,7 @@ async function pacemaker({ pace, time, now, keep }: RoundOptions) {
 function leaveBehind(field: readonly Standing[], running: readonly Standing[]): void {
   const best = Math.min(...running.filter(isWell).map(({ ratio }) => ratio));
   for (const one of field)
-    if (isWell(one) && one.rounds > 0)
+    if (isWell(one) && isTimed(one))
       one.end(one.ratio > best * (1 + slackOf(one.rounds)) ? 'slower' : 'racing');
 }
 
@@ -133,18 +142,20 @@ export function shuffled<Item>(items: readonly Item[], random: () => number): It
   return all;
 }
 
+const isTimed = ({ rounds }: Standing): boolean => rounds > 0;
+
 /** Whether a choice was called, and may be called again. */
 export const isWell = ({ state }: Standing): boolean => state === 'racing' || state === 'slower';
 
 /** The best by ratio of those with enough rounds; the untuned one where none is faster by more than noise. */
 export function bestOf(standings: readonly Standing[], pace: Standing): Standing {
-  const timed = standings.filter((one) => isWell(one) && one.rounds > 0);
+  const timed = standings.filter((one) => isWell(one) && isTimed(one));
   // Where time was up early, few rounds are all there are.
   const most = Math.max(0, ...timed.filter((one) => one !== pace).map(({ rounds }) => rounds));
   const enough = timed.filter(({ rounds }) => rounds >= Math.min(leastRounds, most));
   const [best = pace] = [...enough].sort((a, b) => a.ratio - b.ratio);
-  return isWell(pace) && best.ratio >= 1 - noise ? pace : best;
+  return isWell(pace) && best.ratio >= 1 - noiseOf(best.rounds) ? pace : best;
 }
 
 /** Ratios this close to 1 are 1. */
-const noise = 0.004;
+const noiseOf = (rounds: number): number => (rounds < leastRounds ? slackOf(rounds) : 0.004);

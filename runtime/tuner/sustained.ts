@@ -81,7 +81,8 @@ export async function sustain(
 
 /**
  * The one to be kept: the winner of the race, unless another is faster by more than rounds of either differ. Where the
- * clock drifts within a round they differ much, and the race, which is used to that, is right.
+ * clock drifts within a round they differ much, and the race, which is used to that, is right. But the untuned one stays
+ * where a winner by no more than its power may be worth is no faster than it alone.
  */
 export function heldOf(winner: Standing, finalists: readonly Standing[], pace: Standing): Standing {
   const ratiosOf = (one: Standing): readonly number[] =>
@@ -95,7 +96,8 @@ export function heldOf(winner: Standing, finalists: readonly Standing[], pace: S
   };
   const faster = [...finalists, pace].filter((one) => isWell(one) && isFaster(one));
   const [best = winner] = faster.sort((a, b) => gainOf(b) - gainOf(a));
-  return best;
+  const isDoubted = best === winner && winner.ratio > 1 - mostBehind && median(its) >= 1;
+  return isDoubted && isWell(pace) ? pace : best;
 }
 
 const spreadOf = (ratios: readonly number[]): number => Math.max(...ratios) - Math.min(...ratios);

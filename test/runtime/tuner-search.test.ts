@@ -216,6 +216,17 @@ describe('kernels that need power', () => {
     expect(heldOf(winner!, [winner!, other!], pace!)).toBe(winner);
   });
 
+  test.each([
+    ['no faster', [1.005, 1.01, 1.03], 2],
+    ['faster', [0.985, 0.995, 1.01], 0],
+  ])('leave the untuned one in its place where the winner by little is %s', (_, ratios, held) => {
+    const [winner, other, pace] = all.slice(0, 3).map((choice) => new Standing(choice));
+    for (const standing of [winner!, other!, pace!]) standing.end('racing');
+    for (const ratio of [0.989, 0.99, 0.991]) winner!.add(3 * ratio, ratio);
+    for (const ratio of ratios) winner!.sustained.add(3 * ratio, ratio);
+    expect(heldOf(winner!, [winner!], pace!)).toBe([winner, other, pace][held]);
+  });
+
   test('have their time whatever the race would take', async () => {
     const made = make({ ...three, count: 100 });
     made.choices.forEach((choice, i) => {
@@ -273,6 +284,26 @@ describe('a budget', () => {
     const slower = made.kernels.get(best.name)!.ms / made.kernels.get(untuned.name)!.ms;
     expect(slower).toBeLessThan(1.02);
   });
+
+  // Long calls: a round over all would take all of the time.
+  const long = fc.record({
+    seed: fc.integer({ min: 1, max: 1e9 }),
+    ms: fc.integer({ min: 10, max: 60 }),
+  });
+  test('that a round over all would use up makes rounds of some', () =>
+    fc.assert(
+      fc.asyncProperty(long, async ({ seed, ms }) => {
+        const made = make({ seed, count: all.length, phase: 0, periodMs: 5000, faulty: 0 });
+        for (const [name, kernel] of made.kernels)
+          made.kernels.set(name, { ms: (kernel.ms * ms) / 3 });
+        const { best, untuned, standings, isComplete } = await run(made);
+        expect(standings.length).toBeGreaterThan(200);
+        expect([isComplete, best === untuned || best.rounds >= 3]).toEqual([false, true]);
+        const slower = made.kernels.get(best.name)!.ms / made.kernels.get(untuned.name)!.ms;
+        expect(slower).toBeLessThan(1.005);
+      }),
+      { numRuns: 30, seed: 8 },
+    ));
 
   test('that is short has what comes first', async () => {
     const made = make({ seed: 3, count: 100, phase: 0, periodMs: 5000, faulty: 0 });

@@ -100,6 +100,11 @@ const analysis = [
       "'  walk.next = walk.base + 33 * k_tile;'",
     ],
     [
+      'keys are passed over of which some are allowed',
+      'walk.base += (__ffs(wide) - 1) * wide_keys;',
+      'walk.base += __ffs(wide) * wide_keys;',
+    ],
+    [
       'a pool without its last key is dropped',
       'for (int k = from; k <= to; ++k)',
       'for (int k = from; k < to; ++k)',
@@ -199,6 +204,11 @@ const attention = [
       'nobody arrives for boxes that a piece lacks',
       'place == 0 ? 1 + slot_boxes - writers : 1;',
       '1;',
+    ],
+    [
+      'the second warpgroup loses the box that stands beside the first ones of a tile',
+      'if (returns) own.asked = 2u',
+      'if (returns) own.asked = 0u',
     ],
     [
       'pieces are written before their place is empty',

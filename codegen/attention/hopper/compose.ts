@@ -17,6 +17,8 @@ export function composedWalk(context: KernelContext<HopperKnobs>): string {
   const { passes, knobs } = context;
   const { boxes } = knobs;
   const mixed = stepsDiffer(context);
+  /** Each of a slot's halves counts, where a step is on two boxes. */
+  const fills = boxes === 3 && !mixed;
   return `  // The keys of the task that was picked. Lanes hold boxes until they find a piece.
   auto walk_keys = [&]() {
     const Task& task = c.tasks[count % task_count];
@@ -89,13 +91,13 @@ ${
     };
     // Makes pieces of the boxes that lanes hold; at the end of a kind of all of them. The first two of a tile go together.
     auto pair_up = [&](bool ends) {
-      constexpr int most_left = 8;  // boxes of one warpgroup alone: with 22 more, lanes have room for all
+      constexpr int most_left = ${fills ? 7 : 8};  // boxes of one warpgroup alone: with 22 more, lanes have room for all
       u32 common = __ballot_sync(FULL_WARP, own.asked == 3u);
       u32 alone[groups] = {__ballot_sync(FULL_WARP, own.asked == 1u), __ballot_sync(FULL_WARP, own.asked == 2u)};
       int piece = -1, place = 0, boxes = 2, writers = 2;
       const bool opens = !opened;
       int pieces = opens ? 1 : 0;
-      if (!opened) {  // one for each warpgroup, where there is one
+${when(fills, '      bool returns = false;  // is this box of both one that the second has later?\n')}      if (!opened) {  // one for each warpgroup, where there is one
         const u32 all = common | alone[0] | alone[1];
         if (__popc(all) < (ends ? 1 : 2)) return;
         u32 from = common | alone[0];
@@ -104,19 +106,31 @@ ${
         u32 then = (common | alone[1]) & ~from;
         if (then == 0u) then = all & ~from;
         then &= -then;
-        common &= ~(from | then);
-        alone[0] &= ~(from | then);
-        alone[1] &= ~(from | then);
-        if (((from | then) >> lane & 1u) != 0u) piece = 0;
-        place = (int)(then >> lane & 1u);
-        writers = __popc(from | then);
+${when(fills, besideText)}        const u32 taken = from | then${when(fills, ' | beside')};
+        common &= ~taken;
+        alone[0] &= ~taken;
+        alone[1] &= ~taken;
+        if ((taken >> lane & 1u) != 0u) {
+          piece = 0;
+${
+  fills
+    ? `          place = (beside >> lane & 1u) != 0u ? 0 : (int)(then >> lane & 1u) + (beside != 0u ? 1 : 0);
+          boxes = beside != 0u ? 3 : 2;
+`
+    : '          place = (int)(then >> lane & 1u);\n'
+}          writers = __popc(taken);
+        }
         opened = true;
       }
-${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
+${when(boxes === 3, rowsText)}      const bool both = own.asked == 3u;
       const int rank = __popc((both ? common : own.asked == 1u ? alone[0] : alone[1]) & ((1u << lane) - 1));
       const int commons = __popc(common), firsts = __popc(alone[0]), seconds = __popc(alone[1]);
-      const int threes = slot_boxes == 3 ? min(commons, min(firsts, seconds)) : 0;
-      const int twos = (commons - threes) / 2, halves = min(firsts, seconds) - threes;
+      const int threes = ${boxes === 3 ? 'min(commons, min(firsts, seconds))' : '0'};
+${
+  fills
+    ? '      const int twos = (commons - threes - (ends ? 0 : 1)) / 2;  // one is left for those that come alone\n'
+    : '      const int twos = (commons - threes) / 2;\n'
+}      const int halves = min(firsts, seconds) - threes;
       // What is left finds no like: it waits for the next round, or goes by twos.
       const int odd = ends ? commons - threes - 2 * twos : 0, left = odd + firsts + seconds - 2 * (threes + halves);
       const int rests = ends ? (left + 1) / 2 : left > most_left ? left / 2 : 0;
@@ -142,7 +156,7 @@ ${boxes === 3 ? rowsText : ''}      const bool both = own.asked == 3u;
         }
       }
       write(pieces + threes + twos + halves + rests, piece, place, boxes, writers, opens);
-    };
+${when(fills, '      if (returns) own.asked = 2u;\n')}    };
     // Boxes that somebody asks for go to lanes without one, in their order. Compilers write all of this out for each call:
     // a kind has one, which tells with the last boxes that they are.
     auto take = [&](const Box& fresh, bool ends) {
@@ -162,6 +176,17 @@ ${passes.map((pass) => passText(pass, context)).join('')}    // A tile that the 
   };
 `;
 }
+
+/**
+ * One more box for the first piece: where its first box is for both warpgroups and the other for the second alone, the
+ * first would have nothing beside it, and one of its own would be left alone at the end.
+ */
+const besideText = `        u32 beside = 0u;
+        if (!ends && (from & common) != 0u && (then & alone[1]) != 0u) beside = common & ~from;
+        beside &= -beside;
+        returns = (beside >> lane & 1u) != 0u;
+        if (returns) own.asked = 1u;
+`;
 
 /** The boxes of `own` that make a slot of three by themselves. */
 const rowsText = `      // Three that follow each other, one of each kind, are one copy.

@@ -18,7 +18,7 @@ import type { Work } from './works.ts';
 
 /** How far a result is from what it should be, over the rows that were looked at. */
 export interface Errors {
-  /** Of the output: the norm of the difference over the norm of what is right. */
+  /** Of the output: the norm of the difference over the norm of what is right, the largest of all rows. */
   readonly out: number;
   /** Of the natural-log LSE: the largest difference. */
   readonly lse: number;
@@ -118,7 +118,7 @@ export async function errorsOfRows(
     Float32Array,
     Float32Array,
   ];
-  let [off, norm, far] = [0, 0, 0];
+  let [wide, far] = [0, 0];
   for (const { head, row } of rows) {
     const kvHead = kvHeadOf(shape, head);
     const arrows = arrowsOf(definition, given, sets, shape, { batch: 0, head, kvHead });
@@ -151,15 +151,17 @@ export async function errorsOfRows(
       for (let d = 0; d < dim; d += 1) right[d]! += weight * value[d]!;
     }
     const ours = await elementsAt(device, out, (head * qLen + row) * dim, dim);
+    // Row by row: those of few keys are the longest, and would hide what is wrong with the others.
+    let [off, norm] = [0, 0];
     for (let d = 0; d < dim; d += 1) {
       const wanted = right[d]! / sum;
       off += (ours[d]! - wanted) ** 2;
       norm += wanted ** 2;
     }
-    // In this order NaN stays.
+    wide = Math.max(Math.sqrt(off / norm), wide);
     far = Math.max(Math.abs(lses[head * qLen + row]! - (most + Math.log(sum))), far);
   }
-  return { out: Math.sqrt(off / norm), lse: far };
+  return { out: wide, lse: far };
 }
 
 /** A few elements of a tensor, wherever it is. */

@@ -188,6 +188,11 @@ const attention = [
       "'asks & 3u | 1u'",
     ],
   ),
+  ...inFile('codegen/attention/hopper/consumer.ts', [
+    'the first weights of a tile are for the values of its first box',
+    "mixed ? '0' : 'box'",
+    "'0'",
+  ]),
   ...inFile('codegen/attention/hopper/reads.ts', [
     'the keys of a box that is kept whole are read where nobody told them',
     'some >> i & 1u ? held_keys',

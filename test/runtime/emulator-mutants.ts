@@ -37,6 +37,8 @@ export interface Variant {
   readonly headDim: number;
   readonly valueDim: number;
   readonly knobs: HopperKnobs;
+  /** Left out: a few more than queries. */
+  readonly kLen?: number;
 }
 
 const tile = { qTile: 128, warps: 8, stages: 2, blocks: 1 } as const;
@@ -71,23 +73,27 @@ export const variants = {
     valueDim: 128,
     knobs: { ...knobs, kTile: 64, boxes: 2, qBuffers: 2, pingPong: false, speculative: true },
   },
-  /** Three boxes a slot, of which each warpgroup has two, one or none. */
+  /** Three boxes a slot, of which each warpgroup has two, one or none; more of them than a round of the walk asks for. */
   apart: {
     pattern: far,
     headDim: 64,
     valueDim: 128,
+    kLen: 900,
     knobs: { ...knobs, kTile: 128, boxes: 3, qBuffers: 1, pingPong: false, speculative: true },
   },
 } as const satisfies Record<string, Variant>;
 
-const sizes = { qLen: 300, kLen: 330, heads: 2 } as const;
+const sizesOf = ({ kLen = 330 }: Variant) => ({ qLen: 300, kLen, heads: 2 });
 
 /** Of each head: near and far ones, some of which share a box and some lead to the keys that tower; then all of a range. */
 const distances = [
-  [0, 1, 2, 30, 40, 63, 64, 65, 107, 131, 160, 190, 191, 222, 235, 280, 329],
-  Array.from({ length: 230 }, (_, i) => 5 + i),
+  [
+    0, 1, 2, 30, 40, 63, 64, 65, 107, 131, 160, 190, 191, 222, 235, 280, 329, 400, 520, 655, 700,
+    840,
+  ],
+  Array.from({ length: 780 }, (_, i) => 5 + i),
 ];
-const domain = { rowFrom: 0, rows: 1, columns: sizes.kLen, arity: 1 } as const;
+const domain = { rowFrom: 0, rows: 1, columns: variants.apart.kLen, arity: 1 } as const;
 const wordsOf = (members: readonly number[]): number[] => {
   const set = new BitSet(domain);
   for (const member of members) set.add(0, member);
@@ -95,9 +101,10 @@ const wordsOf = (members: readonly number[]): number[] => {
 };
 
 /** The launches of one call, by one block after the other. */
-export function listOf({ pattern: of, headDim, valueDim, knobs: own }: Variant): LaunchList {
+export function listOf(variant: Variant): LaunchList {
+  const { pattern: of, headDim, valueDim, knobs: own } = variant;
   const { declarations, mask, score } = lifted(of.definition);
-  const { qLen, kLen, heads } = sizes;
+  const { qLen, kLen, heads } = sizesOf(variant);
   const attention = attentionKernel(
     {
       declarations,
@@ -144,8 +151,9 @@ export function listOf({ pattern: of, headDim, valueDim, knobs: own }: Variant):
 }
 
 /** Small numbers, and a few keys whose scores tower above those that come first. */
-export function buffersOf({ pattern: of, headDim, valueDim }: Variant): Record<string, Contents> {
-  const { qLen, kLen, heads } = sizes;
+export function buffersOf(variant: Variant): Record<string, Contents> {
+  const { pattern: of, headDim, valueDim } = variant;
+  const { qLen, kLen, heads } = sizesOf(variant);
   const random = (length: number, dim: number, seed: number): Uint16Array =>
     tensor.random([1, heads, length, dim], { dtype: 'bf16', seed }).data as Uint16Array;
   const k = random(kLen, headDim, 2);
@@ -258,6 +266,7 @@ const changes: readonly Change[] = [
   [/held_keys->keep\[group\]\[i\]/g, () => 'held_keys->keep[group][0]', 'is of the first box'],
   [/ \/ slot_boxes \* PIECE_BOXES\(rows\.what\)/g, () => '', 'expects all boxes'],
   [/own\.asked = 0u;/g, () => ';', 'is gone'],
+  [/own\.asked = 2u;/g, () => 'own.asked = 0u;', 'is lost for the second warpgroup'],
   [/slot_boxes(?: && rows\.at\[\d\] == [^&)]*)+\) \{/g, () => 'slot_boxes) {', 'copies at once what is apart'],
   [/== total \+ \(int\)gridDim\.x - 1/g, () => '== total + (int)gridDim.x', 'is off by one'],
 ]; // biome-ignore format: a table

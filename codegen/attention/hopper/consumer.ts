@@ -139,7 +139,7 @@ ${when(score !== undefined && !relative, `    const Unit& u = task->unit;\n${whe
 ${when(ramp !== undefined, '    find_base();\n')}${when(hasScore(traits), `    score(${[two, when(relative, '{0.f, 0.f}'), when(small, 'Number<1>()')].filter(Boolean).join(', ')});\n`)}    if (!is_plain()) mask(${two});
 ${when(!relative, '    float origin[2];\n')}    ${climbCall(traits, '', '    ')}${weighCall(traits, '0', 'score_blocks', '    ')}    pack(s, weights);
     go_on();
-${when(mixed, '    held = 2;\n')}${when(chooses, '    held_box = box;\n')}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
+${when(mixed, '    held = 2;\n')}${when(chooses, `    held_box = ${mixed ? '0' : 'box'};\n`)}    const bool alone = (what & PIECE_LAST) != 0;  // the only step
 ${when(
   speculative,
   `    const bool careful = __shfl_sync(FULL_WARP, (int)task->careful, 0);

@@ -60,15 +60,19 @@ export function literal(value: number, kind: 'int' | FloatKind): string {
   return kind === 'float' ? `${text}f` : text;
 }
 
+/** How sets are asked: early where many are before the first answer is needed (device/sets.cuh). */
+export type Asking = 'set_has' | 'set_has_early';
+
 /** Text over the variables `q`, `k`, `s` and the unit `u`, in parentheses where it is no single term. */
 export function scalarText(
   node: Expression,
   names: Names,
   arithmetic: Arithmetic = 'float',
+  asking: Asking = 'set_has',
 ): string {
   const floats = arithmetic === 'double' ? 'double' : 'float';
   const text = (part: Expression, kind: Arithmetic = arithmetic): string =>
-    scalarText(part, names, kind);
+    scalarText(part, names, kind, asking);
   const call = (name: string, args: readonly Expression[]): string =>
     `${name}(${args.map((arg) => text(arg)).join(', ')})`;
   switch (node.op) {
@@ -83,7 +87,7 @@ export function scalarText(
       return `at_${names('tensor', node.tensor)}(${['u', ...node.args.map((arg) => text(arg))].join(', ')})`;
     case 'has': {
       const args = node.args.length === 1 ? ['0'] : [text(node.args[0]!)];
-      return `set_has(u.${names('set', node.set)}, ${[...args, text(node.args.at(-1)!)].join(', ')})`;
+      return `${asking}(u.${names('set', node.set)}, ${[...args, text(node.args.at(-1)!)].join(', ')})`;
     }
     case 'unary':
       return unaryText(node.name, node.kind, text(node.args[0]), arithmetic);

@@ -5,6 +5,13 @@ WARPLOOM_DEVICE int own_row(const SetView& set, int row) { return clamp_int((i64
 
 WARPLOOM_DEVICE bool set_has(const SetView& set, int row, int column) {
   row = own_row(set, row);
+  if ((u32)row >= (u32)set.rows || (u32)column >= (u32)set.columns) return false;
+  return set.bits[(i64)row * set.stride + (column >> 5)] >> (column & 31) & 1u;
+}
+
+/** The same without a branch, so that the words of many are on their way together; it takes more registers. */
+WARPLOOM_DEVICE bool set_has_early(const SetView& set, int row, int column) {
+  row = own_row(set, row);
   const bool is_inside = ((u32)row < (u32)set.rows) & ((u32)column < (u32)set.columns);
   return word_if(is_inside, set.bits + (i64)row * set.stride + (column >> 5)) >> (column & 31) & 1u;
 }

@@ -91,7 +91,7 @@ ${
     };
     // Makes pieces of the boxes that lanes hold; at the end of a kind of all of them. The first two of a tile go together.
     auto pair_up = [&](bool ends) {
-      constexpr int most_left = ${fills ? 7 : 8};  // boxes of one warpgroup alone: with 22 more, lanes have room for all
+      constexpr int most_left = ${fills ? 7 : 8};  // boxes of one warpgroup alone: with ${fills ? 'one that returns, two of both' : 'one of both'} and 22 more, lanes have room for all
       u32 common = __ballot_sync(FULL_WARP, own.asked == 3u);
       u32 alone[groups] = {__ballot_sync(FULL_WARP, own.asked == 1u), __ballot_sync(FULL_WARP, own.asked == 2u)};
       int piece = -1, place = 0, boxes = 2, writers = 2;

@@ -81,7 +81,7 @@ WARPLOOM_DEVICE Truth judge_own_${pass.kind}(const Unit& u, Bounds q, Bounds k) 
     if (way.form === 'list')
       return `${own}// What a mask asks once for each entry of the list.
 WARPLOOM_DEVICE bool listed(const Unit& u, int q, int k) {
-  return ${scalarText(way.shared, names)};
+  return ${scalarText(way.shared, names, 'float', 'set_has_early')};
 }
 // The keys that are left by what is linear.
 ${keyBoundsText('linear_columns', way.own, names)}`;

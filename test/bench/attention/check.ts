@@ -118,7 +118,7 @@ export async function errorsOfRows(
     Float32Array,
     Float32Array,
   ];
-  let [wide, far] = [0, 0];
+  let [worst, far] = [0, 0];
   for (const { head, row } of rows) {
     const kvHead = kvHeadOf(shape, head);
     const arrows = arrowsOf(definition, given, sets, shape, { batch: 0, head, kvHead });
@@ -158,10 +158,10 @@ export async function errorsOfRows(
       off += (ours[d]! - wanted) ** 2;
       norm += wanted ** 2;
     }
-    wide = Math.max(Math.sqrt(off / norm), wide);
+    worst = Math.max(Math.sqrt(off / norm), worst);
     far = Math.max(Math.abs(lses[head * qLen + row]! - (most + Math.log(sum))), far);
   }
-  return { out: wide, lse: far };
+  return { out: worst, lse: far };
 }
 
 /** A few elements of a tensor, wherever it is. */

@@ -1,6 +1,7 @@
 // The search that drives a walk over the keys: `keys(u, q0, q1, k)` is the first key from k on that some
-// query of [q0, q1] may attend to. Linear constraints give bounds, chosen sets are searched bit by bit;
-// what is not understood lets every key through, and the tiles are then judged one by one.
+// query of [q0, q1] may attend to. Linear constraints give bounds, chosen sets are searched bit by bit, no further than
+// other parts of the mask leave keys to be found: a set that a head leaves empty has no end otherwise. What is not
+// understood lets every key through, and the tiles are then judged one by one.
 
 import { atomsOf, type Formula, formulaOf } from '../dsl/analysis/formula.ts';
 import { collect } from '../dsl/analysis/linear.ts';
@@ -47,15 +48,14 @@ export function endsAtQuery(mask: Expression): boolean {
 export function keysText(name: string, mask: Expression, names: Names): string {
   const functions: string[] = [];
   let parts = 0;
-  const emit = (formula: Formula, own?: string): string => {
-    const title = own ?? `${name}_${++parts}`;
-    const body = bodyOf(formula, names, emit);
+  const put = (title: string, formula: Formula, most?: string): string => {
+    const body = bodyOf(formula, names, (part) => put(`${name}_${++parts}`, part, 'most'), most);
     functions.push(
-      `WARPLOOM_DEVICE int ${title}(const Unit& u, int q0, int q1, int k) {\n${body}\n}`,
+      `WARPLOOM_DEVICE int ${title}(const Unit& u, int q0, int q1, int k${most ? `, int ${most}` : ''}) {\n${body}\n}`,
     );
     return title;
   };
-  emit(formulaOf(positional(mask)), name);
+  put(name, formulaOf(positional(mask)));
   return functions.join('\n');
 }
 
@@ -104,31 +104,51 @@ ${lines.join('\n').replaceAll('return NO_MEMBER;', 'return {1, 0};')}
 }`;
 }
 
+/** Emits the function of a part, which has another parameter, `most`: keys beyond it need not be found. */
 type Emit = (formula: Formula) => string;
 
-function bodyOf(formula: Formula, names: Names, emit: Emit): string {
+function bodyOf(formula: Formula, names: Names, emit: Emit, most?: string): string {
   switch (formula.op) {
     case 'true':
       return '  return k;';
     case 'false':
       return '  return NO_MEMBER;';
     case 'or': {
-      const parts = formula.parts.map((part) => `${emit(part)}(u, q0, q1, k)`);
-      return `  return ${parts.reduce((all, part) => `min(${all}, ${part})`)};`;
+      const parts = [...formula.parts].sort((a, b) => costOf(a) - costOf(b)).map(emit);
+      return [
+        '  int found = NO_MEMBER;',
+        ...parts.map((part, i) => {
+          const sooner = i === 0 ? (most ?? 'NO_MEMBER') : most ? `min(found, ${most})` : 'found';
+          return `  found = min(found, ${part}(u, q0, q1, k, ${sooner}));`;
+        }),
+        '  return found;',
+      ].join('\n');
     }
     case 'linear':
     case 'and':
-      return conjunction(formula.op === 'and' ? formula.parts : [formula], names, emit);
+      return conjunction(formula.op === 'and' ? formula.parts : [formula], names, emit, most);
     case 'atom':
       return constraintsOf(formula, names)
-        ? conjunction([formula], names, emit)
-        : searchText(formula.expression, names);
+        ? conjunction([formula], names, emit, most)
+        : searchText(formula.expression, names, most);
   }
 }
 
+/** How long a search of a part may take: bits of blocks are fewer than those of keys or distances. */
+function costOf(part: Formula): number {
+  if (part.op === 'and' || part.op === 'or') return Math.max(0, ...part.parts.map(costOf));
+  if (part.op !== 'atom' || part.expression.op !== 'has') return 0;
+  return searchOf(part.expression)?.form === 'shift' ? 2 : 1;
+}
+
 /** Bounds from the constraints; then the other parts push the key forward until all of them agree. */
-function conjunction(parts: readonly Formula[], names: Names, emit: Emit): string {
-  const lines = ['  i64 low = k, high = NO_MEMBER - 1;'];
+function conjunction(
+  parts: readonly Formula[],
+  names: Names,
+  emit: Emit,
+  most = 'NO_MEMBER - 1',
+): string {
+  const lines = [`  i64 low = k, high = ${most};`];
   const others: string[] = [];
   for (const part of parts) {
     const constraints = constraintsOf(part, names);
@@ -141,7 +161,7 @@ function conjunction(parts: readonly Formula[], names: Names, emit: Emit): strin
   if (others.length === 1)
     return [
       ...lines,
-      `  const int found = ${only}(u, q0, q1, (int)low);`,
+      `  const int found = ${only}(u, q0, q1, (int)low, (int)high);`,
       '  return found > high ? NO_MEMBER : found;',
     ].join('\n');
   return [
@@ -149,7 +169,9 @@ function conjunction(parts: readonly Formula[], names: Names, emit: Emit): strin
     '  int found = (int)low;',
     '  for (;;) {',
     '    const int before = found;',
-    ...others.map((other) => `    if (found <= high) found = ${other}(u, q0, q1, found);`),
+    ...others.map(
+      (other) => `    if (found <= high) found = ${other}(u, q0, q1, found, (int)high);`,
+    ),
     '    if (found > high) return NO_MEMBER;',
     '    if (found == before) return found;',
     '  }',
@@ -243,7 +265,7 @@ export function blockOf(node: Expression): { block: number; shift: number } | un
 const scaled = (factor: number, node: Expression): Expression =>
   factor === 1 ? node : binary('mul', int(factor), node);
 
-function searchText(atom: Expression, names: Names): string {
+function searchText(atom: Expression, names: Names, most = 'NO_MEMBER'): string {
   const search = atom.op === 'has' ? searchOf(atom) : undefined;
   if (atom.op !== 'has' || !search) return '  return k;';
   const set = `u.${names('set', atom.set)}`;
@@ -254,7 +276,7 @@ function searchText(atom: Expression, names: Names): string {
   if (search.form === 'block') {
     const { block, shift } = search;
     lines.push(
-      `  const int found = set_next(${set}, row.lo, row.hi, floor_div(clamp_int((i64)k + ${shift}), ${block}));`,
+      `  const int found = set_next(${set}, row.lo, row.hi, floor_div(clamp_int((i64)k + ${shift}), ${block}), floor_div(clamp_int((i64)${most} + ${shift}), ${block}));`,
       `  return found == NO_MEMBER ? NO_MEMBER : max(k, clamp_int((i64)found * ${block} - ${shift}));`,
     );
     return lines.join('\n');
@@ -262,12 +284,12 @@ function searchText(atom: Expression, names: Names): string {
   lines.push(`  const Bounds rest = ${boundsText(search.rest, names)};`);
   if (search.sign === 1)
     lines.push(
-      `  const int found = set_next(${set}, row.lo, row.hi, clamp_int((i64)rest.lo + k));`,
+      `  const int found = set_next(${set}, row.lo, row.hi, clamp_int((i64)rest.lo + k), clamp_int((i64)rest.hi + ${most}));`,
       '  return found == NO_MEMBER ? NO_MEMBER : max(k, clamp_int((i64)found - rest.hi));',
     );
   else
     lines.push(
-      `  const int found = set_previous(${set}, row.lo, row.hi, clamp_int((i64)rest.hi - k));`,
+      `  const int found = set_previous(${set}, row.lo, row.hi, clamp_int((i64)rest.hi - k), clamp_int((i64)rest.lo - ${most}));`,
       '  return found < 0 ? NO_MEMBER : max(k, clamp_int((i64)rest.lo - found));',
     );
   return lines.join('\n');

@@ -65,14 +65,17 @@ WARPLOOM_DEVICE u32 set_word(const SetView& set, int r0, int r1, int word) {
   return bits;
 }
 
-/** The first column from `from` on that any row of [r0, r1] has, or NO_MEMBER. A whole warp asks, with equal arguments. */
-WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from) {
+/**
+ * The first column from `from` on that any row of [r0, r1] has, or NO_MEMBER; none is looked for far beyond `most`. A whole
+ * warp asks, with equal arguments.
+ */
+WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from, int most) {
   r0 = max(own_row(set, r0), 0);
   r1 = min(own_row(set, r1), set.rows - 1);
   from = max(from, 0);
   if (r0 > r1 || from >= set.columns) return NO_MEMBER;
   const int lane = threadIdx.x & 31;
-  for (int first = from >> 5; first < set.stride; first += 32) {
+  for (int first = from >> 5; first < set.stride && first <= most >> 5; first += 32) {
     const int word = first + lane;
     u32 bits = word < set.stride ? set_word(set, r0, r1, word) : 0u;
     if (word * 32 < from) bits &= FULL_WARP << (from - word * 32);
@@ -84,14 +87,17 @@ WARPLOOM_DEVICE int set_next(const SetView& set, int r0, int r1, int from) {
   return NO_MEMBER;
 }
 
-/** The last column up to `to` that any row of [r0, r1] has, or -1. A whole warp asks, with equal arguments. */
-WARPLOOM_DEVICE int set_previous(const SetView& set, int r0, int r1, int to) {
+/**
+ * The last column up to `to` that any row of [r0, r1] has, or -1; none is looked for far below `least`. A whole warp asks,
+ * with equal arguments.
+ */
+WARPLOOM_DEVICE int set_previous(const SetView& set, int r0, int r1, int to, int least) {
   r0 = max(own_row(set, r0), 0);
   r1 = min(own_row(set, r1), set.rows - 1);
   to = min(to, set.columns - 1);
   if (r0 > r1 || to < 0) return -1;
   const int lane = threadIdx.x & 31;
-  for (int last = to >> 5; last >= 0; last -= 32) {
+  for (int last = to >> 5; last >= max(least, 0) >> 5; last -= 32) {
     const int word = last - lane;
     u32 bits = word >= 0 ? set_word(set, r0, r1, word) : 0u;
     if (lane == 0 && last == to >> 5) bits &= FULL_WARP >> (31 - (to & 31));

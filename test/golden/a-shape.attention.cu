@@ -78,26 +78,29 @@ WARPLOOM_DEVICE Truth judge_tiles(const Unit& u, Bounds q, Bounds k) {
   return truth_and(truth_le(k, q), truth_or(truth_lt(k, bounds_of(u.param_sinks)), truth_lt(bounds_sub(q, k), bounds_of(u.param_window))));
 }
 
-WARPLOOM_DEVICE int keys_tiles_2(const Unit& u, int q0, int q1, int k) {
-  i64 low = k, high = NO_MEMBER - 1;
+WARPLOOM_DEVICE int keys_tiles_2(const Unit& u, int q0, int q1, int k, int most) {
+  i64 low = k, high = most;
   high = min(high, -((1ll + -1ll * u.param_sinks)));
   if (low > high) return NO_MEMBER;
   return (int)low;
 }
-WARPLOOM_DEVICE int keys_tiles_3(const Unit& u, int q0, int q1, int k) {
-  i64 low = k, high = NO_MEMBER - 1;
+WARPLOOM_DEVICE int keys_tiles_3(const Unit& u, int q0, int q1, int k, int most) {
+  i64 low = k, high = most;
   low = max(low, q0 + (1ll + -1ll * u.param_window));
   if (low > high) return NO_MEMBER;
   return (int)low;
 }
-WARPLOOM_DEVICE int keys_tiles_1(const Unit& u, int q0, int q1, int k) {
-  return min(keys_tiles_2(u, q0, q1, k), keys_tiles_3(u, q0, q1, k));
+WARPLOOM_DEVICE int keys_tiles_1(const Unit& u, int q0, int q1, int k, int most) {
+  int found = NO_MEMBER;
+  found = min(found, keys_tiles_2(u, q0, q1, k, most));
+  found = min(found, keys_tiles_3(u, q0, q1, k, min(found, most)));
+  return found;
 }
 WARPLOOM_DEVICE int keys_tiles(const Unit& u, int q0, int q1, int k) {
   i64 low = k, high = NO_MEMBER - 1;
   high = min(high, q1 - (0ll));
   if (low > high) return NO_MEMBER;
-  const int found = keys_tiles_1(u, q0, q1, (int)low);
+  const int found = keys_tiles_1(u, q0, q1, (int)low, (int)high);
   return found > high ? NO_MEMBER : found;
 }
 

@@ -99,19 +99,19 @@ WARPLOOM_DEVICE Truth judge_tiles(const Unit& u, Bounds q, Bounds k) {
   return truth_and(truth_le(k, q), set_truth(u.set_distances, bounds_of(0), bounds_sub(bounds_sub(bounds_mul(bounds_add(bounds_floor_div(q, bounds_of(64)), bounds_of(1)), bounds_of(64)), bounds_of(1)), k)));
 }
 
-WARPLOOM_DEVICE int keys_tiles_1(const Unit& u, int q0, int q1, int k) {
+WARPLOOM_DEVICE int keys_tiles_1(const Unit& u, int q0, int q1, int k, int most) {
   // distances.has((Math.floor(q / 64) + 1) * 64 - 1 - k)
   const Bounds q = {q0, q1};
   const Bounds row = bounds_of(0);
   const Bounds rest = bounds_add(bounds_of(63), bounds_mul(bounds_of(64), bounds_floor_div(q, bounds_of(64))));
-  const int found = set_previous(u.set_distances, row.lo, row.hi, clamp_int((i64)rest.hi - k));
+  const int found = set_previous(u.set_distances, row.lo, row.hi, clamp_int((i64)rest.hi - k), clamp_int((i64)rest.lo - most));
   return found < 0 ? NO_MEMBER : max(k, clamp_int((i64)rest.lo - found));
 }
 WARPLOOM_DEVICE int keys_tiles(const Unit& u, int q0, int q1, int k) {
   i64 low = k, high = NO_MEMBER - 1;
   high = min(high, q1 - (0ll));
   if (low > high) return NO_MEMBER;
-  const int found = keys_tiles_1(u, q0, q1, (int)low);
+  const int found = keys_tiles_1(u, q0, q1, (int)low, (int)high);
   return found > high ? NO_MEMBER : found;
 }
 
@@ -284,8 +284,6 @@ WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int row) {
   const int q = min(max(row, u.offset), u.k_len - 1);
   return {(((floor_div(q, 64) + 1) * 64) - 1)};
 }
-// What a lane has loaded of its query.
-WARPLOOM_DEVICE QueryLoads loads_of_lane(const QueryLoads& own, int lane) { return {__shfl_sync(FULL_WARP, own.value_0, lane)}; }
 WARPLOOM_DEVICE bool own_tiles(const Unit& u, int q, int k, const KeyLoads& of_key, const QueryLoads& of_query) {
   return ((k <= q) && set_has(u.set_distances, 0, (of_query.value_0 - k)));
 }

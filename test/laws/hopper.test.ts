@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe } from 'vitest';
+import { splitLoads } from '../../codegen/attention/masks/loads.ts';
+import { isQuick } from '../../codegen/expression.ts';
 import type { LaunchList } from '../../codegen/kernel.ts';
 import { mentions } from '../../dsl/expression.ts';
 import { isFixed } from '../../dsl/given.ts';
@@ -124,15 +126,25 @@ const tiles: readonly Knobs[] = [
   {},
 ];
 
+/** What a mask asks of keys or queries alone, if pairs are left no more than numbers at hand, or more. */
+const loadsWhere = (isQuickLeft: boolean) => (pattern: RandomPattern) => {
+  const loads = splitLoads([pattern.mask]);
+  return loads !== undefined && loads.masks.every(isQuick) === isQuickLeft;
+};
+
 describe('a random pattern', () => {
-  const features: Readonly<Record<string, (pattern: RandomPattern) => boolean>> = {
-    plain: ({ score, rest }) => !score && rest === undefined,
-    score: ({ score }) => score !== undefined,
-    rest: ({ rest, mask }) => rest !== undefined && mentions(mask, 'has'),
-    columns: ({ mask }) => splitColumns(mask, 'columns') !== undefined,
+  /** What patterns have it, and what is in the text of its kernels alone. */
+  type Feature = readonly [has: (pattern: RandomPattern) => boolean, mark?: string];
+  const features: Readonly<Record<string, Feature>> = {
+    plain: [({ score, rest }) => !score && rest === undefined],
+    score: [({ score }) => score !== undefined],
+    rest: [({ rest, mask }) => rest !== undefined && mentions(mask, 'has')],
+    columns: [({ mask }) => splitColumns(mask, 'columns') !== undefined],
+    'values that lanes load of keys': [loadsWhere(true), 'loads_of_lane(of_keys'],
+    'values that lanes load of queries': [loadsWhere(false), 'loads_of_lane(of_own'],
   };
-  for (const [i, [feature, has]] of Object.entries(features).entries())
-    hopperLaw(`with ${feature} agrees with the oracle`, seed + i, async (device, own) => {
+  for (const [i, [feature, [has, mark]]] of Object.entries(features).entries()) {
+    const check = async (device: Device, own: number) => {
       const [drawn] = fc.sample(arbitraryPattern().filter(has), { numRuns: 1, seed: own });
       const gather = feature === 'columns' ? ({ gather: 'columns' } as const) : {};
       const pattern = { ...drawn!, knobs: { ...tiles[(own + i) % tiles.length], ...gather } };
@@ -147,7 +159,9 @@ describe('a random pattern', () => {
           if (!isTooLarge(error)) throw error;
         });
       }
-    });
+    };
+    hopperLaw(`with ${feature} agrees with the oracle`, seed + i, check, mark);
+  }
 });
 
 describe('scores that are far apart', () => {

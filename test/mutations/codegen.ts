@@ -9,6 +9,11 @@ const analysis = [
   ...inFile(
     'codegen/keys.ts',
     [
+      'distances are looked for up to the key that the last query has at one',
+      'clamp_int((i64)rest.lo - ${most})',
+      'clamp_int((i64)rest.lo + 2048 - ${most})',
+    ],
+    [
       'keys end before the last query',
       '`  high = min(high, q1 - (${rest}));`',
       '`  high = min(high, q0 - (${rest}));`',
@@ -20,7 +25,11 @@ const analysis = [
     ],
     ['a bound at 0 fails', '`q0 + ${rest} > 0`', '`q0 + ${rest} >= 0`'],
     ['a mask of the next key too ends at its query', 'part.constant >= 0,', 'part.constant >= -1,'],
-    ['or is the later key', 'min(${all}, ${part})', 'max(${all}, ${part})'],
+    [
+      'or is the key of its last part',
+      'found = min(found, ${part}(u, q0, q1, k, ${sooner}));',
+      'found = ${part}(u, q0, q1, k, ${sooner});',
+    ],
     [
       'a member gives its last key',
       'clamp_int((i64)found - rest.hi)',
@@ -140,6 +149,11 @@ const attention = [
       "'of_key, loads_of_lane(of_own, r ^ 1)'",
     ],
   ),
+  ...inFile('codegen/attention/masks/loaded.ts', [
+    'a lane asks what the next one has loaded of a key',
+    'column + j % 4 * 8 + e);\n#pragma',
+    'column + j % 4 * 8 + (e ^ 1));\n#pragma',
+  ]),
   ...inFile(
     'codegen/attention/words.ts',
     [

@@ -7,6 +7,7 @@ import type { KernelPass } from '../passes.ts';
 import { splitByRows } from '../rows.ts';
 import { appliedText } from './applied.ts';
 import { judgeBoxText, judgeText } from './judge.ts';
+import { handedOnText } from './loads.ts';
 import { byKind, type OwnMasks, ownMasks } from './own.ts';
 
 /**
@@ -47,13 +48,13 @@ ${shared}  return true;
     }
 `;
   const hasPools = passes.some(({ kind }) => kind === 'rest');
-  const loaded = own.hasLoads
+  const loaded = own.loads
     ? `    const KeyLoads of_key = load_of_key(u, key);
     const QueryLoads of_own = load_of_query(u, first_row + (lane & 15));
 `
     : '';
   const ask = own.call('first_row + r', 'of_key, loads_of_lane(of_own, r)');
-  return `${parts.join('')}${own.text}${judgeBoxText(judged)}${some ? sharedText : ''}
+  return `${parts.join('')}${own.text}${own.loads ? handedOnText('QueryLoads', own.loads) : ''}${judgeBoxText(judged)}${some ? sharedText : ''}
 // -inf where the mask is false, in the first score blocks. Lanes judge boxes of 16 rows and 32 keys, most of which
 // are allowed or refused whole; in the others each lane asks for one key, row after row.
 template <int blocks = score_blocks>
@@ -71,7 +72,7 @@ ${some ? asksShared : ''}${hasPools ? poolsText : ''}#pragma unroll
   for (u32 left = mixed; left != 0; left &= left - 1) {
     const int box = __ffs(left) - 1;
     const int key = box * 32 + lane < keys ? key_of(u, p, index, visit, box * 32 + lane) : u.k_len;
-${loaded}#pragma unroll ${own.hasLoads ? 4 : 1}
+${loaded}#pragma unroll ${own.loads ? 4 : 1}
     for (int r = 0; r < 16; ++r) {
       const u32 word = __ballot_sync(FULL_WARP, ${ask});
 #pragma unroll

@@ -8,6 +8,7 @@ import type { KernelContext } from '../backend.ts';
 import type { KernelPass } from '../passes.ts';
 import { boxed, ownBoxed } from './boxes.ts';
 import { kept } from './kept.ts';
+import { loaded, ownLoaded } from './loaded.ts';
 import { ownMasks } from './own.ts';
 import { worded, wordsOf } from './words.ts';
 
@@ -20,17 +21,20 @@ export function askedWhole(context: KernelContext, way: MaskWay): readonly Kerne
   if (way === 'rows') return ownMasks(passes, [], names).whole;
   if (way !== 'boxes') return passes.filter(({ kind }) => kind === 'rest');
   if (isCheap(passes)) return passes;
-  return wordsOf(context) === undefined ? ownBoxed(passes, names).whole : [];
+  if (wordsOf(context) !== undefined || ownLoaded(passes, names) !== undefined) return [];
+  return ownBoxed(passes, names).whole;
 }
 
 /** `mask_scores`. Needs `Scores` and elements.ts. */
 export function maskText(context: KernelContext, way: MaskWay): string {
   const { passes, knobs, names } = context;
-  if (way === 'rows') return looped(passes, knobs.kTile / 4, names);
-  if (way !== 'boxes') return kept(passes, way.left);
-  if (isCheap(passes)) return direct;
-  const words = wordsOf(context);
-  return words === undefined ? boxed(passes, names) : worded(words);
+  if (typeof way === 'object') return kept(passes, way.left);
+  if (way === 'boxes' && isCheap(passes)) return direct;
+  const words = way === 'boxes' ? wordsOf(context) : undefined;
+  if (words !== undefined) return worded(words);
+  const own = ownLoaded(passes, names);
+  if (own !== undefined) return loaded(own);
+  return way === 'rows' ? looped(passes, knobs.kTile / 4, names) : boxed(passes, names);
 }
 
 /**
@@ -47,7 +51,7 @@ const looped = (passes: readonly KernelPass[], steps: number, names: Names): str
 #pragma unroll
   for (int r = 0; r < 2 * row_blocks; ++r) of_query[r] = load_of_query(u, q + 8 * r);
 `;
-  const ask = own.hasLoads
+  const ask = own.loads
     ? own.call('q + 8 * r', `of_key, ${ofRow}`)
     : 'allowed(u, visit, q + 8 * r, key)';
   const rows = hasPools
@@ -60,14 +64,14 @@ const looped = (passes: readonly KernelPass[], steps: number, names: Names): str
     }`
     : `#pragma unroll
     for (int r = 0; r < 2 * row_blocks; ++r) bits[r] |= (${word})${ask} << j;`;
-  return `${own.hasLoads ? `${own.text}\n` : ''}// -inf where the mask is false. The bits of a lane's rows, eight apart, are found in a small loop and then applied, so that
+  return `${own.loads ? `${own.text}\n` : ''}// -inf where the mask is false. The bits of a lane's rows, eight apart, are found in a small loop and then applied, so that
 // the mask's text is not repeated for every accumulator.
 WARPLOOM_DEVICE void mask_scores(const Unit& u, const Arguments& p, int index, const Visit& visit, int q, int column, Scores& s) {
   ${word} bits[2 * row_blocks] = {};
-${own.hasLoads && !hasPools ? ofQuery : ''}#pragma unroll 1
+${own.loads && !hasPools ? ofQuery : ''}#pragma unroll 1
   for (int j = 0; j < score_blocks * 2; ++j) {
     const int key = key_of(u, p, index, visit, column + (j >> 1) * 8 + (j & 1));
-${own.hasLoads ? '    const KeyLoads of_key = load_of_key(u, key);\n' : ''}${rows}
+${own.loads ? '    const KeyLoads of_key = load_of_key(u, key);\n' : ''}${rows}
   }
 #pragma unroll
   for (int r = 0; r < 2 * row_blocks; ++r)

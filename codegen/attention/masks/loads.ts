@@ -54,7 +54,7 @@ function sideOf(node: Expression): Side | undefined {
   return key === query ? undefined : key ? 'of_key' : 'of_query';
 }
 
-/** `KeyLoads`, `QueryLoads`, and how to load and to hand them on. Needs the captured tensors. */
+/** `KeyLoads`, `QueryLoads`, and how to load them. Needs the captured tensors. */
 export function loadsText({ ofKey, ofQuery }: SplitLoads, names: Names): string {
   const struct = (name: string, loads: readonly Load[]): string =>
     `struct ${name} {
@@ -65,7 +65,6 @@ ${loads.map(({ member, expression }) => `  ${expression.kind} ${member};\n`).joi
       ? '  return {};'
       : `  const int ${of};\n  return {${values.join(', ')}};`;
   };
-  const shuffled = ofQuery.map(({ member }) => `__shfl_sync(FULL_WARP, own.${member}, lane)`);
   return `// What the mask asks of a key alone, and of a query alone.
 ${struct('KeyLoads', ofKey)}
 ${struct('QueryLoads', ofQuery)}
@@ -76,7 +75,17 @@ ${made(ofKey, 'k = min(key, u.k_len - 1)')}
 WARPLOOM_DEVICE QueryLoads load_of_query(const Unit& u, int row) {
 ${made(ofQuery, 'q = min(max(row, u.offset), u.k_len - 1)')}
 }
-// What a lane has loaded of its query.
-WARPLOOM_DEVICE QueryLoads loads_of_lane(const QueryLoads& own, int lane) { return {${shuffled.join(', ')}}; }
+`;
+}
+
+/** `loads_of_lane`: how lanes hand on what each has loaded of a key, or of a query. */
+export function handedOnText(
+  name: 'KeyLoads' | 'QueryLoads',
+  { ofKey, ofQuery }: SplitLoads,
+): string {
+  const loads = name === 'KeyLoads' ? ofKey : ofQuery;
+  const shuffled = loads.map(({ member }) => `__shfl_sync(FULL_WARP, own.${member}, lane)`);
+  return `// What a lane has loaded of its ${name === 'KeyLoads' ? 'key' : 'query'}.
+WARPLOOM_DEVICE ${name} loads_of_lane(const ${name}& own, int lane) { return {${shuffled.join(', ')}}; }
 `;
 }

@@ -5,7 +5,7 @@ import { scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import type { KernelPass } from '../passes.ts';
 import { visitKinds } from '../walk.ts';
-import { loadsText, splitLoads } from './loads.ts';
+import { loadsText, type SplitLoads, splitLoads } from './loads.ts';
 
 /** By the kind of a visit. */
 export const byKind = (
@@ -24,8 +24,8 @@ export const byKind = (
 /** `allowed_own`: the mask of a pass, or a part of it, given what it asks of the key alone and of the query alone. */
 export interface OwnMasks {
   readonly text: string;
-  /** Whether there is any of that: `KeyLoads` and `QueryLoads` (loads.ts). */
-  readonly hasLoads: boolean;
+  /** What is asked of the key alone and of the query alone, `KeyLoads` and `QueryLoads`; undefined where nothing is. */
+  readonly loads: SplitLoads | undefined;
   /** Passes whose mask is asked as a whole, by `allowed` (elements.ts). */
   readonly whole: readonly KernelPass[];
   /** Of `key` for a query. */
@@ -64,7 +64,7 @@ export function ownMasks(
 ${asked}  return true;
 }
 `,
-    hasLoads: loads !== undefined,
+    loads,
     whole: passes.filter((_, i) => !isOwn(i)),
     call: (q, own) => `allowed_own(u, visit, ${q}, key${loads ? `, ${own}` : ''})`,
   };

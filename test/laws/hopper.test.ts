@@ -126,10 +126,14 @@ const tiles: readonly Knobs[] = [
   {},
 ];
 
-/** What a mask asks of keys or queries alone, if pairs are left no more than numbers at hand, or more. */
+/** A tensor that a mask asks of keys or queries alone, if pairs are left no more than numbers at hand, or more. */
 const loadsWhere = (isQuickLeft: boolean) => (pattern: RandomPattern) => {
   const loads = splitLoads([pattern.mask]);
-  return loads !== undefined && loads.masks.every(isQuick) === isQuickLeft;
+  const asked = isQuickLeft ? loads?.ofKey : loads?.ofQuery;
+  return (
+    loads?.masks.every(isQuick) === isQuickLeft &&
+    asked?.some(({ expression }) => mentions(expression, 'at')) === true
+  );
 };
 
 describe('a random pattern', () => {

@@ -7,7 +7,7 @@ import { describe } from 'vitest';
 import { splitLoads } from '../../codegen/attention/masks/loads.ts';
 import { isQuick } from '../../codegen/expression.ts';
 import type { LaunchList } from '../../codegen/kernel.ts';
-import { mentions } from '../../dsl/expression.ts';
+import * as x from '../../dsl/expression.ts';
 import { isFixed } from '../../dsl/given.ts';
 import { splitColumns } from '../../dsl/plan/split.ts';
 import type { Knobs } from '../../dsl/schedule.ts';
@@ -126,32 +126,40 @@ const tiles: readonly Knobs[] = [
   {},
 ];
 
-/** A tensor that a mask asks of keys or queries alone, if pairs are left no more than numbers at hand, or more. */
-const loadsWhere = (isQuickLeft: boolean) => (pattern: RandomPattern) => {
-  const loads = splitLoads([pattern.mask]);
-  const asked = isQuickLeft ? loads?.ofKey : loads?.ofQuery;
-  return (
-    loads?.masks.every(isQuick) === isQuickLeft &&
-    asked?.some(({ expression }) => mentions(expression, 'at')) === true
-  );
-};
+/** Does a mask ask a tensor of keys alone, and leave pairs no more than numbers at hand? */
+function loadsOfKeys({ mask }: RandomPattern): boolean {
+  const loads = splitLoads([mask]);
+  const isAsked = loads?.ofKey.some(({ expression }) => x.mentions(expression, 'at'));
+  return isAsked === true && loads?.masks.every(isQuick) === true;
+}
+
+/** Every query has another number than the next one, and pairs are left a division. */
+const restOf = (of: x.Expression, by: number): x.Expression => x.binary('rem', of, x.int(by));
+const ofQueries = x.and(
+  x.compare('le', restOf(x.index('q'), 5), restOf(x.index('k'), 7)),
+  x.compare('lt', restOf(x.binary('add', x.index('q'), x.index('k')), 3), x.int(2)),
+);
 
 describe('a random pattern', () => {
-  /** What patterns have it, and what is in the text of its kernels alone. */
-  type Feature = readonly [has: (pattern: RandomPattern) => boolean, mark?: string];
+  const drawn = arbitraryPattern();
+  /** Patterns that have it, and what is in the text of its kernels alone. */
+  type Feature = readonly [patterns: fc.Arbitrary<RandomPattern>, mark?: string];
   const features: Readonly<Record<string, Feature>> = {
-    plain: [({ score, rest }) => !score && rest === undefined],
-    score: [({ score }) => score !== undefined],
-    rest: [({ rest, mask }) => rest !== undefined && mentions(mask, 'has')],
-    columns: [({ mask }) => splitColumns(mask, 'columns') !== undefined],
-    'values that lanes load of keys': [loadsWhere(true), 'loads_of_lane(of_keys'],
-    'values that lanes load of queries': [loadsWhere(false), 'loads_of_lane(of_own'],
+    plain: [drawn.filter(({ score, rest }) => !score && rest === undefined)],
+    score: [drawn.filter(({ score }) => score !== undefined)],
+    rest: [drawn.filter(({ rest, mask }) => rest !== undefined && x.mentions(mask, 'has'))],
+    columns: [drawn.filter(({ mask }) => splitColumns(mask, 'columns') !== undefined)],
+    'values that lanes load of keys': [drawn.filter(loadsOfKeys), 'loads_of_lane(of_keys'],
+    'values that lanes load of queries': [
+      drawn.map((one) => ({ ...one, score: undefined, rest: undefined, mask: ofQueries })),
+      'loads_of_lane(of_own',
+    ],
   };
-  for (const [i, [feature, [has, mark]]] of Object.entries(features).entries()) {
+  for (const [i, [feature, [patterns, mark]]] of Object.entries(features).entries()) {
     const check = async (device: Device, own: number) => {
-      const [drawn] = fc.sample(arbitraryPattern().filter(has), { numRuns: 1, seed: own });
+      const [one] = fc.sample(patterns, { numRuns: 1, seed: own });
       const gather = feature === 'columns' ? ({ gather: 'columns' } as const) : {};
-      const pattern = { ...drawn!, knobs: { ...tiles[(own + i) % tiles.length], ...gather } };
+      const pattern = { ...one!, knobs: { ...tiles[(own + i) % tiles.length], ...gather } };
       const [headDim, valueDim] = dims[own % 5]!;
       const shapes = arbitraryShape({ tile: 64, most: 200, least: 1, heads: 2 });
       for (const data of sampleOf(arbitraryCallData(shapes), own)) {

@@ -137,6 +137,8 @@ export function isQuick(node: Expression): boolean {
     case 'param':
       return true;
     case 'binary':
+      // A product of what is the same for a unit is made once.
+      if (node.name === 'mul') return node.args.every(({ op }) => op === 'const' || op === 'param');
       return (node.name === 'add' || node.name === 'sub') && node.args.every(isQuick);
     case 'compare':
     case 'and':

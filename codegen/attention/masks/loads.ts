@@ -1,7 +1,17 @@
 // What masks ask of a key alone, or of a query alone, and that costs a load or a division: `doc.at(q) === doc.at(k)` has
 // one of each. A box of pairs asks it once for every key and once for every row, not once for every pair.
 
-import { canonical, children, type Expression, mentions } from '../../../dsl/expression.ts';
+import { collect } from '../../../dsl/analysis/linear.ts';
+import {
+  binary,
+  canonical,
+  children,
+  compare,
+  type Expression,
+  index,
+  mentions,
+  rebuild,
+} from '../../../dsl/expression.ts';
 import { isQuick, scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import { local } from '../../uniforms.ts';
@@ -36,9 +46,23 @@ export function splitLoads(masks: readonly Expression[]): SplitLoads | undefined
     const args = children(node);
     return args.length === 0 ? node : ({ ...node, args: args.map(visit) } as Expression);
   };
-  const split = masks.map(visit);
+  const split = masks.map((mask) => visit(rebuild(mask, remaindersApart)));
   const [ofKey, ofQuery] = [[...known.of_key.values()], [...known.of_query.values()]];
   return ofKey.length + ofQuery.length === 0 ? undefined : { masks: split, ofKey, ofQuery };
+}
+
+/** `(q - k) % n === 0` as `q % n === k % n`, which is the same since positions are not negative. */
+function remaindersApart(node: Expression): Expression {
+  if (node.op !== 'compare' || (node.name !== 'eq' && node.name !== 'ne')) return node;
+  const [rest, zero] = node.args[0].op === 'const' ? node.args.toReversed() : node.args;
+  if (zero?.op !== 'const' || zero.value !== 0) return node;
+  if (rest?.op !== 'binary' || rest.name !== 'rem' || rest.kind !== 'int') return node;
+  const [of, by] = rest.args;
+  const { q, k, constant, others } = collect(of);
+  const isDistance = q * k === -1 && constant === 0 && others.length === 0;
+  if (!isDistance || ['q', 'k', 'row'].some((name) => mentions(by, 'index', name))) return node;
+  const restOf = (name: 'q' | 'k'): Expression => binary('rem', index(name), by);
+  return compare(node.name, restOf('q'), restOf('k'));
 }
 
 type Side = 'of_key' | 'of_query';

@@ -1,7 +1,7 @@
 // What each pair of a box is asked of the masks of the passes, as CUDA C, by the kind of what is visited.
 
-import type { Expression } from '../../../dsl/expression.ts';
-import { scalarText } from '../../expression.ts';
+import { type Expression, equal, index, operands } from '../../../dsl/expression.ts';
+import { isQuick, scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
 import type { KernelPass } from '../passes.ts';
 import { visitKinds } from '../walk.ts';
@@ -46,22 +46,24 @@ export function ownMasks(
     ? [', const KeyLoads& of_key, const QueryLoads& of_query', ', of_key, of_query']
     : ['', ''];
   const left = [...(loads?.masks ?? masks.filter((mask) => mask !== undefined))];
-  const isOwn = (i: number): boolean => masks[i] !== undefined && (loads ?? parts[i]) !== undefined;
-  const functions = passes.map(({ kind }, i) => {
-    const mask = masks[i] && left.shift();
-    if (!mask || !isOwn(i)) return '';
-    return `WARPLOOM_DEVICE bool own_${kind}(const Unit& u, int q, int k${parameters}) {
-  return ${scalarText(mask, names)};
+  const asked = masks.map((mask) => mask && left.shift()!);
+  const isOwn = (i: number): boolean => asked[i] !== undefined && (loads ?? parts[i]) !== undefined;
+  const functions = passes.map(({ kind }, i) =>
+    isOwn(i)
+      ? `WARPLOOM_DEVICE bool own_${kind}(const Unit& u, int q, int k${parameters}) {
+  return ${scalarText(asked[i]!, names)};
 }
-`;
-  });
-  const asked = byKind(passes, (kind, i) => {
+`
+      : '',
+  );
+  const calls = byKind(passes, (kind, i) => {
     if (!isOwn(i)) return 'allowed(u, visit, q, key)';
-    return `${parts[i] ? '' : 'key < u.k_len && '}own_${kind}(u, q, key${given})`;
+    const isThere = parts[i] || refusesBeyond(asked[i]!) ? '' : 'key < u.k_len && ';
+    return `${isThere}own_${kind}(u, q, key${given})`;
   });
   return {
     text: `${loads ? loadsText(loads, names) : ''}${functions.join('')}WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key${parameters}) {
-${asked}  return true;
+${calls}  return true;
 }
 `,
     loads,
@@ -69,3 +71,17 @@ ${asked}  return true;
     call: (q, own) => `allowed_own(u, visit, ${q}, key${loads ? `, ${own}` : ''})`,
   };
 }
+
+/**
+ * Does a mask refuse at once keys that come after their query, and so all that there are not? What rows without a query
+ * have goes nowhere.
+ */
+const refusesBeyond = (mask: Expression): boolean =>
+  isQuick(mask) &&
+  operands(mask, 'and').some(
+    (part) =>
+      part.op === 'compare' &&
+      (part.name === 'le' || part.name === 'lt') &&
+      equal(part.args[0], index('k')) &&
+      equal(part.args[1], index('q')),
+  );

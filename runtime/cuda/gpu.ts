@@ -84,7 +84,7 @@ export class Gpu implements Machine {
   readonly blockSharedBytes: number;
   readonly multiprocessors: number;
   readonly chip: ChipName;
-  readonly reusesMemory = true;
+  readonly keptBytes: number;
   readonly device: CudaDevice;
   /** Equal kernels are loaded once. */
   readonly #functions = new Map<string, Promise<CudaFunction>>();
@@ -93,12 +93,14 @@ export class Gpu implements Machine {
   #times: StepTimes | undefined;
 
   constructor(device: CudaDevice) {
-    const { ordinal, name, driver, blockSharedBytes, multiprocessors } = device.properties;
+    const { ordinal, name, driver, blockSharedBytes, multiprocessors, memoryBytes } =
+      device.properties;
     this.device = device;
     this.name = `cuda:${ordinal}`;
     this.arch = archOf(device.properties);
     this.blockSharedBytes = blockSharedBytes;
     this.multiprocessors = multiprocessors;
+    this.keptBytes = memoryBytes / 8;
     this.chip = { chip: name, driver };
   }
 

@@ -54,8 +54,8 @@ export interface Machine {
   readonly multiprocessors: number;
   /** What times depend on: the name of the chip, and the CUDA version of its driver. Undefined where times mean nothing. */
   readonly chip?: ChipName | undefined;
-  /** Whether memory may be used again without `free` and `alloc`; not where new memory has to be seen as new. */
-  readonly reusesMemory?: boolean;
+  /** So much memory may be kept to be used again without `free` and `alloc`: none where new memory has to be seen as new. */
+  readonly keptBytes?: number;
   /** Throws DeviceError R003 after `dispose`. */
   check(): void;
   alloc(bytes: number): Range;

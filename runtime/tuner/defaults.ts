@@ -79,34 +79,44 @@ export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow
   return rows;
 }
 
+/** What gains less than this on what the table says is no other row: another day's search would find another one. */
+const leastGain = 0.01;
+
 /** The winner as a row; undefined where it is of the other back-end, was not compared, or of a device without a name. */
 function rowOf(
-  { best, chip }: TuneResult,
+  { best, untuned, chip }: TuneResult,
   form: PlanForm,
   dim: number,
   upTo: number,
   at: Date,
 ): DefaultRow | undefined {
-  const { choice, rounds } = best;
+  const { ratio = 0 } = best.sustained ?? best;
+  const isGain = ratio <= 1 - leastGain;
+  const { choice, rounds } = isGain ? best : untuned;
   if (!chip || choice.backend !== 'hopper' || rounds === 0) return undefined;
   const measured = `${chip.chip}, driver ${chip.driver}, warploom tune, ${at.toISOString().slice(0, 10)}`;
   return { form, dim, upTo, knobs: choice.knobs, measured };
 }
 
-/** The table with rows replaced by those that are of the same form, dimension and lengths. */
+/**
+ * The table with rows replaced by those that are of the same form, dimension and lengths. One that says the same as that of
+ * longer calls is none.
+ */
 export function merged(
   known: readonly DefaultRow[],
   measured: readonly DefaultRow[],
 ): DefaultRow[] {
   const key = ({ form, dim, upTo }: DefaultRow): string => `${form} ${dim} ${upTo}`;
   const all = new Map([...known, ...measured].map((row) => [key(row), row]));
-  return [...all.values()].sort(
+  const rows = [...all.values()].sort(
     (a, b) =>
       planForms.indexOf(a.form) - planForms.indexOf(b.form) ||
       a.dim - b.dim ||
       a.upTo - b.upTo ||
       0,
   );
+  const saysAll = ({ form, dim, knobs }: DefaultRow): string => `${form} ${dim} ${tileText(knobs)}`;
+  return rows.filter((row, i) => !rows[i + 1] || saysAll(row) !== saysAll(rows[i + 1]!));
 }
 
 /** The file codegen/attention/hopper/defaults.ts of a table. */

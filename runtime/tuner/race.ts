@@ -41,6 +41,8 @@ const slackOf = (rounds: number): number => Math.max(0.012, 0.12 / rounds);
 export const leastRounds = 3;
 /** Of the time, what the first round may take: who is not timed in it has to wait, or none would have enough rounds. */
 const firstShare = 0.5;
+/** A race has to have so many times of what one time of each takes, or some will have to wait. */
+export const leastTimes = (1 + 1 / groupSize) / firstShare;
 
 /** Runs rounds until the best is known or time is up; true where it is known, and nobody had to wait. */
 export async function race(options: RaceOptions): Promise<boolean> {

@@ -3,7 +3,8 @@
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import { type Bench, type Clock, HangError, type Rows, within } from './bench.ts';
-import { bestOf, isWell, race } from './race.ts';
+import { Compiling, messageOf } from './compiling.ts';
+import { bestOf, isWell, leastTimes, race } from './race.ts';
 import { Standing } from './standing.ts';
 import { finalistsOf, heldOf, slotOf, sustain, sustainedMs, timeAlone } from './sustained.ts';
 
@@ -48,20 +49,17 @@ export interface SearchResult extends SearchProgress {
   readonly isComplete: boolean;
 }
 
-/** Of the budget, what compiling and checking may have before the race begins with what there is. */
+/** Of the budget: when no other is compiled, and when the race begins with what there is, checked, at the latest. */
 const compileShare = 0.5;
 const checkShare = 0.65;
-/** More bytes of spills are never fastest; a few may be. */
-const mostSpilled = 64;
 /** On the device, so many milliseconds are enqueued at once: what lies between two calls weighs little. */
 const batchMs = 10;
 const mostCalls = 20;
-/** A call may take so many times as long as the reference did with all that came with it. */
+/** A call may take so many times as long as the untuned one, or twice what the first ones did with all that came with them. */
 const mostTimes = 10;
 const usualLoadMs = 2000;
 /** For the first call, of which nothing is known. */
-const firstMs = 30_000;
-const compileMs = 60_000;
+const mostFirstMs = 30_000;
 
 /** Neither the reference nor the untuned choice can be run, or they disagree. */
 export class NoReferenceError extends Error {}
@@ -78,13 +76,14 @@ class Search {
   readonly #untuned: Standing;
   readonly #reference: Standing;
   readonly #start: number;
-  /** What was compiled, in its order. */
-  readonly #compiled: Standing[] = [];
+  readonly #compiling: Compiling;
   readonly #seen = new Map<Standing, Rows>();
   #phase: Phase = 'compiling';
   /** Those who failed before anything was seen to be well; undefined from then on. */
   #unjudged: Standing[] | undefined = [];
-  #hangMs = firstMs;
+  #hangMs = mostFirstMs;
+  /** What the longer of the first two calls took. */
+  #firstMs = 0;
   /** What the fastest are called for at a time when the race is over. */
   readonly #slotMs: number | undefined;
   #finalists: readonly Standing[] = [];
@@ -102,10 +101,10 @@ class Search {
     this.#start = clock.now();
     this.#slotMs = slotOf(options.budgetMs);
     this.#random = randomOf(options.seed ?? 1);
+    this.#compiling = this.#compile();
   }
 
   async run(): Promise<SearchResult> {
-    await this.#compileAll();
     const isChecked = await this.#checkAll();
     const isRaced = isChecked && (await this.#race());
     const isKnown = (await this.#sustain()) && isRaced;
@@ -136,6 +135,11 @@ class Search {
     this.#options.onChange?.(this.#progress);
   }
 
+  /** Of the race: what is left then is for the fastest alone. */
+  get #deadline(): number {
+    return this.#at(1) - (this.#slotMs === undefined ? 0 : sustainedMs(this.#slotMs));
+  }
+
   /** When a share of the budget is used up. */
   #at(share: number): number {
     return this.#start + share * this.#options.budgetMs;
@@ -145,47 +149,47 @@ class Search {
     return this.#isStopped || this.#options.clock.now() >= this.#at(share);
   }
 
-  /** The reference and the untuned choice whatever it takes, the others while there is time. */
-  async #compileAll(): Promise<void> {
-    const first = [...new Set([this.#reference, this.#untuned])];
-    const waiting = [...first, ...this.#standings.filter((one) => !first.includes(one))];
-    const work = async (): Promise<void> => {
-      for (;;) {
-        const standing = waiting.shift();
-        if (!standing || this.#isStopped) return;
-        if (!first.includes(standing) && this.#isPast(compileShare)) return;
-        await this.#compile(standing, first.includes(standing));
-        this.#tell();
-      }
-    };
-    await Promise.all(Array.from({ length: Math.max(1, this.#bench.compilers) }, work));
+  #compile(): Compiling {
+    const { clock } = this.#options;
+    const needed = [...new Set([this.#reference, this.#untuned])];
+    const compiling = new Compiling({
+      ...{ bench: this.#bench, clock, needed },
+      others: this.#standings.filter((one) => !needed.includes(one)),
+      lastStart: this.#at(compileShare),
+      end: this.#at(checkShare),
+      isStopped: () => this.#isStopped,
+      onChange: () => this.#tell(),
+    });
+    compiling.over.then(() => {
+      if (this.#phase === 'compiling') this.#phase = 'checking';
+    });
+    return compiling;
   }
 
-  async #compile(standing: Standing, isNeeded: boolean): Promise<void> {
-    try {
-      const compiling = this.#bench.compile(standing.choice);
-      const facts = await within(compiling, compileMs, this.#options.clock);
-      if (!isNeeded && facts.isSerialized) standing.end('refused', 'its products are serialised');
-      else if (!isNeeded && facts.spillBytes > mostSpilled)
-        standing.end('refused', `${facts.spillBytes} bytes of spills`);
-      else this.#compiled.push(standing);
-    } catch (error) {
-      standing.end('refused', messageOf(error));
-    }
-  }
-
-  /** Takes out what is wrong; false where time was up before anything could be compared. */
+  /**
+   * Takes out what is wrong, while others are being compiled; false where time was up before anything could be compared.
+   * More than there is time to compare is not asked for.
+   */
   async #checkAll(): Promise<boolean> {
-    this.#phase = 'checking';
+    const compiling = this.#compiling;
+    await compiling.whenReady();
     const right = await this.#firstRows();
-    const queue = this.#compiled.filter(({ state }) => state === 'waiting');
+    const ms = await this.#timeUntuned();
+    const seen = new Set<Standing>();
+    const next = (): Standing | undefined =>
+      compiling.compiled.find((one) => one.state === 'waiting' && !seen.has(one));
     /** Tiles of which one hung or failed: to find that out again costs a new process, so they come last. */
     const suspects = new Set<string>();
     const postponed: Standing[] = [];
-    while (!this.#isPast(checkShare)) {
-      const standing = queue.shift() ?? postponed.shift();
-      if (!standing) break;
-      if (suspects.has(tileOf(standing)) && queue.length > 0) {
+    while (ms !== undefined && !this.#isPast(checkShare) && !this.#isEnough(ms)) {
+      const standing = next() ?? (compiling.isOver ? postponed.shift() : undefined);
+      if (!standing && compiling.isOver) break;
+      if (!standing) {
+        await compiling.whenMore();
+        continue;
+      }
+      seen.add(standing);
+      if (suspects.has(tileOf(standing)) && (!compiling.isOver || next())) {
         postponed.push(standing);
         continue;
       }
@@ -194,7 +198,24 @@ class Search {
       if (standing.state === 'hangs' || standing.state === 'fails') suspects.add(tileOf(standing));
       this.#tell();
     }
+    compiling.stop();
     return this.#untuned.state === 'racing';
+  }
+
+  /** Milliseconds of one call, and what others may take from here on. */
+  async #timeUntuned(): Promise<number | undefined> {
+    const { clock, loadMs = usualLoadMs } = this.#options;
+    const start = clock.now();
+    const ms = await this.#attempt(this.#untuned, () => this.#bench.run(this.#untuned.choice, 1));
+    this.#hangMs = loadMs + Math.max(mostTimes * (clock.now() - start), 2 * this.#firstMs);
+    return ms;
+  }
+
+  /** Are there as many as a race has time for, with calls of so many milliseconds? */
+  #isEnough(ms: number): boolean {
+    const racing = this.#standings.filter(({ state }) => state === 'racing').length;
+    const left = this.#deadline - this.#options.clock.now();
+    return racing * leastTimes * Math.max(batchMs, ms) >= left;
   }
 
   #judge(standing: Standing, right: Rows, rows: Rows): void {
@@ -207,18 +228,18 @@ class Search {
 
   /** The results that others are held against. */
   async #firstRows(): Promise<Rows> {
-    const { clock, loadMs = usualLoadMs } = this.#options;
+    const { clock } = this.#options;
     let rows: Rows | undefined;
     for (const standing of new Set([this.#reference, this.#untuned])) {
-      if (!this.#compiled.includes(standing)) continue;
+      if (!this.#compiling.compiled.includes(standing)) continue;
       const start = clock.now();
       const own = await this.#attempt(standing, () => this.#bench.rows(standing.choice));
       if (!own) continue;
+      this.#firstMs = Math.max(this.#firstMs, clock.now() - start);
       this.#judge(standing, rows ?? own, own);
       if (rows || standing.state !== 'racing') continue;
       rows = own;
       this.#blameAll();
-      this.#hangMs = loadMs + mostTimes * (clock.now() - start);
     }
     if (!rows || this.#untuned.state !== 'racing') {
       const { name, state, why } = rows ? this.#untuned : this.#reference;
@@ -230,7 +251,7 @@ class Search {
   async #race(): Promise<boolean> {
     this.#phase = 'timing';
     const { clock } = this.#options;
-    const deadline = this.#at(1) - (this.#slotMs === undefined ? 0 : sustainedMs(this.#slotMs));
+    const deadline = this.#deadline;
     const calls = new Map<Standing, number>();
     const time = async (standing: Standing): Promise<number | undefined> => {
       let count = calls.get(standing);
@@ -243,7 +264,7 @@ class Search {
       return this.#attempt(standing, () => this.#bench.run(standing.choice, count));
     };
     return race({
-      field: this.#compiled.filter((one) => one !== this.#untuned),
+      field: this.#compiling.compiled.filter((one) => one !== this.#untuned),
       pace: this.#untuned,
       time,
       now: () => clock.now(),
@@ -327,9 +348,6 @@ const tileOf = ({ choice: { backend, knobs } }: Standing): string =>
 /** Bit for bit: NaN of an empty row is itself. */
 const isSame = (a: Rows, b: Rows): boolean =>
   a.length === b.length && a.every((value, i) => Object.is(value, b[i]));
-
-const messageOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
 
 /** A short generator of numbers in 0 .. 1 (mulberry32): the order of a search can be had again. */
 function randomOf(seed: number): () => number {

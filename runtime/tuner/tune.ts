@@ -96,7 +96,7 @@ async function tuneWith(
       bench.prepare(spec, untuned);
       await bench.begin();
       end ??= clock.now() + budgetMs;
-      const reference = (await referenceKernel(request, bench.machine)).choice;
+      const reference = referenceKernel(request, bench.machine).choice;
       const choices = choicesOf(request, bench, keeper, [untuned, reference]);
       try {
         const onChange = (progress: SearchProgress): void => {

@@ -6,6 +6,7 @@ import { ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { rows } from '../../codegen/attention/hopper/defaults.ts';
 import { hopperTile } from '../../codegen/attention/hopper/knobs.ts';
+import type { DefaultRow } from '../../codegen/attention/hopper/plan-forms.ts';
 import { tileCandidates } from '../../codegen/attention/tiles.ts';
 import { blockSparse, causal } from '../../patterns/index.ts';
 import { defaultsText, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
@@ -89,20 +90,49 @@ test('a signal ends it with what there is', async () => {
   expect(found).toHaveLength(1);
 });
 
-test('rows that are measured replace their own, and the file is what is shipped', () => {
+test('what gains less than a hundredth leaves the row as it is, with the day on which it was held against others', async () => {
+  const untuned = { choice: ofHopper(hopperTile(2, 96)), rounds: 9 };
+  const best = (ratio: number, sustained?: number) => ({
+    ...{ choice: ofHopper(wide), rounds: 5, ratio },
+    ...(sustained && { sustained: { ratio: sustained } }),
+  });
+  const { options } = simulated(
+    [best(0.98), best(0.995), best(0.98, 0.996), best(0.995, 0.97)].map(
+      (one) => ({ best: one, untuned }) as never,
+    ),
+  );
+  const found = await tuneDefaults({
+    ...options,
+    works: [{ form: 'ranges', pattern: causal, group: 1 }],
+    ...{ dims: [64, 96, 128, 192], lengths: [4096], budgetMs: 1e6 },
+  });
+  const [old, other] = [untuned.choice.knobs, wide];
+  expect(found.map(({ knobs }) => knobs)).toEqual([other, old, old, other]);
+  for (const { measured } of found) expect(measured).toContain('2026-11-26');
+});
+
+test('rows that are measured replace their own, one that says the same is one, and the file is what is shipped', () => {
   const row = { form: 'ranges', dim: 128, knobs: wide, measured: "someone's" } as const;
-  const table = merged(rows, [
+  const ofRanges = (all: readonly DefaultRow[]) =>
+    all
+      .filter(({ form, dim }) => form === 'ranges' && dim === 128)
+      .map(({ upTo, knobs }) => [upTo, knobs]);
+  const measured = [
     { ...row, upTo: Number.POSITIVE_INFINITY },
-    { ...row, upTo: 8192 },
-  ]);
-  expect(table).toHaveLength(rows.length + 1);
-  const own = table.filter(({ form, dim }) => form === 'ranges' && dim === 128);
-  expect(own.map(({ upTo, knobs }) => [upTo, knobs])).toEqual([
-    [8192, wide],
+    { ...row, upTo: 4096 },
+    { ...row, upTo: 8192, knobs: hopperTile(3, 80) },
+    { ...row, upTo: 32_768 },
+  ];
+  const table = merged(rows, measured);
+  expect(ofRanges(table)).toEqual([
+    [4096, wide],
+    [8192, hopperTile(3, 80)],
     [Number.POSITIVE_INFINITY, wide],
   ]);
-  expect(defaultsText(own)).toContain(
-    "upTo: 8192, knobs: hopperTile(2, 176, { qBuffers: 1, work: 'longest' }), measured: 'someones' }",
+  const others = (all: readonly DefaultRow[]) => all.length - ofRanges(all).length;
+  expect(others(table)).toBe(others(rows));
+  expect(defaultsText(measured.slice(1, 2))).toContain(
+    "upTo: 4096, knobs: hopperTile(2, 176, { qBuffers: 1, work: 'longest' }), measured: 'someones' }",
   );
   const shipped = new URL('../../codegen/attention/hopper/defaults.ts', import.meta.url);
   expect(defaultsText(merged(rows, []))).toBe(readFileSync(shipped, 'utf8'));

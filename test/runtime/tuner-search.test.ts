@@ -105,6 +105,7 @@ test('says what became of every choice, and tells of the bad ones at once', () =
       });
       const wanted = {
         refused: ['refused'],
+        'compiles for ever': ['waiting'],
         spills: ['refused'],
         throws: ['fails'],
         hangs: ['hangs'],
@@ -283,6 +284,39 @@ describe('a budget', () => {
     expect(made.device.now()).toBeLessThan(budgetMs + 150);
     const slower = made.kernels.get(best.name)!.ms / made.kernels.get(untuned.name)!.ms;
     expect(slower).toBeLessThan(1.02);
+  });
+
+  test.each([
+    [3, 15, 60],
+    [3, 2, 8],
+    [250, 15, 8],
+  ])(
+    'has time for calls of %d ms while %d at a time take 4 s to compile',
+    async (ms, compilers, least) => {
+      const choices = all.slice(0, 200);
+      const kernels = new Map(choices.map((choice) => [choiceName(choice), { ms }]));
+      const random = numbers(7);
+      const device = new SimulatedDevice({ kernels, random, compilers, compileMs: 4000 });
+      const { standings } = await run({ choices, kernels, device });
+      expect(standings.filter(({ rounds }) => rounds > 0).length).toBeGreaterThanOrEqual(least);
+      expect(standings.some(({ rounds }) => rounds >= 3)).toBe(true);
+      expect(device.now()).toBeLessThan(31_000);
+    },
+  );
+
+  test('is not waited out for what is still being compiled', async () => {
+    const made = make({ seed: 6, count: 40, phase: 0, periodMs: 5000, faulty: 0 });
+    const slow = made.choices.slice(5, 8).map(choiceName);
+    for (const name of slow) made.kernels.set(name, { ms: 1, fault: 'compiles for ever' });
+    const { best, standings, isComplete } = await run(made);
+    expect(made.device.now()).toBeLessThan(31_000);
+    expect(standings.filter(({ state }) => state === 'waiting').map(({ name }) => name)).toEqual(
+      slow,
+    );
+    const others = [...made.kernels].filter(([name]) => !slow.includes(name));
+    const fastest = Math.min(...others.map(([, { ms }]) => ms));
+    expect(made.kernels.get(best.name)!.ms / fastest).toBeLessThan(1.02);
+    expect(isComplete).toBe(false);
   });
 
   // Long calls: a round over all would take all of the time.

@@ -1,5 +1,6 @@
 // A simulated device for searches: kernels with known times under a clock of the chip that drifts, and that falls with the
-// power that they need; some that the compiler refuses, that throw, hang, or are wrong. Time passes only when the device works.
+// power that they need; some that the compiler refuses, that throw, hang, or are wrong. Time passes when the device works, or where all
+// wait.
 
 import { type Choice, choiceName } from '../../codegen/attention/choice.ts';
 import type { KernelFacts } from '../../runtime/cuda/machine.ts';
@@ -7,6 +8,7 @@ import type { Bench, Clock, Rows } from '../../runtime/tuner/bench.ts';
 
 export type Fault =
   | 'refused'
+  | 'compiles for ever'
   | 'spills'
   | 'throws'
   | 'hangs'
@@ -48,6 +50,8 @@ export class SimulatedDevice implements Bench, Clock {
   /** What was called last, and how often on end. */
   #row = { name: '', calls: 0 };
   #now = 0;
+  /** Who waits for a time to come. */
+  readonly #timers = new Set<{ readonly at: number; resolve(): void }>();
   /** Of the clock, for the power of what was done last. */
   #lost = 0;
   #isHanging = false;
@@ -63,22 +67,35 @@ export class SimulatedDevice implements Bench, Clock {
     return this.#now;
   }
 
-  /** Nobody waits for what hangs: its time is over once everything else has had its turn. */
+  /** Where all wait, time passes until the first of them need no longer. */
   after(ms: number) {
-    let timer: NodeJS.Immediate | undefined;
-    const done = new Promise<void>((resolve) => {
-      timer = setImmediate(() => {
-        this.#now += ms;
-        resolve();
-      });
+    let resolve = (): void => {};
+    const done = new Promise<void>((resolved) => {
+      resolve = resolved;
     });
-    return { done, cancel: () => clearImmediate(timer) };
+    const timer = { at: this.#now + ms, resolve };
+    this.#timers.add(timer);
+    setImmediate(() => this.#wake());
+    return { done, cancel: () => this.#timers.delete(timer) };
+  }
+
+  #wake(): void {
+    const first = Math.min(...[...this.#timers].map(({ at }) => at));
+    if (first === Number.POSITIVE_INFINITY) return;
+    this.#now = Math.max(this.#now, first);
+    for (const timer of this.#timers) {
+      if (timer.at > first) continue;
+      this.#timers.delete(timer);
+      timer.resolve();
+    }
+    setImmediate(() => this.#wake());
   }
 
   async compile(choice: Choice): Promise<KernelFacts> {
     const { fault } = this.#kernel(choice);
     this.compiled += 1;
-    this.#now += (this.#settings.compileMs ?? 50) / this.compilers;
+    if (fault === 'compiles for ever') return never;
+    await this.after(this.#settings.compileMs ?? 50).done;
     if (fault === 'refused') throw new Error('the compiler refuses it');
     return { registers: 168, spillBytes: fault === 'spills' ? 560 : 0, isSerialized: false };
   }

@@ -140,8 +140,21 @@ const ofQueries = x.and(
   x.compare('lt', restOf(x.binary('add', x.index('q'), x.index('k')), 3), x.int(2)),
 );
 
+/** Keys at distances of whole steps, and one before some. */
+const distance = x.binary('sub', x.index('q'), x.index('k'));
+const ofDistances = x.and(
+  x.compare('le', x.index('k'), x.index('q')),
+  x.or(
+    x.compare('eq', restOf(distance, 5), x.int(0)),
+    x.compare('eq', restOf(x.binary('sub', distance, x.int(1)), 7), x.int(0)),
+  ),
+);
+
 describe('a random pattern', () => {
   const drawn = arbitraryPattern();
+  /** Any other parts of one, none of which asks something of every pair, with a mask. */
+  const withMask = (mask: x.Expression) =>
+    drawn.map((one) => ({ ...one, score: undefined, rest: undefined, mask }));
   /** Patterns that have it, and what is in the text of its kernels alone. */
   type Feature = readonly [patterns: fc.Arbitrary<RandomPattern>, mark?: string];
   const features: Readonly<Record<string, Feature>> = {
@@ -150,10 +163,8 @@ describe('a random pattern', () => {
     rest: [drawn.filter(({ rest, mask }) => rest !== undefined && x.mentions(mask, 'has'))],
     columns: [drawn.filter(({ mask }) => splitColumns(mask, 'columns') !== undefined)],
     'values that lanes load of keys': [drawn.filter(loadsOfKeys), 'loads_of_lane(of_keys'],
-    'values that lanes load of queries': [
-      drawn.map((one) => ({ ...one, score: undefined, rest: undefined, mask: ofQueries })),
-      'loads_of_lane(of_own',
-    ],
+    'values that lanes load of queries': [withMask(ofQueries), 'loads_of_lane(of_own'],
+    'steps between keys': [withMask(ofDistances), 'of_query.value_0 == of_key.value_0'],
   };
   for (const [i, [feature, [patterns, mark]]] of Object.entries(features).entries()) {
     const check = async (device: Device, own: number) => {

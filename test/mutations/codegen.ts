@@ -149,6 +149,16 @@ const attention = [
       "'of_key, loads_of_lane(of_own, r ^ 1)'",
     ],
   ),
+  ...inFile('codegen/attention/masks/loads.ts', [
+    'what is divisible is so one further',
+    'constant === 0 && others',
+    'Math.abs(constant) <= 1 && others',
+  ]),
+  ...inFile('codegen/attention/masks/own.ts', [
+    'no mask asks whether there is such a key',
+    '  isQuick(mask) &&\n  operands',
+    '  isQuick(mask) ||\n  operands',
+  ]),
   ...inFile('codegen/attention/masks/loaded.ts', [
     'a lane asks what the next one has loaded of a key',
     'column + j % 4 * 8 + e);\n#pragma',

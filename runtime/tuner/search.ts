@@ -260,6 +260,8 @@ class Search {
         if (first === undefined) return undefined;
         count = Math.min(mostCalls, Math.max(1, Math.ceil(batchMs / Math.max(first, 1e-3))));
         calls.set(standing, count);
+        // It was called before, when it was checked: a long call counts as it is.
+        if (count === 1) return first;
       }
       return this.#attempt(standing, () => this.#bench.run(standing.choice, count));
     };

@@ -31,8 +31,6 @@ export const rows: readonly DefaultRow[] = [
   { form: 'blocks', dim: 256, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1, pingPong: true, work: 'heads' }), measured: 'NVIDIA H100 80GB HBM3, driver 13.0, warploom tune, 2026-11-26' },
   { form: 'shared', dim: 64, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { headsPerTile: 4 }), measured: 'NVIDIA H100 80GB HBM3, driver 13.0, warploom tune, 2026-11-26' },
   { form: 'shared', dim: 96, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { headsPerTile: 4 }), measured: 'NVIDIA H100 80GB HBM3, driver 13.0, warploom tune, 2026-11-26' },
-  { form: 'shared', dim: 128, upTo: 8192, knobs: hopperTile(2, 128, { headsPerTile: 4 }), measured: 'NVIDIA H200, driver 13.0, warploom tune, 2026-11-29' },
-  { form: 'shared', dim: 128, upTo: 32768, knobs: hopperTile(2, 128, { pingPong: true, headsPerTile: 4, work: 'heads' }), measured: 'NVIDIA H200, driver 13.0, warploom tune, 2026-11-29' },
   { form: 'shared', dim: 128, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 128, { headsPerTile: 4 }), measured: 'NVIDIA H200, driver 13.0, warploom tune, 2026-11-29' },
   { form: 'shared', dim: 192, upTo: Number.POSITIVE_INFINITY, knobs: hopperTile(2, 64, { qBuffers: 1, headsPerTile: 4 }), measured: 'NVIDIA H100 80GB HBM3, driver 13.0, warploom tune, 2026-11-26' },
 ]; // biome-ignore format: a table

@@ -7,8 +7,8 @@ import type { Machine, Range } from './machine.ts';
 
 /**
  * Of one machine; more is given back to it, as is what is more than it may keep. The driver takes 20 us of the host to find
- * memory and to have it back, as long as the rest of a short call, and for 2 GB of packed columns, between outputs of 1 GB
- * that live longer, 7 ms, in which long calls wait for each other (an H200, measured): it lays free pieces together anew.
+ * memory and to have it back, as long as the rest of a short call, and 7 ms for the 2 GB of packed columns of a long one
+ * between outputs of 1 GB that live longer (an H200): as if it laid free pieces together anew for each call.
  */
 const mostKept = 16;
 

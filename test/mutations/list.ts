@@ -6,8 +6,16 @@ import { cpu } from './cpu.ts';
 import { dsl } from './dsl.ts';
 import { emulator } from './emulator.ts';
 import { heads } from './heads.ts';
+import { masks } from './masks.ts';
 import type { Mutation } from './mutation.ts';
 
 export type { Mutation };
 
-export const mutations: readonly Mutation[] = [...dsl, ...cpu, ...codegen, ...emulator, ...heads];
+export const mutations: readonly Mutation[] = [
+  ...dsl,
+  ...cpu,
+  ...codegen,
+  ...masks,
+  ...emulator,
+  ...heads,
+];

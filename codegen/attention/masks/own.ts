@@ -1,7 +1,8 @@
 // What each pair of a box is asked of the masks of the passes, as CUDA C, by the kind of what is visited.
 
-import { type Expression, equal, index, operands } from '../../../dsl/expression.ts';
+import type { Expression } from '../../../dsl/expression.ts';
 import { isQuick, scalarText } from '../../expression.ts';
+import { endsAtQuery } from '../../keys.ts';
 import type { Names } from '../../names.ts';
 import type { KernelPass } from '../passes.ts';
 import { visitKinds } from '../walk.ts';
@@ -58,8 +59,9 @@ export function ownMasks(
   );
   const calls = byKind(passes, (kind, i) => {
     if (!isOwn(i)) return 'allowed(u, visit, q, key)';
-    const isThere = parts[i] || refusesBeyond(asked[i]!) ? '' : 'key < u.k_len && ';
-    return `${isThere}own_${kind}(u, q, key${given})`;
+    // What a pair costs may be saved where there is no such key; where it costs nothing, the mask says that itself.
+    const isKnown = parts[i] ?? (isQuick(asked[i]!) && endsAtQuery(masks[i]!));
+    return `${isKnown ? '' : 'key < u.k_len && '}own_${kind}(u, q, key${given})`;
   });
   return {
     text: `${loads ? loadsText(loads, names) : ''}${functions.join('')}WARPLOOM_DEVICE bool allowed_own(const Unit& u, const Visit& visit, int q, int key${parameters}) {
@@ -71,17 +73,3 @@ ${calls}  return true;
     call: (q, own) => `allowed_own(u, visit, ${q}, key${loads ? `, ${own}` : ''})`,
   };
 }
-
-/**
- * Does a mask refuse at once keys that come after their query, and so all that there are not? What rows without a query
- * have goes nowhere.
- */
-const refusesBeyond = (mask: Expression): boolean =>
-  isQuick(mask) &&
-  operands(mask, 'and').some(
-    (part) =>
-      part.op === 'compare' &&
-      (part.name === 'le' || part.name === 'lt') &&
-      equal(part.args[0], index('k')) &&
-      equal(part.args[1], index('q')),
-  );

@@ -42,8 +42,8 @@ export function elementsOver(
   return new arrays[dtype](buffer, byteOffset, count);
 }
 
-/** The bytes of a typed array, from byte `from` on, at most `limit`: the same memory. */
-export function bytesOf(data: Elements, from = 0, limit = 2 ** 30): Uint8Array {
+/** The bytes of a typed array, from byte `from` on, at most `limit`: the same memory. Node 20 has no view of over 2^32. */
+export function bytesOf(data: NodeJS.ArrayBufferView, from = 0, limit = 2 ** 30): Uint8Array {
   const length = Math.min(limit, data.byteLength - from);
   return new Uint8Array(data.buffer, data.byteOffset + from, length);
 }

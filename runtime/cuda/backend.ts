@@ -192,7 +192,7 @@ export class CudaBackend implements Backend {
       else {
         const { domain, words, most } = wordsOfSet(set);
         known[name] = { domain, perGroup: set.perGroup, most };
-        await own.upload(`set ${name}`, new Uint8Array(words.buffer));
+        await own.upload(`set ${name}`, words);
       }
     }
     return this.#attentionFor(call, i, kind, known);

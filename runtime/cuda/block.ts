@@ -2,7 +2,7 @@
 // and chosen sets hold parts of blocks.
 
 import { DeviceError, diagnostic, invariant, type PatternError } from '../../dsl/diagnostic.ts';
-import { bytesOf, type Elements } from '../dtype.ts';
+import type { Elements } from '../dtype.ts';
 import { DeviceMemory } from '../memory.ts';
 import { giveLease, type Lease, takeLease } from './leases.ts';
 import type { Machine } from './machine.ts';
@@ -90,7 +90,7 @@ export class BlockMemory extends DeviceMemory {
     this.#keep();
     try {
       for (const verdict of this.#verdicts) await checkVerdict(verdict);
-      await this.block.machine.download(address, bytesOf(into, 0, Number.POSITIVE_INFINITY));
+      await this.block.machine.download(address, into);
     } finally {
       this.#release();
     }

@@ -14,7 +14,7 @@ import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
 import { mentions, walk } from '../../dsl/expression.ts';
 import { isFixed, parametersOf } from '../../dsl/given.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import { bytesOf, type FloatType } from '../dtype.ts';
+import type { FloatType } from '../dtype.ts';
 import { type CheckedGiven, graphsPerHead } from '../inputs.ts';
 import { bringHome, capturedParts, proofOfStated, proveIntegers } from '../launch.ts';
 import { rowsNeeded } from '../needed-rows.ts';
@@ -246,7 +246,7 @@ export class Calls {
     const places: Record<string, number> = {};
     placeLayout(places, layout, constants.address);
     for (const [name, value] of Object.entries(values))
-      await this.#machine.upload(places[name]!, bytesOf(value, 0, Number.POSITIVE_INFINITY));
+      await this.#machine.upload(places[name]!, value);
     return { ready, attention, workspace: layoutOf(list.workspace), constants, places };
   }
 

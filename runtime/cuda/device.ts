@@ -2,7 +2,6 @@
 
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import type { Backend } from '../backend.ts';
-import { bytesOf } from '../dtype.ts';
 import { Tensor } from '../tensor.ts';
 import { CudaBackend } from './backend.ts';
 import { Block, BlockMemory } from './block.ts';
@@ -50,10 +49,9 @@ export class GpuDevice {
   async upload(tensor: Tensor): Promise<Tensor> {
     this.check();
     const { dtype, shape, layout, data } = tensor;
-    const bytes = bytesOf(data, 0, Number.POSITIVE_INFINITY);
-    const block = new Block(this.machine, bytes.length);
+    const block = new Block(this.machine, data.byteLength);
     try {
-      await this.machine.upload(block.address, bytes);
+      await this.machine.upload(block.address, data);
     } catch (error) {
       block.release();
       throw error;

@@ -3,11 +3,11 @@
 
 import type { RowStrides } from '../../codegen/attention/call.ts';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
-import { bytesOf } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 import { BlockMemory } from './block.ts';
 import { giveLease, type Lease, takeLease } from './leases.ts';
 import type { Machine } from './machine.ts';
+import type { HostView } from './native.ts';
 
 /** What a machine writes without waiting, in bytes. */
 const mostWritten = 64 * 1024;
@@ -31,10 +31,7 @@ export class PlacedTensors {
   /** Places a tensor; a promise only where it has to be copied. */
   place(name: string, tensor: Tensor): Promise<void> | undefined {
     const { memory } = tensor;
-    if (memory === undefined) {
-      const { data } = tensor;
-      return this.upload(name, bytesOf(data, 0, Number.POSITIVE_INFINITY));
-    }
+    if (memory === undefined) return this.upload(name, tensor.data);
     if (memory instanceof BlockMemory && memory.block.machine === this.#machine) {
       this.places[name] = memory.address;
       return undefined;
@@ -51,13 +48,13 @@ export class PlacedTensors {
   }
 
   /** A promise only where the bytes are too many to be written at once, in the order of the work. */
-  upload(name: string, bytes: Uint8Array): Promise<void> | undefined {
-    const copy = takeLease(this.#machine, bytes.length);
+  upload(name: string, view: HostView): Promise<void> | undefined {
+    const copy = takeLease(this.#machine, view.byteLength);
     this.#copies.push(copy);
     const { address } = copy.range;
     this.places[name] = address;
-    if (bytes.length > mostWritten) return this.#machine.upload(address, bytes);
-    this.#machine.write(address, bytes);
+    if (view.byteLength > mostWritten) return this.#machine.upload(address, view);
+    this.#machine.write(address, view);
     return undefined;
   }
 

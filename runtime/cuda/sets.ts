@@ -16,7 +16,7 @@ import { mostMembers } from '../../dsl/estimate/most.ts';
 import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import { axesOfChosen } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
-import { type Block, checkVerdict, type Verdict } from './block.ts';
+import { Block, checkVerdict, type Verdict } from './block.ts';
 import type { Layout } from './layout.ts';
 import type { Machine } from './machine.ts';
 
@@ -201,6 +201,23 @@ export function wordsOfSet({ units }: ChosenSet): {
     for (let row = rowFrom; row < rowFrom + rows; row += 1) most = Math.max(most, unit.count(row));
   }
   return { domain, words, most: most === 0 ? 0 : 2 ** Math.ceil(Math.log2(most)) };
+}
+
+/** Copies of sets in the memory of a machine: calls with them bring nothing over. throws: DeviceError R007. */
+export async function uploadSets(
+  machine: Machine,
+  sets: ChosenSetsData,
+): Promise<Record<string, DeviceSet>> {
+  const placed: Record<string, DeviceSet> = {};
+  for (const [name, set] of Object.entries(sets)) {
+    const { domain, words, most } = wordsOfSet(set);
+    const block = new Block(machine, words.byteLength);
+    await machine.upload(block.address, words);
+    const { axes, perGroup, rows, units } = set;
+    const facts = { axes, perGroup, rows, domain, count: units.length, most };
+    placed[name] = new DeviceSet(facts, { block, bits: 0, dense: undefined });
+  }
+  return placed;
 }
 
 /** Whether a machine has all of a set. */

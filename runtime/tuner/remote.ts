@@ -4,14 +4,12 @@
 import type { Kernel, LaunchList } from '../../codegen/kernel.ts';
 import type { KernelFacts, Machine, Places, Range, ReadyList } from '../cuda/machine.ts';
 import type { HostView } from '../cuda/native.ts';
+import { bytesOf } from '../dtype.ts';
 import { Helper, type Start } from './process.ts';
 import { addressStride, type Command, type DeviceFacts } from './protocol.ts';
 
 /** Bytes of one message at most: there is one more copy of them meanwhile. */
 const pieceBytes = 2 ** 24;
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: HostView): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
 
 class RemoteList implements ReadyList {
   readonly list: LaunchList;
@@ -94,20 +92,19 @@ export class RemoteMachine implements Machine {
   }
 
   async upload(address: number, view: HostView): Promise<void> {
-    const bytes = bytesOf(view);
-    for (let from = 0; from < bytes.length; from += pieceBytes) {
-      const piece = Uint8Array.from(bytes.subarray(from, from + pieceBytes));
+    for (let from = 0; from < view.byteLength; from += pieceBytes) {
+      const piece = Uint8Array.from(bytesOf(view, from, pieceBytes));
       await this.#sent({ op: 'upload', address: address + from, bytes: piece });
     }
   }
 
   write(address: number, view: HostView): void {
-    const bytes = Uint8Array.from(bytesOf(view));
+    const bytes = Uint8Array.from(bytesOf(view, 0, view.byteLength));
     if (bytes.length > 0) this.#queue.push({ op: 'write', address, bytes });
   }
 
   async download(address: number, view: HostView): Promise<void> {
-    const into = bytesOf(view);
+    const into = bytesOf(view, 0, view.byteLength);
     if (into.length === 0) return;
     into.set(await this.#valueOf<Uint8Array>({ op: 'download', address, bytes: into.length }));
   }

@@ -7,7 +7,9 @@ import {
   type PlanForm,
   planForms,
 } from '../../codegen/attention/hopper/plan-forms.ts';
+import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
+import type { LaunchShape } from '../../dsl/shape.ts';
 import type { TuneResult } from './result.ts';
 import { type TuneOptions, tune } from './tune.ts';
 
@@ -18,6 +20,8 @@ export interface FormWork {
   /** Query heads of a KV head. */
   readonly group: number;
   readonly params?: TuneOptions['params'];
+  /** The sets of a call, where those that an estimate finds in random tensors are not like real ones. */
+  chosen?(shape: LaunchShape): ChosenSetsData;
 }
 
 export interface DefaultsOptions {
@@ -42,6 +46,9 @@ export interface DefaultsOptions {
 /** Less is not enough to compile and to compare anything. */
 const leastMs = 5000;
 
+/** Elements of all queries: what goes to the device is in host memory before. */
+const mostElements = 2 ** 30;
+
 /** What each search found, as rows. */
 export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow[]> {
   const { works, dims, lengths, device, budgetMs, signal, onResult, onFailure } = options;
@@ -52,13 +59,17 @@ export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow
   );
   const longest = Math.max(...lengths);
   const rows: DefaultRow[] = [];
-  for (const [i, { form, pattern, group, params = {}, dim, length }] of all.entries()) {
+  for (const [i, { dim, length, ...work }] of all.entries()) {
+    const { form, pattern, group, params = {} } = work;
     const left = end - now().getTime();
     if (signal?.aborted || left < leastMs) break;
-    const heads = dim > 128 ? 16 : 32;
-    const shape = { batch: 1, heads, kvHeads: heads / group, qLen: length, kLen: length };
+    const most = Math.min(dim > 128 ? 16 : 32, mostElements / (length * dim));
+    const kvHeads = Math.max(1, Math.floor(most / group));
+    const lengths = { qLen: length, kLen: length, headDim: dim, valueDim: dim };
+    const shape = { batch: 1, heads: kvHeads * group, kvHeads, ...lengths };
+    const chosen = work.chosen?.(shape);
     const found = search(pattern, {
-      inputs: { shape: { ...shape, headDim: dim, valueDim: dim }, dtype: 'bf16' },
+      inputs: { shape, dtype: 'bf16', ...(chosen && { chosen }) },
       params,
       device,
       budgetMs: Math.max(leastMs, left / (all.length - i)),

@@ -10,6 +10,7 @@ import type { LaunchShape } from '../../dsl/shape.ts';
 import { type Attend, compile } from '../attend.ts';
 import { GpuDevice } from '../cuda/device.ts';
 import type { KernelFacts } from '../cuda/machine.ts';
+import { uploadSets } from '../cuda/sets.ts';
 import type { FloatType } from '../dtype.ts';
 import type { AttentionInputs } from '../inputs.ts';
 import { Tensor } from '../tensor.ts';
@@ -151,11 +152,10 @@ export class DeviceBench implements Bench {
     const session = { remote, device, inputs: inputs as never, calls: new Map() };
     const isDynamic = pattern.definition.estimates.length > 0;
     if (!passed && !isDynamic) return session;
-    // The sets of one call are those of all: choosing them is not what is tuned.
-    const chosen: ChosenSetsData = (passed ??
-      (await (
-        await this.#call(session, this.#untuned!)
-      ).estimate(session.inputs, params))) as never;
+    // The sets of one call are those of all: neither choosing them nor bringing them over is what is tuned.
+    const chosen = passed
+      ? await uploadSets(remote, passed as ChosenSetsData)
+      : await (await this.#call(session, this.#untuned!)).estimate(session.inputs, params);
     return { ...session, inputs: { ...inputs, chosen } as never };
   }
 

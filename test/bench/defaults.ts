@@ -5,15 +5,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { rows } from '../../codegen/attention/hopper/defaults.ts';
-import { planForms } from '../../codegen/attention/hopper/plan-forms.ts';
-import { blockSparse, causal, flashPrefill, verticalSlash } from '../../patterns/index.ts';
+import { type PlanForm, planForms } from '../../codegen/attention/hopper/plan-forms.ts';
 import { diagnosticsOf, exit } from '../../runtime/commands/failure.ts';
 import { countFrom } from '../../runtime/commands/inputs.ts';
 import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
 import { defaultsText, type FormWork, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 import { deviceOption, type Program, placeFrom } from '../programs/program.ts';
-import { softCap } from './attention/subjects.ts';
+import { numbersOf, subjects } from './attention/subjects.ts';
+import { works } from './attention/works.ts';
 
 interface Flags {
   readonly budget: number;
@@ -24,17 +24,24 @@ interface Flags {
   readonly out: string;
 }
 
-// What is chosen for tiles of a single head serves any number of KV heads. Distances drawn at random lie far apart: so many
-// that they leave keys out. Those of real heads have a band of near ones too, and what wins here lost 4 to 16 % on them (H100,
-// 2026-11-27: two boxes without speculation): hold a row for distances against the bench of attention before it is kept.
-// Block lists of calls up to 6,400 keys have all blocks: what is fastest there is 9 % faster than with boxes (an H200), and
-// a poor choice for lists that leave some out.
-const works: readonly FormWork[] = [
-  { form: 'ranges', pattern: causal, group: 1 },
-  { form: 'capped', pattern: softCap, group: 1, params: { cap: 30 } },
-  { form: 'blocks', pattern: blockSparse, group: 4 },
-  { form: 'distances', pattern: verticalSlash, group: 4, params: { verticals: 1000, slashes: 64 } },
-  { form: 'shared', pattern: flashPrefill, group: 4 },
+/** A work of the bench stands for a form of plans, at other sizes too: for sets, with the lists that are drawn for it. */
+function standsFor(form: PlanForm, name: string, group = 1): FormWork {
+  const work = works.find((one) => one.name === name)!;
+  const { chosen, pattern } = subjects[work.subject];
+  return {
+    ...{ form, pattern: pattern(work), group, params: numbersOf(work) },
+    ...(chosen && { chosen: ({ qLen, ...sizes }) => chosen({ ...work, ...sizes, length: qLen }) }),
+  };
+}
+
+// What is chosen for tiles of a single head serves any number of KV heads. Block lists of calls up to 6,400 keys have all
+// blocks: what is fastest there is 9 % faster than with boxes (an H200), and a poor choice for lists that leave some out.
+const forms: readonly FormWork[] = [
+  standsFor('ranges', 'causal 16K'),
+  standsFor('capped', 'soft-cap 16K'),
+  standsFor('blocks', 'blocks 64, top 100 128K', 4),
+  standsFor('distances', 'vertical-slash 128K 32/8', 4),
+  standsFor('shared', 'flash-prefill 4.7 % with stand-ins 128K 32/8', 4),
 ];
 
 const inSource = join(import.meta.dirname, '..', '..', 'codegen/attention/hopper/defaults.ts');
@@ -45,8 +52,8 @@ export const program: Program<Flags> = {
     'the table of defaults for a Hopper GPU; rows that were not measured stay, Ctrl-C keeps what was',
   examples: ['--budget 9m', '--dims 128 --forms ranges,blocks --out defaults.ts'],
   addOptions(command: Command) {
-    const list = (name: string, what: string, usual: readonly number[]) =>
-      new Option(name, what).argParser(countsFrom).default(usual, usual.join());
+    const list = (name: string, what: string, usual: readonly number[], from = countsFrom) =>
+      new Option(name, what).argParser(from).default(usual, usual.join());
     command
       .addOption(
         new Option('--budget <time>', 'how long to search: 30s, 9m')
@@ -55,7 +62,7 @@ export const program: Program<Flags> = {
       )
       .addOption(deviceOption())
       .addOption(list('--dims <numbers>', 'of heads', usual.dims))
-      .addOption(list('--lengths <numbers>', 'of queries and keys', usual.lengths))
+      .addOption(list('--lengths <numbers>', 'of queries and keys', usual.lengths, lengthsFrom))
       .addOption(
         new Option('--forms <names>', 'of plans')
           .argParser(formsFrom)
@@ -76,7 +83,7 @@ export const program: Program<Flags> = {
     const start = Date.now();
     let count = 0;
     const measured = await tuneDefaults({
-      works: works.filter(({ form }) => flags.forms.includes(form)),
+      works: forms.filter(({ form }) => flags.forms.includes(form)),
       dims: flags.dims,
       lengths: flags.lengths,
       device: flags.device,
@@ -114,6 +121,15 @@ export const program: Program<Flags> = {
 };
 
 const countsFrom = (text: string): number[] => text.split(',').map(countFrom);
+
+/** Lists that are drawn leave nothing out of shorter calls. */
+const leastLength = 4096;
+
+function lengthsFrom(text: string): number[] {
+  const lengths = countsFrom(text);
+  if (lengths.every((length) => length >= leastLength)) return lengths;
+  throw new InvalidArgumentError(`Lengths are ${leastLength} and more.`);
+}
 
 function formsFrom(text: string): string[] {
   const forms = text.split(',');

@@ -11,7 +11,7 @@ import { tileCandidates } from '../../codegen/attention/tiles.ts';
 import { blockSparse, causal } from '../../patterns/index.ts';
 import { defaultsText, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 import type { TuneResult } from '../../runtime/tuner/result.ts';
-import type { TuneOptions } from '../../runtime/tuner/tune.ts';
+import type { TuneOptions, tune } from '../../runtime/tuner/tune.ts';
 
 const chip = { chip: 'H100', driver: '13.0' };
 const wide = hopperTile(2, 176, { qBuffers: 1, work: 'longest' });
@@ -53,6 +53,38 @@ test('each form, dimension and length is searched with a share of the time that 
     ['blocks', 128, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
     ['ranges', 256, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
     ['blocks', 256, 32_768, 'H100, driver 13.0, warploom tune, 2026-11-26'],
+  ]);
+});
+
+test('calls have the sets that are drawn for them, and heads whose queries host memory has room for', async () => {
+  const calls: TuneOptions['inputs'][] = [];
+  const { options } = simulated();
+  const search = (async (pattern, call) => {
+    calls.push(call.inputs);
+    return (options.search as typeof tune)(pattern, call);
+  }) as typeof tune;
+  await tuneDefaults({
+    ...{ ...options, search },
+    works: [
+      {
+        ...{ form: 'blocks', pattern: blockSparse, group: 4 },
+        chosen: ({ heads, kLen }) => ({ drawn: `${heads} ${kLen}` }) as never,
+      },
+    ],
+    ...{ dims: [128, 256], lengths: [131_072, 2 ** 20, 2 ** 23], budgetMs: 1e6 },
+  });
+  expect(
+    calls.map(({ shape, chosen }) => {
+      const { heads, kvHeads, headDim } = shape as TuneResult['shape'];
+      return [headDim, heads, kvHeads, (chosen as unknown as { drawn: string }).drawn];
+    }),
+  ).toEqual([
+    [128, 32, 8, '32 131072'],
+    [256, 16, 4, '16 131072'],
+    [128, 8, 2, '8 1048576'],
+    [256, 4, 1, '4 1048576'],
+    [128, 4, 1, '4 8388608'],
+    [256, 4, 1, '4 8388608'],
   ]);
 });
 

@@ -3,12 +3,12 @@
 
 import { compile, type Device, type Tensor } from '../../../index.ts';
 import { Gpu } from '../../../runtime/cuda/gpu.ts';
+import { uploadSets } from '../../../runtime/cuda/sets.ts';
 import { areSmall, errorsOf } from './check.ts';
 import { operationsPerCycle } from './clock.ts';
 import { Inputs } from './inputs.ts';
 import type { Report, Result } from './report.ts';
 import { type Call, type RoundOptions, type Stopwatch, stopwatchOn, timeRounds } from './rounds.ts';
-import { setsOn } from './sets.ts';
 import { numbersOf, subjects } from './subjects.ts';
 import type { Work } from './works.ts';
 
@@ -128,7 +128,7 @@ async function prepare(device: Device, work: Work, inputs: Inputs, check: boolea
     inputs.tensor('v', [1, kvHeads, length, headDim], dtype),
   ]);
   const sets = subject.chosen?.(work);
-  const chosen = sets && (await setsOn(device, sets));
+  const chosen = sets && (device.kind === 'cpu' ? sets : await uploadSets(device.machine, sets));
   const captured = subject.captured?.(work) ?? {};
   const given = { q, k, v, ...(chosen && { chosen }) };
   const numbers = numbersOf(work);

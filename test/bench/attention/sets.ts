@@ -1,4 +1,4 @@
-// Chosen sets of a call that no estimate made: empty ones to fill in, and copies in the memory of a device.
+// Chosen sets of a call that no estimate made: empty ones to fill in.
 
 import { BitSet, type ChosenSetsData } from '../../../dsl/chosen.ts';
 import { traceSets } from '../../../dsl/definition.ts';
@@ -6,9 +6,7 @@ import { domainOf } from '../../../dsl/estimate/domain.ts';
 import { axesOfChosen, isPerGroup } from '../../../dsl/estimate/node.ts';
 import { defaultOf, isTensorInput } from '../../../dsl/given.ts';
 import type { LaunchShape } from '../../../dsl/shape.ts';
-import type { AnyPattern, Device } from '../../../index.ts';
-import { Block } from '../../../runtime/cuda/block.ts';
-import { DeviceSet, wordsOfSet } from '../../../runtime/cuda/sets.ts';
+import type { AnyPattern } from '../../../index.ts';
 
 /** The sets that a pattern chooses for each head of a call by its default numbers, without members. */
 export function emptySets({ definition }: AnyPattern, shape: LaunchShape): ChosenSetsData {
@@ -25,19 +23,4 @@ export function emptySets({ definition }: AnyPattern, shape: LaunchShape): Chose
       return [name, { axes: axesOfChosen(node), perGroup, units, dense }];
     }),
   );
-}
-
-/** The same sets where a device reads them without a copy for every call. */
-export async function setsOn(device: Device, sets: ChosenSetsData): Promise<ChosenSetsData> {
-  if (device.kind === 'cpu') return sets;
-  const placed: Record<string, DeviceSet> = {};
-  for (const [name, set] of Object.entries(sets)) {
-    const { domain, words, most } = wordsOfSet(set);
-    const block = new Block(device.machine, words.byteLength);
-    await device.machine.upload(block.address, words);
-    const { axes, perGroup, units } = set;
-    const facts = { axes, perGroup, domain, count: units.length, most };
-    placed[name] = new DeviceSet(facts, { block, bits: 0, dense: undefined });
-  }
-  return placed;
 }

@@ -51,7 +51,7 @@ const alibi = pattern('alibi', { slopes: f32('head') })
   .mask(({ q, k }) => k <= q)
   .score(({ s, q, k, head }, { slopes }) => s - slopes.at(head) * (q - k));
 /** Random scores are all small beside a cap: `times` as large, they come near it as captured heads' do. */
-export const softCap = pattern('soft-cap', {
+const softCap = pattern('soft-cap', {
   cap: z.number().positive(),
   times: z.number().positive().default(1),
 })

@@ -39,7 +39,7 @@ function standsFor(form: PlanForm, name: string, group = 1): FormWork {
 const forms: readonly FormWork[] = [
   standsFor('ranges', 'causal 16K'),
   standsFor('capped', 'soft-cap 16K'),
-  standsFor('blocks', 'blocks 64, top 100 128K', 4),
+  standsFor('blocks', 'blocks 64, top 100, 70 % shared 128K', 4),
   standsFor('distances', 'vertical-slash 128K 32/8', 4),
   standsFor('shared', 'flash-prefill 4.7 % with stand-ins 128K 32/8', 4),
 ];

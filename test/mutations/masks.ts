@@ -27,11 +27,16 @@ export const masks: readonly Mutation[] = [
       "'of_key, loads_of_lane(of_own, r ^ 1)'",
     ],
   ),
-  ...inFile('codegen/attention/masks/loads.ts', [
-    'what is divisible is so one further',
-    'constant === 0 && others',
-    'Math.abs(constant) <= 1 && others',
-  ]),
+  ...inFile(
+    'codegen/attention/masks/loads.ts',
+    [
+      'what is divisible is so further on as well',
+      'isKnown && constant === 0 && rest === 0',
+      'rest === 0',
+    ],
+    ['a rest has any sign', 'if (rest === 0) return isSame', 'if (rest >= 0) return isSame'],
+    ['keys are further on than queries', 'q * (constant - rest)', 'constant - rest'],
+  ),
   ...inFile('codegen/attention/masks/own.ts', [
     'no mask asks whether there is such a key',
     'isQuick(asked[i]!) && endsAtQuery',

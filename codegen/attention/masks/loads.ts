@@ -1,15 +1,18 @@
 // What masks ask of a key alone, or of a query alone, and that costs a load or a division: `doc.at(q) === doc.at(k)` has
 // one of each. A box of pairs asks it once for every key and once for every row, not once for every pair.
 
-import { collect } from '../../../dsl/analysis/linear.ts';
+import { collect, type Linear } from '../../../dsl/analysis/linear.ts';
 import {
+  and,
   binary,
   canonical,
   children,
   compare,
   type Expression,
   index,
+  int,
   mentions,
+  or,
   rebuild,
 } from '../../../dsl/expression.ts';
 import { isQuick, scalarText } from '../../expression.ts';
@@ -51,18 +54,47 @@ export function splitLoads(masks: readonly Expression[]): SplitLoads | undefined
   return ofKey.length + ofQuery.length === 0 ? undefined : { masks: split, ofKey, ofQuery };
 }
 
-/** `(q - k) % n === 0` as `q % n === k % n`, which is the same since positions are not negative. */
+/**
+ * `(q - k) % n === 0` as `q % n === k % n`, which is the same since positions are not negative; with a divisor that is known,
+ * any `(q - k + constant) % n === rest` too, whose rest has the sign of what is divided.
+ */
 function remaindersApart(node: Expression): Expression {
   if (node.op !== 'compare' || (node.name !== 'eq' && node.name !== 'ne')) return node;
-  const [rest, zero] = node.args[0].op === 'const' ? node.args.toReversed() : node.args;
-  if (zero?.op !== 'const' || zero.value !== 0) return node;
-  if (rest?.op !== 'binary' || rest.name !== 'rem' || rest.kind !== 'int') return node;
-  const [of, by] = rest.args;
+  const [left, right] = node.args[0].op === 'const' ? node.args.toReversed() : node.args;
+  if (right?.op !== 'const' || left?.op !== 'binary' || left.name !== 'rem' || left.kind !== 'int')
+    return node;
+  const [of, by] = left.args;
   const { q, k, constant, others } = collect(of);
-  const isDistance = q * k === -1 && constant === 0 && others.length === 0;
-  if (!isDistance || ['q', 'k', 'row'].some((name) => mentions(by, 'index', name))) return node;
-  const restOf = (name: 'q' | 'k'): Expression => binary('rem', index(name), by);
-  return compare(node.name, restOf('q'), restOf('k'));
+  if (q * k !== -1 || others.length > 0) return node;
+  const rest = right.value as number;
+  const further = furtherBy({ q, constant }, rest, by);
+  if (further === undefined) return node;
+  const divisor = by.op === 'const' ? int(Math.abs(by.value as number)) : by;
+  const restOf = (of: Expression): Expression => binary('rem', of, divisor);
+  const query = restOf(index('q'));
+  const moved = further === 0 ? query : restOf(binary('add', query, int(further)));
+  const isSame = compare(node.name, moved, restOf(index('k')));
+  if (rest === 0) return isSame;
+  const [less, more] = rest > 0 ? [int(0), of] : [of, int(0)];
+  return node.name === 'eq'
+    ? and(isSame, compare('lt', less, more))
+    : or(isSame, compare('le', more, less));
+}
+
+/** How much further on a query has the rest of the key; undefined where that is not known, or could leave int32. */
+function furtherBy(
+  { q, constant }: Pick<Linear, 'q' | 'constant'>,
+  rest: number,
+  by: Expression,
+): number | undefined {
+  if (by.op === 'const') {
+    const divisor = Math.abs(by.value as number);
+    if (divisor > 2 ** 30 || Math.abs(rest) >= divisor) return undefined;
+    const distance = q * (constant - rest);
+    return ((distance % divisor) + divisor) % divisor;
+  }
+  const isKnown = !['q', 'k', 'row'].some((name) => mentions(by, 'index', name));
+  return isKnown && constant === 0 && rest === 0 ? 0 : undefined;
 }
 
 type Side = 'of_key' | 'of_query';

@@ -211,7 +211,11 @@ function parseNumber(
   // What was given, or a default that its own schema refuses.
   const seen = first.success ? first.data : value;
   const shown =
-    seen === undefined ? 'missing' : typeof seen === 'number' ? String(seen) : JSON.stringify(seen);
+    seen === undefined
+      ? 'missing'
+      : typeof seen === 'number' || typeof seen === 'bigint'
+        ? String(seen)
+        : JSON.stringify(seen);
   const help = `give '${name}' ${asked(entry, seen)}`;
   findings.push(diagnostic('T006', `parameter '${name}' is ${shown}: ${why}`, { help }));
   return undefined;

@@ -14,6 +14,7 @@ import type { ChosenSets } from '../dsl/estimate/values.ts';
 import type { Given, ParameterValues } from '../dsl/given.ts';
 import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern, Pattern } from '../dsl/pattern.ts';
+import { checkCallArguments, checkCompileOptions, checkPattern } from './arguments.ts';
 import type { BackendCall } from './backend.ts';
 import { type Device, openDevice } from './device.ts';
 import type { FloatType } from './dtype.ts';
@@ -78,7 +79,8 @@ export interface Attend<G extends Given = Given, Sets = ChosenSetsData> {
 
 /**
  * Compiles a pattern (or one per head) for these dimensions. Throws LiftError or PlanError with all that
- * is wrong with the pattern, DeviceError where the device has no kernel for it (R013) or cannot make it.
+ * is wrong with the pattern, ShapeError for heads, dimensions and a dtype that no call could have, DeviceError where the device
+ * has no kernel for it (R013) or cannot make it, and for options that are not understood (R005).
  */
 export async function compile<G extends Given, S extends ChosenSets>(
   pattern: Pattern<G, S>,
@@ -93,6 +95,8 @@ export async function compile(
   pattern: AnyPattern | HeadPatterns,
   options: CompileOptions,
 ): Promise<unknown> {
+  checkPattern(pattern);
+  checkCompileOptions(options);
   const parts = partsOf(pattern, options.heads);
   for (const { definition } of parts) lifted(definition);
   const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype, choice } = options;
@@ -176,6 +180,7 @@ class Compiled {
 
   #call(inputs: AnyInputs, params: AnyParams, options: CallOptions): BackendCall {
     this.#checkUsable();
+    checkCallArguments(inputs, params, options);
     const { kind, call } = this.#kinds.take(inputs, params, () => this.#check(inputs, params));
     const passed = passedSets(inputs.chosen, this.#isPerHead, this.#parts.length);
     const { choice } = this.#options;

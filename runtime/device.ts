@@ -88,7 +88,11 @@ export async function openDevice(kind?: string, options: DeviceOptions = {}): Pr
   if (wanted === 'cuda' || ordinal !== undefined) return openCuda(Number(ordinal ?? 0));
   const arch = emulatedArchs.find((one) => wanted === `emulated:${one}`);
   const { seed = 0, fma } = options;
-  if (arch !== undefined) return new GpuDevice(new EmulatedMachine(arch, { seed, fma }));
+  if (arch !== undefined) {
+    if (!Number.isSafeInteger(seed) || seed < 0)
+      refuseOption('seed', seed, 'a whole number from 0');
+    return new GpuDevice(new EmulatedMachine(arch, { seed, fma }));
+  }
   throw new DeviceError([
     diagnostic('R002', `there is no device '${wanted}'`, {
       help: `this version has: ${deviceKinds.join(', ')}; 'cuda:1' is the second GPU`,
@@ -109,11 +113,13 @@ async function bestKind(): Promise<'cpu' | 'cuda'> {
 
 function openCpu({ threads = availableParallelism() }: DeviceOptions): CpuDevice {
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
-    throw new DeviceError([
-      diagnostic('R005', `threads is ${String(threads)}`, {
-        help: 'give an integer from 0 to 1024',
-      }),
-    ]);
+    refuseOption('threads', threads, 'an integer from 0 to 1024');
   }
   return new CpuDevice(threads);
+}
+
+function refuseOption(name: string, value: unknown, wanted: string): never {
+  throw new DeviceError([
+    diagnostic('R005', `${name} is ${String(value)}`, { help: `give ${wanted}` }),
+  ]);
 }

@@ -27,9 +27,16 @@ const arrays: Readonly<Record<DType, ElementsOver>> = {
   i32: Int32Array,
 };
 
-/** Whether a typed array is the kind that holds the elements of a dtype. */
+/** Throws ShapeError T003 for what is no dtype. */
+function arrayOf(dtype: DType): ElementsOver {
+  if (!Object.hasOwn(arrays, dtype))
+    fail('T003', `dtype is '${dtype}'`, `it is one of ${dtypes.join(', ')}`);
+  return arrays[dtype];
+}
+
+/** Whether a typed array is the kind that holds the elements of a dtype. Throws ShapeError T003 for what is no dtype. */
 export function holds(dtype: DType, data: ArrayLike<unknown>): data is Elements {
-  return data instanceof arrays[dtype];
+  return data instanceof arrayOf(dtype);
 }
 
 /** The elements of a dtype over (a part of) a buffer; `byteOffset` is a multiple of the element. */
@@ -39,7 +46,7 @@ export function elementsOver(
   byteOffset = 0,
   count?: number,
 ): Elements {
-  return new arrays[dtype](buffer, byteOffset, count);
+  return new (arrayOf(dtype))(buffer, byteOffset, count);
 }
 
 /** The bytes of a typed array, from byte `from` on, at most `limit`: the same memory. Node 20 has no view of over 2^32. */
@@ -55,6 +62,7 @@ const ballast = new WeakMap<ArrayBufferLike, ArrayBuffer>();
  * copies. Throws ShapeError T012 when this machine cannot give that much.
  */
 export function allocate(dtype: DType, count: number): Elements {
+  arrayOf(dtype);
   const bytes = count * bytesPerElement[dtype];
   try {
     const buffer = new SharedArrayBuffer(bytes);
@@ -184,6 +192,6 @@ export function reorder(
   return moved;
 }
 
-function fail(code: 'T001' | 'T012', what: string, help: string): never {
+function fail(code: 'T001' | 'T003' | 'T012', what: string, help: string): never {
   throw new ShapeError([diagnostic(code, what, { help })]);
 }

@@ -152,11 +152,17 @@ function checkMain(inputs: CallInputs, report: Report): CheckedInputs | undefine
     report('T009', `a length of ${longest}`, 'positions are at most 2^31 - 1');
   if (headDim === 0) report('T002', 'the head dimension is 0', shapesOf(q, k, v));
   if (kvHeads === 0 || heads === 0 || heads % kvHeads !== 0) {
-    const what = `${heads} query heads do not divide among ${kvHeads} KV heads`;
-    report('T007', what, 'the query heads are a multiple of the KV heads, both from 1');
+    const { what, help } = unevenHeads(heads, kvHeads);
+    report('T007', what, help);
   }
   return { q, k, v, shape: { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } };
 }
+
+/** What to say of heads that KV heads cannot share evenly. */
+export const unevenHeads = (heads: number, kvHeads: number) => ({
+  what: `${heads} query heads do not divide among ${kvHeads} KV heads`,
+  help: 'the query heads are a multiple of the KV heads, both from 1',
+});
 
 /** A call with its segments; a pattern that declares a tensor of that name keeps the name. */
 function checkPacked(
@@ -464,7 +470,7 @@ export function notANumber({
 }): ShapeError {
   return new ShapeError([
     diagnostic('T010', `the output of batch ${batch}, head ${head}, row ${row} is not a number`, {
-      help: 'its query, or a key or value it may see, is NaN or infinite, or the score is',
+      help: 'its query, or a key or value of a tile that it visits, is NaN or infinite, or the score is',
     }),
   ]);
 }

@@ -33,4 +33,4 @@ export interface PlacedSet extends ChosenSet {
 }
 
 export const isPlacedSet = (set: unknown): set is PlacedSet =>
-  typeof set === 'object' && set !== null && 'domain' in set && 'count' in set;
+  typeof set === 'object' && set !== null && 'domain' in set && 'withFull' in set;

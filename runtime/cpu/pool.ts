@@ -1,6 +1,7 @@
 // The threads of the CPU device. Small jobs run on the calling thread; large ones on workers that are
 // started at the first large job and kept. Nothing here knows attention.
 
+import { setMaxListeners } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
@@ -41,6 +42,7 @@ function startWorker(): Worker {
 export class Pool {
   readonly #threads: number;
   #workers: Worker[] = [];
+  #isClosed = false;
   #next = 0;
   readonly #waiting = new Map<
     number,
@@ -59,6 +61,7 @@ export class Pool {
   /** Runs a job to its end. Resolves with a row that is no number, if there is one. */
   async run(job: Job, options: RunOptions = {}): Promise<BadRow | undefined> {
     options.signal?.throwIfAborted();
+    this.#checkOpen();
     const small = costOf(job) < smallJob;
     const words = new Int32Array(new SharedArrayBuffer(4 * control.words));
     if (this.#threads === 0 || small || job.stated) return this.#inline(job, words, options);
@@ -71,7 +74,10 @@ export class Pool {
     { onProgress, signal }: RunOptions,
   ): Promise<BadRow | undefined> {
     const items = itemsOf(job);
-    const onTurn = () => onProgress?.(words[control.done]! / items);
+    const onTurn = () => {
+      this.#checkOpen();
+      onProgress?.(words[control.done]! / items);
+    };
     return inTurns(work(job, words), { onTurn, signal });
   }
 
@@ -84,9 +90,20 @@ export class Pool {
     const id = this.#next;
     this.#next += 1;
     const items = itemsOf(job);
-    const timer =
-      onProgress && setInterval(() => onProgress(Atomics.load(words, control.done) / items), 100);
     const stop = () => Atomics.store(words, control.stop, 1);
+    // What the caller's function throws is the call's: nobody hears it from a timer.
+    let thrown: { readonly error: unknown } | undefined;
+    const tell = () => {
+      try {
+        onProgress?.(Atomics.load(words, control.done) / items);
+      } catch (error) {
+        thrown ??= { error };
+        stop();
+      }
+    };
+    const timer = onProgress && setInterval(tell, 100);
+    // Every call in flight has a listener, and takes it away: many are no leak.
+    if (signal) setMaxListeners(0, signal);
     signal?.addEventListener('abort', stop);
     try {
       const bad = await new Promise<BadRow | undefined>((resolve, reject) => {
@@ -99,6 +116,7 @@ export class Pool {
           worker.postMessage(order);
         }
       });
+      if (thrown) throw thrown.error;
       signal?.throwIfAborted();
       return bad;
     } finally {
@@ -144,12 +162,24 @@ export class Pool {
       this.#settle(id, new DeviceError([finding], { cause }));
   }
 
-  /** Ends the workers; a job that still runs is rejected. */
+  /** Ends the workers; a job that still runs is rejected, and so is one that comes later. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const old = this.#workers;
     this.#workers = [];
     await Promise.all(old.map((worker) => worker.terminate()));
-    const gone = new DeviceError([diagnostic('R003', 'the device was disposed while it worked')]);
-    for (const id of [...this.#waiting.keys()]) this.#settle(id, gone);
+    for (const id of [...this.#waiting.keys()]) this.#settle(id, disposedError());
+  }
+
+  /** throws: DeviceError R003 once it is closed. */
+  #checkOpen(): void {
+    if (this.#isClosed) throw disposedError();
   }
 }
+
+const disposedError = (): DeviceError =>
+  new DeviceError([
+    diagnostic('R003', 'the device was disposed while it worked', {
+      help: 'await its calls before you dispose of it',
+    }),
+  ]);

@@ -36,10 +36,12 @@ export class PlacedTensors {
       this.places[name] = memory.address;
       return undefined;
     }
+    const runsOn =
+      memory.device === this.#machine.name ? 'another device of that name' : this.#machine.name;
     throw new DeviceError([
       diagnostic(
         'R012',
-        `'${name}' is in the memory of ${memory.device}, and the call runs on ${this.#machine.name}`,
+        `'${name}' is in the memory of ${memory.device}, and the call runs on ${runsOn}`,
         {
           help: `bring it over: await device.upload(await ${name}.host())`,
         },

@@ -37,7 +37,7 @@ describe('R012: a tensor that is in the memory of a device', () => {
     const there = await other.upload(host);
     const call = () => attend(causal, { ...inputs, q: there }, {}, { device, dtype });
     expect(await refused('R012', call)).toMatchInlineSnapshot(`
-      "error[R012]: 'q' is in the memory of emulated:sm_80, and the call runs on emulated:sm_80
+      "error[R012]: 'q' is in the memory of emulated:sm_80, and the call runs on another device of that name
         = help: bring it over: await device.upload(await q.host())"
     `);
     const { out } = await attend(

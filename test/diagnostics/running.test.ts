@@ -1,6 +1,7 @@
 // Law 14 for running: every code of group R, and the codes of lifting as a call
 // gives them. The words of the command line: test/cli.
 
+import { Worker } from 'node:worker_threads';
 import { describe, expect, it, vi } from 'vitest';
 import { count, pattern } from '../../dsl/index.ts';
 import { fromMInference, patterns } from '../../patterns/index.ts';
@@ -76,9 +77,23 @@ describe('R003: used after dispose', () => {
     const running = refused('R003', () => call({ q: long, k: long, v: long }));
     await new Promise((resolve) => setTimeout(resolve, 20));
     await own.dispose();
-    expect(await running).toMatchInlineSnapshot(
-      `"error[R003]: the device was disposed while it worked"`,
-    );
+    expect(await running).toMatchInlineSnapshot(`
+      "error[R003]: the device was disposed while it worked
+        = help: await its calls before you dispose of it"
+    `);
+  });
+
+  it('the device, while it chooses sets: no thread is started for the attention', async () => {
+    const own = await openDevice('cpu', { threads: 2 });
+    const options = { heads: 8, kvHeads: 2, headDim: 64, dtype: 'fp32', device: own } as const;
+    const call = await compile(patterns.get('vertical-slash')!, options);
+    const [q, k] = [8, 2].map((heads) => tensor.random([1, heads, 1500, 64]));
+    const start = vi.spyOn(Worker.prototype, 'postMessage');
+    const running = refused('R003', () => call({ q: q!, k: k!, v: k! }, { verticals: 100 }));
+    await own.dispose();
+    expect(await running).toContain('the device was disposed while it worked');
+    expect(start).not.toHaveBeenCalled();
+    start.mockRestore();
   });
 });
 

@@ -310,7 +310,7 @@ describe('T010: a number that is not finite', () => {
   it('says which row', async () => {
     expect(await refused('T010', () => attend(seen, spoiled('q', 2)))).toMatchInlineSnapshot(`
       "error[T010]: the output of batch 0, head 0, row 2 is not a number
-        = help: its query, or a key or value it may see, is NaN or infinite, or the score is"
+        = help: its query, or a key or value of a tile that it visits, is NaN or infinite, or the score is"
     `);
     await takenByBoth(seen);
   });

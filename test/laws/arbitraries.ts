@@ -106,8 +106,18 @@ const affine = (ofK: fc.Arbitrary<number>): fc.Arbitrary<Expression> =>
     return x.binary('add', sum, constant);
   });
 
-/** Linear comparisons with coefficients, sets asked at shifted keys, and what is split into those. */
+/** `(q - k + constant) % n` beside a number, which kernels ask of keys and queries apart. */
+const remainder: fc.Arbitrary<Expression> = fc
+  .tuple(fc.constantFrom(...x.comparisons), fc.boolean(), small, divisor, fc.boolean(), small)
+  .map(([name, isBack, shift, n, isNegative, rest]) => {
+    const distance = isBack ? x.binary('sub', q, k) : x.binary('sub', k, q);
+    const by = isNegative ? x.int(-(n as { value: number }).value) : n;
+    return x.compare(name, x.binary('rem', x.binary('add', distance, shift), by), rest);
+  });
+
+/** Linear comparisons with coefficients, remainders of distances, sets asked at shifted keys, and what is split into those. */
 const planned: fc.Arbitrary<Expression> = fc.oneof(
+  remainder,
   fc
     .tuple(fc.constantFrom(...x.comparisons), affine(factors), small)
     .map(([name, a, b]) => x.compare(name, a, b)),

@@ -14,6 +14,7 @@ import {
   mentions,
   or,
   rebuild,
+  unary,
 } from '../../../dsl/expression.ts';
 import { isQuick, scalarText } from '../../expression.ts';
 import type { Names } from '../../names.ts';
@@ -55,8 +56,8 @@ export function splitLoads(masks: readonly Expression[]): SplitLoads | undefined
 }
 
 /**
- * `(q - k) % n === 0` as `q % n === k % n`, which is the same since positions are not negative; with a divisor that is known,
- * any `(q - k + constant) % n === rest` too, whose rest has the sign of what is divided.
+ * `(q - k) % n === 0` as a comparison of what is left of q and of k; with a divisor that is known, any `(q - k + constant) % n
+ * === rest` too, whose rest has the sign of what is divided.
  */
 function remaindersApart(node: Expression): Expression {
   if (node.op !== 'compare' || (node.name !== 'eq' && node.name !== 'ne')) return node;
@@ -69,17 +70,21 @@ function remaindersApart(node: Expression): Expression {
   const rest = right.value as number;
   const further = furtherBy({ q, constant }, rest, by);
   if (further === undefined) return node;
-  const divisor = by.op === 'const' ? int(Math.abs(by.value as number)) : by;
-  const restOf = (of: Expression): Expression => binary('rem', of, divisor);
-  const query = restOf(index('q'));
-  const moved = further === 0 ? query : restOf(binary('add', query, int(further)));
-  const isSame = compare(node.name, moved, restOf(index('k')));
+  const divisor = by.op === 'const' ? int(Math.abs(by.value as number)) : unary('abs', by);
+  const ofQuery = restOfQuery(divisor);
+  const moved =
+    further === 0 ? ofQuery : binary('rem', binary('add', ofQuery, int(further)), divisor);
+  const isSame = compare(node.name, moved, binary('rem', index('k'), divisor));
   if (rest === 0) return isSame;
   const [less, more] = rest > 0 ? [int(0), of] : [of, int(0)];
   return node.name === 'eq'
     ? and(isSame, compare('lt', less, more))
     : or(isSame, compare('le', more, less));
 }
+
+/** From 0 on, as that of a key: the first of more queries than keys are at negative positions. */
+const restOfQuery = (divisor: Expression): Expression =>
+  binary('sub', index('q'), binary('mul', binary('floordiv', index('q'), divisor), divisor));
 
 /** How much further on a query has the rest of the key; undefined where that is not known, or could leave int32. */
 function furtherBy(

@@ -97,6 +97,7 @@ export async function compile(
 ): Promise<unknown> {
   checkPattern(pattern);
   checkCompileOptions(options);
+  options.device?.check();
   const parts = partsOf(pattern, options.heads);
   for (const { definition } of parts) lifted(definition);
   const { heads, kvHeads = heads, headDim, valueDim = headDim, dtype, choice } = options;

@@ -107,7 +107,7 @@ interface Range {
 
 const everything: Range = { lo: -Infinity, hi: Infinity };
 
-/** Where an integer lies by its declarations alone; the positions of the pair can be anything. */
+/** Where an integer lies by its declarations alone; queries may be at any position, also before the first key. */
 function range(node: Expression, params: Readonly<Record<string, ParamDeclaration>>): Range {
   const of = (part: Expression): Range => range(part, params);
   switch (node.op) {
@@ -115,6 +115,8 @@ function range(node: Expression, params: Readonly<Record<string, ParamDeclaratio
       return { lo: node.value as number, hi: node.value as number };
     case 'param':
       return params[node.name] ?? everything;
+    case 'index':
+      return node.name === 'q' || node.name === 's' ? everything : { lo: 0, hi: Infinity };
     case 'select': {
       const [a, b] = [of(node.args[1]), of(node.args[2])];
       return { lo: Math.min(a.lo, b.lo), hi: Math.max(a.hi, b.hi) };

@@ -6,9 +6,10 @@ import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { type Diagnostic, diagnostic, ShapeError, throwIfAny } from '../../dsl/diagnostic.ts';
 import { isHeadPatterns } from '../../dsl/heads.ts';
+import { bytesText } from '../../dsl/plan/explain.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Device } from '../device.ts';
-import type { FloatType, Layout } from '../dtype.ts';
+import { bytesPerElement, type FloatType, type Layout } from '../dtype.ts';
 import { loadChosen } from '../files/chosen.ts';
 import { openSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
@@ -259,6 +260,11 @@ function randomTensors(
   { batch, heads, kvHeads, qLen, kLen, headDim, valueDim }: LaunchShape,
   { seed = 0, dtype }: InputFlags & { readonly dtype: FloatType },
 ): { q: Tensor; k: Tensor; v: Tensor } {
+  checkMemory(
+    [heads * qLen * headDim, kvHeads * kLen * headDim, kvHeads * kLen * valueDim],
+    batch,
+    dtype,
+  );
   // Three seeds of its own for each seed of the command.
   const make = (shape: number[], i: number) => tensor.random(shape, { seed: 3 * seed + i, dtype });
   return {
@@ -266,6 +272,15 @@ function randomTensors(
     k: make([batch, kvHeads, kLen, headDim], 1),
     v: make([batch, kvHeads, kLen, valueDim], 2),
   };
+}
+
+/** Throws ShapeError T012 where tensors of so many elements a batch entry are more than there is: filling them ends in the end of the process. */
+function checkMemory(elements: readonly number[], batch: number, dtype: FloatType): void {
+  const bytes = elements.reduce((sum, count) => sum + count, 0) * batch * bytesPerElement[dtype];
+  const free = process.availableMemory();
+  if (bytes <= free) return;
+  const what = `random tensors of these sizes take ${bytesText(bytes)}, and ${bytesText(free)} of memory are free`;
+  throw new ShapeError([diagnostic('T012', what, { help: 'ask for fewer heads, or fewer keys' })]);
 }
 
 /** The captured tensors alone. Throws ShapeError T004 for one that is not given, T005 for one that is given and not declared. */

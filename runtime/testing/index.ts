@@ -129,6 +129,7 @@ expect.extend({
   async toAgreeWithOracle(value: unknown, options: OracleOptions = {}): Promise<Verdict> {
     const pattern = patternOf(value);
     const { runs = 100, seed } = options;
+    if (!Number.isInteger(runs) || runs < 1) throw new TypeError('runs is a whole number from 1');
     const property = fc.asyncProperty(arbitraryCalls(pattern.definition, options), (call) =>
       tryCall(pattern, call),
     );

@@ -223,6 +223,10 @@ describe('one clear error', () => {
     expect(await refused(1, 'run', 'causal', ...files('q', 'ids', 'q'))).toMatch(/T003/);
     expect(await refused(1, 'run', 'causal', ...files('q', 'k', 'q'))).toMatch(/T002/);
     expect(await refused(1, 'run', 'causal', '--random', '1,3,2,8,8')).toMatch(/T007/);
+    // Each tensor has fewer elements than an array may have, and all are more than any machine of ours holds.
+    expect(await refused(1, 'run', 'causal', '--random', '1024,1,1,4194304,1024')).toMatch(
+      /T012.*take 4[89].*, and .* are free/,
+    );
   });
 
   test('a file that is cut, missing, or without the tensor', async () => {

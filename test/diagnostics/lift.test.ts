@@ -150,6 +150,10 @@ const table: Partial<
       () => mask(({ q, k }, { window }) => q % window === k),
       () => mask(({ q, k }, { window }) => q % Math.max(1, window) === k),
     ],
+    [
+      () => mask(({ q, k, kvHead }) => k % kvHead === 0 || k % (q + 3) === 0),
+      () => mask(({ k, kvHead }) => k % (kvHead + 3) === 0 || k % (k + 1) === 0),
+    ],
   ],
   L016: [
     [() => mask(({ q, k }) => q - k), () => mask(({ q, k }) => q - k !== 0)],

@@ -63,6 +63,8 @@ test('a stated schedule that misses a pair is refused', async () => {
 
 test('a good pattern agrees with the oracle', async () => {
   await expect(aShape).toAgreeWithOracle({ runs: 30, seed: 3, longest: 70, tile: 16 });
+  for (const runs of [0, -1, 1.5])
+    await expect(expect(aShape).toAgreeWithOracle({ runs })).rejects.toThrow('from 1');
 });
 
 // Differs from its mask on the device alone: the lifted form is asked for at points, the oracle everywhere.

@@ -31,6 +31,7 @@ import {
   type NumberSchema,
 } from './given.ts';
 import { diagnose } from './lift/index.ts';
+import { spanOfThrown } from './lift/thrown.ts';
 import { hullOf } from './plan/split.ts';
 import { checkKnobs, type Knobs, type VisitProgram } from './schedule.ts';
 
@@ -279,6 +280,7 @@ function asFindings(error: unknown, name: string): readonly Diagnostic[] {
   const why = error instanceof Error ? error.message : String(error);
   return [
     diagnostic('E003', `the estimate of '${name}' throws: ${why}`, {
+      span: spanOfThrown(error),
       help: 'build it from q and k with the steps of the estimate language',
     }),
   ];

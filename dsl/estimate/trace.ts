@@ -2,6 +2,7 @@
 // Steps that do not fit together are diagnostics here as well, for callers without types.
 
 import { type Diagnostic, diagnostic, PlanError } from '../diagnostic.ts';
+import { ranBy } from '../lift/thrown.ts';
 import {
   axesOfChosen,
   axesOfScores,
@@ -61,8 +62,10 @@ function budget(name: string, value: unknown, high: number, integer: boolean): n
   ) {
     return value;
   }
-  const range = integer ? 'an integer from 0' : `a number from 0 to ${high}`;
-  throw new PlanError([diagnostic('E006', `${name}(${String(value)}): the budget is ${range}`)]);
+  const help = `give ${integer ? 'an integer from 0' : `a number from 0 to ${high}`}`;
+  throw new PlanError([
+    diagnostic('E006', `${name}(${String(value)}): a budget outside its range`, { help }),
+  ]);
 }
 
 function always(name: string, given: Always | undefined): Required<Always> {
@@ -316,7 +319,7 @@ export function traceEstimate(
     q: new Recorded({ op: 'input', of: 'q' }),
     k: new Recorded({ op: 'input', of: 'k' }),
   };
-  const result: unknown = program(inputs as never, numbers as never);
+  const result: unknown = ranBy(() => program(inputs as never, numbers as never));
   if (typeof result !== 'object' || result === null || Object.keys(result).length === 0) {
     throw new PlanError([
       diagnostic('E005', 'the estimate returns no sets', {
@@ -344,7 +347,7 @@ export function traceEstimate(
 export function traceRest(program: RestProgram, numbers: Readonly<Record<string, number>>): number {
   const poolable = (of: 'k' | 'v') => ({ pool: (n: number) => ({ of, pooled: size('pool', n) }) });
   const inputs: RestInputs = { k: poolable('k'), v: poolable('v') };
-  const result = program(inputs as never, numbers as never) as Partial<
+  const result = ranBy(() => program(inputs as never, numbers as never)) as Partial<
     Record<'keys' | 'values', { of?: string; pooled?: number }>
   >;
   const { keys, values } = result ?? {};

@@ -2,8 +2,18 @@
 // that a running function gives of itself. What they mean is the matter of lower.ts.
 
 import type { CallSite } from '../declarations.ts';
+import type { Span } from '../diagnostic.ts';
 import { openFile } from './files.ts';
-import { type FunctionNode, isFunction, type Parsed, parse, strip, type Ts, ts } from './syntax.ts';
+import {
+  type FunctionNode,
+  isFunction,
+  type Parsed,
+  parse,
+  spanOf,
+  strip,
+  type Ts,
+  ts,
+} from './syntax.ts';
 
 export type Located =
   /** The call `.mask(argument)` of the site. */
@@ -40,6 +50,12 @@ function callAt({ tree }: Parsed, site: CallSite): Ts.CallExpression | undefined
     return ts.isCallExpression(node) && nameStart(node, tree) === offset ? node : undefined;
   };
   return visit(tree);
+}
+
+/** The name and the arguments of the call at a site. */
+export function spanAt(parsed: Parsed, site: CallSite): Span | undefined {
+  const call = callAt(parsed, site);
+  return call && { ...spanOf(call), start: nameStart(call, parsed.tree) - parsed.shift };
 }
 
 function nameStart(call: Ts.CallExpression, tree: Ts.SourceFile): number {

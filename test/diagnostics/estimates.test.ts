@@ -63,6 +63,10 @@ describe('E002: weights behind exp() have no scale', () => {
       });
     expect(await refused('E002', () => attend(make('exp')))).toMatchInlineSnapshot(`
       "error[E002]: divergence of weights behind exp(), whose factor is open
+        --> estimates.test.ts:L:C
+        |
+      N |         const verdict = divergence(sums(inputs, {}), other).below(0.2);
+        |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         = help: use softmax()"
     `);
     await takenByBoth(make('softmax'));
@@ -120,6 +124,10 @@ describe('E003: estimate steps that do not fit together', () => {
       ),
     ).toMatchInlineSnapshot(`
       "error[E003]: sumPerKey needs weights, and gets 'dot'
+        --> estimates.test.ts:L:C
+        |
+      N |         make(({ q, k }) => q.dot(k).sumPerKey().topk(2)),
+        |                                     ^^^^^^^^^^^
         = help: apply .sumPerKey to weights"
     `);
     expect(
@@ -129,6 +137,10 @@ describe('E003: estimate steps that do not fit together', () => {
       ),
     ).toMatchInlineSnapshot(`
       "error[E003]: the estimate of 'keys' throws: q.max is not a function
+        --> estimates.test.ts:L:C
+        |
+      N |         make(({ q }) => q.max().topk(1)),
+        |                           ^^^^^
         = help: build it from q and k with the steps of the estimate language"
     `);
     await takenByBoth(keys(({ q, k }) => q.dot(k).softmax().sumPerKey().topk(2)));
@@ -205,7 +217,14 @@ describe('E006: a budget outside its range', () => {
       mass: z.number().default(0.5),
     });
     expect(await refused('E006', () => attend(make, {}, { mass: 1.5 }))).toMatchInlineSnapshot(
-      `"error[E006]: cover(1.5): the budget is a number from 0 to 1"`,
+      `
+      "error[E006]: cover(1.5): a budget outside its range
+        --> estimates.test.ts:L:C
+        |
+      N |    const make = keys((inputs, { mass }) => sums(inputs, {}).cover(mass), {
+        |                                                             ^^^^^^^^^^^
+        = help: give a number from 0 to 1"
+    `,
     );
     await takenByBoth(make, {}, { mass: 1 });
   });

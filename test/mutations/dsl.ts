@@ -66,6 +66,11 @@ const lift = [
       'if (Number.isFinite(value)) return;',
     ],
   ),
+  ...inFile('dsl/lift/thrown.ts', [
+    'steps of an estimate are the author of what they refuse',
+    '!file.startsWith(own)',
+    'file.startsWith(own)',
+  ]),
   ...inFile('dsl/lift/objects.ts', [
     'an enum does not count on',
     '(value.value as number) + 1 : undefined',

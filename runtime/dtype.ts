@@ -59,7 +59,7 @@ const ballast = new WeakMap<ArrayBufferLike, ArrayBuffer>();
 
 /**
  * Zeroed memory for `count` elements over a SharedArrayBuffer, so that worker threads see it without
- * copies. Throws ShapeError T012 when this machine cannot give that much.
+ * copies. Throws ShapeError T003 for what is no dtype, T012 when this machine cannot give that much.
  */
 export function allocate(dtype: DType, count: number): Elements {
   arrayOf(dtype);

@@ -70,6 +70,18 @@ export interface AnyPattern {
   readonly definition: Definition;
 }
 
+/** A pattern by its structure: one of another copy of warploom has another class. */
+export function isPattern(value: unknown): value is AnyPattern {
+  if (typeof value !== 'object' || value === null || !('definition' in value)) return false;
+  const { definition } = value;
+  return (
+    typeof definition === 'object' &&
+    definition !== null &&
+    'mask' in definition &&
+    'given' in definition
+  );
+}
+
 /** A finished pattern; every method returns a new one. */
 export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets> {
   readonly definition: Definition;

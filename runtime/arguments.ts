@@ -10,6 +10,8 @@ import {
   throwIfAny,
 } from '../dsl/diagnostic.ts';
 import { isHeadPatterns } from '../dsl/heads.ts';
+import { isPattern } from '../dsl/pattern.ts';
+import { type FloatType, floatTypes } from './dtype.ts';
 import { unevenHeads } from './inputs.ts';
 
 /** No model has as many heads, and no head as many dimensions. */
@@ -25,8 +27,6 @@ const shown = (value: unknown): string =>
 function refuse(what: string, help: string): never {
   throw new DeviceError([diagnostic('R005', what, { help })]);
 }
-
-const isPattern = (value: unknown): boolean => isObject(value) && isObject(value.definition);
 
 /** throws: DeviceError R005 for what is no pattern, nor a list of patterns by head. */
 export function checkPattern(pattern: unknown): void {
@@ -66,7 +66,7 @@ export function checkCompileOptions(options: unknown): void {
     const { what, help } = unevenHeads(heads as number, kvHeads as number);
     findings.push(diagnostic('T007', what, { help }));
   }
-  if (dtype !== 'fp32' && dtype !== 'fp16' && dtype !== 'bf16')
+  if (!floatTypes.includes(dtype as FloatType))
     findings.push(
       diagnostic('T003', `dtype is ${shown(dtype)}`, {
         help: 'attention takes fp32, fp16 or bf16',

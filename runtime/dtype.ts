@@ -15,7 +15,8 @@ export type Layout = 'bhsd' | 'bshd';
 /** Elements in memory: fp32 as Float32Array, fp16 and bf16 bits as Uint16Array, i32 as Int32Array. */
 export type Elements = Float32Array | Uint16Array | Int32Array;
 
-export const dtypes: readonly DType[] = ['fp32', 'fp16', 'bf16', 'i32'];
+export const floatTypes: readonly FloatType[] = ['fp32', 'fp16', 'bf16'];
+export const dtypes: readonly DType[] = [...floatTypes, 'i32'];
 export const bytesPerElement = { fp32: 4, fp16: 2, bf16: 2, i32: 4 } as const;
 export const maxRank = 8;
 

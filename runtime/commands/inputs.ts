@@ -9,7 +9,7 @@ import { isHeadPatterns } from '../../dsl/heads.ts';
 import { bytesText } from '../../dsl/plan/explain.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import type { Device } from '../device.ts';
-import { bytesPerElement, type FloatType, type Layout } from '../dtype.ts';
+import { bytesPerElement, type FloatType, floatTypes, type Layout } from '../dtype.ts';
 import { loadChosen } from '../files/chosen.ts';
 import { openSafetensors } from '../files/safetensors.ts';
 import type { AttentionInputs } from '../inputs.ts';
@@ -111,7 +111,7 @@ export function addInputOptions(
   }
   return add(
     new Option('--dtype <type>', 'of the random tensors (default: fp32 on the CPU, bf16 elsewhere)')
-      .choices(['fp32', 'fp16', 'bf16'])
+      .choices(floatTypes)
       .conflicts(files),
   );
 }
@@ -274,7 +274,7 @@ function randomTensors(
   };
 }
 
-/** Throws ShapeError T012 where tensors of so many elements a batch entry are more than there is: filling them ends in the end of the process. */
+/** Throws ShapeError T012 for tensors of so many elements a batch entry that the system would end who fills them. */
 function checkMemory(elements: readonly number[], batch: number, dtype: FloatType): void {
   const bytes = elements.reduce((sum, count) => sum + count, 0) * batch * bytesPerElement[dtype];
   const free = process.availableMemory();

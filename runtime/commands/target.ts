@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { Definition } from '../../dsl/definition.ts';
 import { diagnostic, PatternError } from '../../dsl/diagnostic.ts';
 import { type HeadPatterns, isHeadPatterns, type LayerCall } from '../../dsl/heads.ts';
-import type { AnyPattern } from '../../dsl/pattern.ts';
+import { type AnyPattern, isPattern } from '../../dsl/pattern.ts';
 import { importModule, type OwnModules, shown } from './modules.ts';
 import { suggestion } from './nearest.ts';
 
@@ -25,18 +25,6 @@ export interface Target {
   readonly definitions: readonly Definition[];
   /** Numbers that come with it, where the command line gives no others. */
   readonly params?: LayerCall['params'];
-}
-
-/** A pattern by its structure: one of another copy of warploom has another class. */
-export function isPattern(value: unknown): value is AnyPattern {
-  if (typeof value !== 'object' || value === null || !('definition' in value)) return false;
-  const { definition } = value;
-  return (
-    typeof definition === 'object' &&
-    definition !== null &&
-    'mask' in definition &&
-    'given' in definition
-  );
 }
 
 const isTarget = (value: unknown): value is AnyPattern | HeadPatterns =>

@@ -203,13 +203,13 @@ export function wordsOfSet({ units }: ChosenSet): {
   return { domain, words, most: most === 0 ? 0 : 2 ** Math.ceil(Math.log2(most)) };
 }
 
-/** Copies of sets in the memory of a machine: calls with them bring nothing over. throws: DeviceError R007. */
+/** Copies of sets, wherever they are, in the memory of a machine: calls with them bring nothing over. throws: DeviceError R007. */
 export async function uploadSets(
   machine: Machine,
   sets: ChosenSetsData,
 ): Promise<Record<string, DeviceSet>> {
   const placed: Record<string, DeviceSet> = {};
-  for (const [name, set] of Object.entries(sets)) {
+  for (const [name, set] of Object.entries(await readChosen(sets))) {
     const { domain, words, most } = wordsOfSet(set);
     const block = new Block(machine, words.byteLength);
     await machine.upload(block.address, words);

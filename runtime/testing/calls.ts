@@ -12,7 +12,7 @@ import {
   type NumberSchema,
 } from '../../dsl/given.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
-import type { FloatType, Layout } from '../dtype.ts';
+import { type FloatType, floatTypes, type Layout } from '../dtype.ts';
 import { type Tensor, tensor } from '../tensor.ts';
 
 /** Everything that is drawn for a call. */
@@ -141,11 +141,10 @@ export function arbitraryCalls(
 ): fc.Arbitrary<CallSample> {
   const layout = fc.constantFrom<Layout[]>('bhsd', 'bshd');
   const perGroup = sharesSets(definition);
-  const all: FloatType[] = ['fp32', 'fp16', 'bf16'];
   return fc
     .record({
       shape: arbitrarySizes(options),
-      dtype: fc.constantFrom(...(options.dtype ? [options.dtype] : all)),
+      dtype: fc.constantFrom(...(options.dtype ? [options.dtype] : floatTypes)),
       layouts: fc.tuple(layout, layout, layout),
       seed: fc.nat(2 ** 20),
       scale: fc.constantFrom(1, 0, 0.25, 2),

@@ -16,7 +16,7 @@ import fc from 'fast-check';
 import { expect, Snapshots } from 'vitest';
 import { inspect } from '../../dsl/definition.ts';
 import { render } from '../../dsl/diagnostic.ts';
-import type { AnyPattern } from '../../dsl/pattern.ts';
+import { type AnyPattern, isPattern } from '../../dsl/pattern.ts';
 import { prove } from '../../dsl/plan/coverage.ts';
 import { printExpression } from '../../dsl/print.ts';
 import { compile } from '../attend.ts';
@@ -60,9 +60,8 @@ interface Verdict {
 }
 
 function patternOf(value: unknown): AnyPattern {
-  const isPattern = typeof value === 'object' && value !== null && 'definition' in value;
-  if (!isPattern) throw new TypeError('expect(...) was not given a pattern');
-  return value as AnyPattern;
+  if (!isPattern(value)) throw new TypeError('expect(...) was not given a pattern');
+  return value;
 }
 
 /** Findings of a pattern, as a verdict. */

@@ -122,7 +122,7 @@ export const program: Program<Flags> = {
 
 const countsFrom = (text: string): number[] => text.split(',').map(countFrom);
 
-/** Lists that are drawn leave nothing out of shorter calls. */
+/** Shorter calls have no room for what is drawn: a near band, runs beyond it and a thousand columns. */
 const leastLength = 4096;
 
 function lengthsFrom(text: string): number[] {

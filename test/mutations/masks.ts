@@ -28,11 +28,16 @@ export const masks: readonly Mutation[] = [
     ],
   ),
   ...inFile(
-    'codegen/attention/masks/loads.ts',
+    'codegen/attention/masks/remainders.ts',
     [
       'what is divisible is so further on as well',
       'isKnown && constant === 0 && rest === 0',
       'rest === 0',
+    ],
+    [
+      'queries before the first key have the rest of those after it',
+      'const ofQuery = restOfQuery(divisor);',
+      "const ofQuery = binary('rem', index('q'), divisor);",
     ],
     ['a rest has any sign', 'if (rest === 0) return isSame', 'if (rest >= 0) return isSame'],
     ['keys are further on than queries', 'q * (constant - rest)', 'constant - rest'],

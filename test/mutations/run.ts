@@ -68,6 +68,7 @@ const near: readonly (readonly [start: string, tests: readonly string[]])[] = [
   ['codegen/attention/hopper/ramp', ['test/runtime/emulator-ramp', 'test/laws/hopper']],
   ['codegen/attention/tanh', ['test/runtime/emulator-scores', 'test/codegen/tanh']],
   ['codegen/attention/words', ['test/codegen/words', 'test/codegen/analysis']],
+  ['codegen/attention/masks/remainders', ['test/codegen/loads', 'test/laws/hopper']],
   ['codegen/attention/masks/loads', ['test/codegen/loads', 'test/laws/hopper']],
   ['codegen/attention/masks/words', ['test/laws/shared-tiles', 'test/runtime/emulator-hopper']],
   ['codegen/attention/hopper/stand-ins', ['test/laws/hopper', 'test/laws/shared-tiles']],

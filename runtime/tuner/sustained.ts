@@ -7,20 +7,23 @@
 import type { Bench } from './bench.ts';
 import { isWell, leastRounds, type RoundOptions, runRound, shuffled } from './race.ts';
 import { median, type Standing } from './standing.ts';
+import { byTraffic } from './traffic.ts';
 
-/** Of the fastest so many are compared. */
-const mostFinalists = 3;
+/** So many are compared. */
+const mostFinalists = 4;
 /** Times of all rounds, the pace-maker before and after each; one more, since no two are of one length. */
 const slots = (mostFinalists + 2) * leastRounds + 1;
 /** Of the budget. */
-const budgetShare = 0.16;
+const budgetShare = 0.19;
 const [leastSlotMs, mostSlotMs] = [100, 400];
 /** Of a slot, while the clock still is the one before's. */
 const settlingShare = 1 / 3;
 /** Enqueued together, so that what lies between weighs little; of calls that the host is slower with, so many. */
 const [batchMs, mostCalls] = [40, 200];
 /** What was further behind in the race does not need so much less power. */
-const mostBehind = 0.015;
+const mostBehind = 0.04;
+/** What is faster by so little in the race may owe it to the power that it need not pay for there. */
+const worthOfPower = 0.015;
 /** What is faster by less does not take the place of the one that won the race. */
 const leastGain = 0.01;
 
@@ -33,14 +36,15 @@ export function slotOf(budgetMs: number): number | undefined {
 /** What all of it takes. */
 export const sustainedMs = (slotMs: number): number => slots * slotMs;
 
-/** The fastest ones of the race, beside the untuned one. */
+/** The fastest ones of the race, beside the untuned one: of those that move as much the first, then others. */
 export function finalistsOf(standings: readonly Standing[], pace: Standing): Standing[] {
   const timed = standings.filter((one) => isWell(one) && one.rounds >= leastRounds);
   const best = Math.min(...timed.map(({ ratio }) => ratio));
-  return timed
+  const close = timed
     .filter((one) => one !== pace && one.ratio <= best * (1 + mostBehind))
-    .sort((a, b) => a.ratio - b.ratio)
-    .slice(0, mostFinalists);
+    .sort((a, b) => a.ratio - b.ratio);
+  const firsts = byTraffic(close, ({ choice }) => choice).map(([first]) => first!);
+  return [...new Set([...firsts, ...close])].slice(0, mostFinalists);
 }
 
 /** Milliseconds of a call when the chip has had about a slot of it; of long ones there is one. */
@@ -56,10 +60,13 @@ export async function timeAlone(
   const calls = Math.max(1, Math.min(mostCalls, Math.round(batch / ms)));
   const start = now();
   const seen: number[] = [];
-  do {
+  for (let end = 0; end + batch / 2 < length || seen.length === 0; ) {
+    const begin = end;
     const mean = await bench.run(choice, calls);
-    if (now() - start > settlingShare * length) seen.push(mean);
-  } while (now() - start + batch / 2 < length);
+    end = now() - start;
+    // Most of it.
+    if (begin + end > 2 * settlingShare * length) seen.push(mean);
+  }
   return seen.reduce((sum, one) => sum + one, 0) / seen.length;
 }
 
@@ -96,7 +103,7 @@ export function heldOf(winner: Standing, finalists: readonly Standing[], pace: S
   };
   const faster = [...finalists, pace].filter((one) => isWell(one) && isFaster(one));
   const [best = winner] = faster.sort((a, b) => gainOf(b) - gainOf(a));
-  const isDoubted = best === winner && winner.ratio > 1 - mostBehind && median(its) >= 1;
+  const isDoubted = best === winner && winner.ratio > 1 - worthOfPower && median(its) >= 1;
   return isDoubted && isWell(pace) ? pace : best;
 }
 

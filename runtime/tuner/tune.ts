@@ -22,6 +22,7 @@ import type { Start } from './process.ts';
 import { quickInputs } from './quick.ts';
 import { resultOf, type TuneResult } from './result.ts';
 import { NoReferenceError, type SearchProgress, search } from './search.ts';
+import { inTurns } from './traffic.ts';
 
 export interface TuneOptions {
   /** Tensors in host memory, or sizes alone: q, k and v are then random. Captured tensors are needed in both cases. */
@@ -155,7 +156,10 @@ function tensorsOf(
   return { ...captured, ...quickInputs(shape, dtype) } as AttentionInputs;
 }
 
-/** All that may be tried, those that differ least from the untuned one first: a short budget has the likely ones. */
+/**
+ * All that may be tried, the likely ones first, which a short budget has: of each way to move keys (traffic.ts) those that
+ * differ least from the untuned one.
+ */
 function choicesOf(
   request: KernelRequest,
   bench: DeviceBench,
@@ -167,7 +171,9 @@ function choicesOf(
   const likely = legalChoices(request, bench.machine).sort(
     (a, b) => distance(a, untuned) - distance(b, untuned),
   );
-  const all = [...first, ...(known ? [known] : []), ...likely];
+  const isOwn = ({ backend }: Choice): boolean => backend === untuned.backend;
+  const others = likely.filter((choice) => !isOwn(choice));
+  const all = [...first, ...(known ? [known] : []), ...inTurns(likely.filter(isOwn)), ...others];
   const byName = new Map(all.map((choice) => [choiceName(choice), choice]));
   return [...byName.values()].filter((choice) => {
     if (first.some((one) => choiceName(one) === choiceName(choice))) return true;

@@ -12,7 +12,7 @@ import { headsAreAlike, headsToShare } from '../../codegen/attention/heads.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { type HopperKnobs, isApart, withTile } from '../../codegen/attention/hopper/knobs.ts';
 import { asksApart, mayAskApart } from '../../codegen/attention/hopper/pairs.ts';
-import type { PlanForm } from '../../codegen/attention/hopper/plan-forms.ts';
+import { type PlanForm, rangesForm } from '../../codegen/attention/hopper/plan-forms.ts';
 import { headsOfTile } from '../../codegen/attention/hopper/tile-rows.ts';
 import { hopperArch, legalKnobs } from '../../codegen/attention/legal.ts';
 import { classOf } from '../../codegen/attention/lengths.ts';
@@ -26,7 +26,6 @@ import {
 } from '../../codegen/attention/tiles.ts';
 import type { Definition } from '../../dsl/definition.ts';
 import { DeviceError, diagnostic, PlanError } from '../../dsl/diagnostic.ts';
-import { walk } from '../../dsl/expression.ts';
 import { type KernelRequest, specOf } from './kernel-request.ts';
 import type { Machine } from './machine.ts';
 
@@ -92,13 +91,6 @@ function passesIn(request: KernelRequest): KernelPass[] {
   return passesOf(withFixed(mask, fixed), gather, restSize);
 }
 
-/** The form that the score makes of ranges. */
-const scoreForm = (request: KernelRequest): PlanForm => {
-  const { score } = specOf(request);
-  const parts = score ? [...walk(score)] : [];
-  return parts.some((part) => part.op === 'unary' && part.name === 'tanh') ? 'capped' : 'ranges';
-};
-
 /** Query heads that may share a tile. */
 const groupIn = (request: KernelRequest): number =>
   headsAreAlike(specOf(request)) ? (request.group ?? 1) : 1;
@@ -133,7 +125,7 @@ function hopperChoices(request: KernelRequest, chip: Chip): Choice[] {
         }))
       : [
           ...(first.headsPerTile === 1 ? [] : shared),
-          ...ofTable(asksApart(passes) ?? scoreForm(request)),
+          ...ofTable(asksApart(passes) ?? rangesForm(specOf(request))),
         ];
   const choices = all.map(ofHopper);
   checkStated(request, chip, choices);

@@ -10,6 +10,7 @@ import {
 import type { ChosenSetsData } from '../../dsl/chosen.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import type { Tensor } from '../tensor.ts';
 import type { TuneResult } from './result.ts';
 import { type TuneOptions, tune } from './tune.ts';
 
@@ -22,6 +23,7 @@ export interface FormWork {
   readonly params?: TuneOptions['params'];
   /** The sets of a call, where those that an estimate finds in random tensors are not like real ones. */
   chosen?(shape: LaunchShape): ChosenSetsData;
+  captured?(shape: LaunchShape): Readonly<Record<string, Tensor>>;
 }
 
 export interface DefaultsOptions {
@@ -69,7 +71,7 @@ export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow
     const shape = { batch: 1, heads: kvHeads * group, kvHeads, ...lengths };
     const chosen = work.chosen?.(shape);
     const found = search(pattern, {
-      inputs: { shape, dtype: 'bf16', ...(chosen && { chosen }) },
+      inputs: { ...work.captured?.(shape), shape, dtype: 'bf16', ...(chosen && { chosen }) },
       params,
       device,
       budgetMs: Math.max(leastMs, left / (all.length - i)),

@@ -1,15 +1,15 @@
 // ---- kernel ----
 
 constexpr int head_dim = 128, value_dim = 128;
-constexpr int q_tile = 128, k_tile = 128, stages = 2, q_buffers = 2, tile_heads = 1;
-constexpr int early_quarters = 1;  // of a step's scores: those that become weights before the last P V is waited for
-constexpr int groups = 2;  // warpgroups that compute, 64 rows each
+constexpr int q_tile = 192, k_tile = 80, stages = 2, q_buffers = 2, tile_heads = 1;
+constexpr int early_quarters = 0;  // of a step's scores: those that become weights before the last P V is waited for
+constexpr int groups = 3;  // warpgroups that compute, 64 rows each
 constexpr int row_blocks = 1;  // of 16 query rows, each warp
-constexpr int score_blocks = 16, value_blocks = 16;  // of 8 columns
-constexpr int key_steps = 8;  // of 16, along the sum of P V
+constexpr int score_blocks = 10, value_blocks = 16;  // of 8 columns
+constexpr int key_steps = 5;  // of 16, along the sum of P V
 // Bytes in shared memory, where tiles lie in slabs of 64 columns, 128 bytes a row, swizzled.
 constexpr int q_bytes = 16384, q_group_bytes = 16384, out_group_bytes = 16384;  // of a warpgroup
-constexpr int k_bytes = 32768, v_bytes = 32768;
+constexpr int k_bytes = 20480, v_bytes = 20480;
 
 
 struct Arguments {
@@ -408,37 +408,36 @@ typedef float RowValues[row_blocks][2];
 // ---- products: steps of 16 along the sum; accumulators as those of mma.sync, 16 rows a warp ----
 
 // d = a b^T: both in shared memory, in rows along the sum.
-WARPLOOM_DEVICE void multiply_scores(float (&d)[1][16][4], u64 a, u64 b) {
+WARPLOOM_DEVICE void multiply_scores(float (&d)[1][10][4], u64 a, u64 b) {
   asm volatile(
       "{\n.reg .pred p;\n.reg .b64 a, b;\nsetp.ne.b32 p, 0, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "wgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, %64, %65, p, 1, 1, 0, 0;\n"
-      "setp.ne.b32 p, 1, 0;\nadd.s64 a, %64, 2;\nadd.s64 b, %65, 2;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, %40, %41, p, 1, 1, 0, 0;\n"
+      "setp.ne.b32 p, 1, 0;\nadd.s64 a, %40, 2;\nadd.s64 b, %41, 2;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
-      "add.s64 a, %64, 4;\nadd.s64 b, %65, 4;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %40, 4;\nadd.s64 b, %41, 4;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
-      "add.s64 a, %64, 6;\nadd.s64 b, %65, 6;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %40, 6;\nadd.s64 b, %41, 6;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
-      "add.s64 a, %64, 512;\nadd.s64 b, %65, 1024;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %40, 512;\nadd.s64 b, %41, 640;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
-      "add.s64 a, %64, 514;\nadd.s64 b, %65, 1026;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %40, 514;\nadd.s64 b, %41, 642;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
-      "add.s64 a, %64, 516;\nadd.s64 b, %65, 1028;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %40, 516;\nadd.s64 b, %41, 644;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n"
-      "add.s64 a, %64, 518;\nadd.s64 b, %65, 1030;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n"
+      "add.s64 a, %40, 518;\nadd.s64 b, %41, 646;\nwgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, a, b, p, 1, 1, 0, 0;\n}\n"
+      "%32, %33, %34, %35, %36, %37, %38, %39}, a, b, p, 1, 1, 0, 0;\n}\n"
       : "=f"(d[0][0][0]), "=f"(d[0][0][1]), "=f"(d[0][0][2]), "=f"(d[0][0][3]), "=f"(d[0][1][0]), "=f"(d[0][1][1]), "=f"(d[0][1][2]), "=f"(d[0][1][3]), "=f"(d[0][2][0]), "=f"(d[0][2][1]), "=f"(d[0][2][2]), "=f"(d[0][2][3]), "=f"(d[0][3][0]), "=f"(d[0][3][1]), "=f"(d[0][3][2]), "=f"(d[0][3][3]), 
         "=f"(d[0][4][0]), "=f"(d[0][4][1]), "=f"(d[0][4][2]), "=f"(d[0][4][3]), "=f"(d[0][5][0]), "=f"(d[0][5][1]), "=f"(d[0][5][2]), "=f"(d[0][5][3]), "=f"(d[0][6][0]), "=f"(d[0][6][1]), "=f"(d[0][6][2]), "=f"(d[0][6][3]), "=f"(d[0][7][0]), "=f"(d[0][7][1]), "=f"(d[0][7][2]), "=f"(d[0][7][3]), 
-        "=f"(d[0][8][0]), "=f"(d[0][8][1]), "=f"(d[0][8][2]), "=f"(d[0][8][3]), "=f"(d[0][9][0]), "=f"(d[0][9][1]), "=f"(d[0][9][2]), "=f"(d[0][9][3]), "=f"(d[0][10][0]), "=f"(d[0][10][1]), "=f"(d[0][10][2]), "=f"(d[0][10][3]), "=f"(d[0][11][0]), "=f"(d[0][11][1]), "=f"(d[0][11][2]), "=f"(d[0][11][3]), 
-        "=f"(d[0][12][0]), "=f"(d[0][12][1]), "=f"(d[0][12][2]), "=f"(d[0][12][3]), "=f"(d[0][13][0]), "=f"(d[0][13][1]), "=f"(d[0][13][2]), "=f"(d[0][13][3]), "=f"(d[0][14][0]), "=f"(d[0][14][1]), "=f"(d[0][14][2]), "=f"(d[0][14][3]), "=f"(d[0][15][0]), "=f"(d[0][15][1]), "=f"(d[0][15][2]), "=f"(d[0][15][3])
+        "=f"(d[0][8][0]), "=f"(d[0][8][1]), "=f"(d[0][8][2]), "=f"(d[0][8][3]), "=f"(d[0][9][0]), "=f"(d[0][9][1]), "=f"(d[0][9][2]), "=f"(d[0][9][3])
       : "l"(a), "l"(b));
 }
 
@@ -448,33 +447,24 @@ WARPLOOM_DEVICE void multiply_values(float (&d)[1][16][4], const u32 (*a)[4], u6
       "{\n.reg .pred p;\n.reg .b64 b;\nsetp.ne.b32 p, 1, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%64, %65, %66, %67}, %96, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 128;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%64, %65, %66, %67}, %84, p, 1, 1, 1;\n"
+      "add.s64 b, %84, 128;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%68, %69, %70, %71}, b, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 256;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "add.s64 b, %84, 256;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%72, %73, %74, %75}, b, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 384;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "add.s64 b, %84, 384;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%76, %77, %78, %79}, b, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 512;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "add.s64 b, %84, 512;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%80, %81, %82, %83}, b, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 640;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%84, %85, %86, %87}, b, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 768;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%88, %89, %90, %91}, b, p, 1, 1, 1;\n"
-      "add.s64 b, %96, 896;\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
-      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%92, %93, %94, %95}, b, p, 1, 1, 1;\n}\n"
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, {%80, %81, %82, %83}, b, p, 1, 1, 1;\n}\n"
       : "+f"(d[0][0][0]), "+f"(d[0][0][1]), "+f"(d[0][0][2]), "+f"(d[0][0][3]), "+f"(d[0][1][0]), "+f"(d[0][1][1]), "+f"(d[0][1][2]), "+f"(d[0][1][3]), "+f"(d[0][2][0]), "+f"(d[0][2][1]), "+f"(d[0][2][2]), "+f"(d[0][2][3]), "+f"(d[0][3][0]), "+f"(d[0][3][1]), "+f"(d[0][3][2]), "+f"(d[0][3][3]), 
         "+f"(d[0][4][0]), "+f"(d[0][4][1]), "+f"(d[0][4][2]), "+f"(d[0][4][3]), "+f"(d[0][5][0]), "+f"(d[0][5][1]), "+f"(d[0][5][2]), "+f"(d[0][5][3]), "+f"(d[0][6][0]), "+f"(d[0][6][1]), "+f"(d[0][6][2]), "+f"(d[0][6][3]), "+f"(d[0][7][0]), "+f"(d[0][7][1]), "+f"(d[0][7][2]), "+f"(d[0][7][3]), 
         "+f"(d[0][8][0]), "+f"(d[0][8][1]), "+f"(d[0][8][2]), "+f"(d[0][8][3]), "+f"(d[0][9][0]), "+f"(d[0][9][1]), "+f"(d[0][9][2]), "+f"(d[0][9][3]), "+f"(d[0][10][0]), "+f"(d[0][10][1]), "+f"(d[0][10][2]), "+f"(d[0][10][3]), "+f"(d[0][11][0]), "+f"(d[0][11][1]), "+f"(d[0][11][2]), "+f"(d[0][11][3]), 
         "+f"(d[0][12][0]), "+f"(d[0][12][1]), "+f"(d[0][12][2]), "+f"(d[0][12][3]), "+f"(d[0][13][0]), "+f"(d[0][13][1]), "+f"(d[0][13][2]), "+f"(d[0][13][3]), "+f"(d[0][14][0]), "+f"(d[0][14][1]), "+f"(d[0][14][2]), "+f"(d[0][14][3]), "+f"(d[0][15][0]), "+f"(d[0][15][1]), "+f"(d[0][15][2]), "+f"(d[0][15][3])
-      : "r"(a[0][0]), "r"(a[0][1]), "r"(a[0][2]), "r"(a[0][3]), "r"(a[1][0]), "r"(a[1][1]), "r"(a[1][2]), "r"(a[1][3]), "r"(a[2][0]), "r"(a[2][1]), "r"(a[2][2]), "r"(a[2][3]), "r"(a[3][0]), "r"(a[3][1]), "r"(a[3][2]), "r"(a[3][3]), "r"(a[4][0]), "r"(a[4][1]), "r"(a[4][2]), "r"(a[4][3]), "r"(a[5][0]), "r"(a[5][1]), "r"(a[5][2]), "r"(a[5][3]), "r"(a[6][0]), "r"(a[6][1]), "r"(a[6][2]), "r"(a[6][3]), "r"(a[7][0]), "r"(a[7][1]), "r"(a[7][2]), "r"(a[7][3]), "l"(b));
+      : "r"(a[0][0]), "r"(a[0][1]), "r"(a[0][2]), "r"(a[0][3]), "r"(a[1][0]), "r"(a[1][1]), "r"(a[1][2]), "r"(a[1][3]), "r"(a[2][0]), "r"(a[2][1]), "r"(a[2][2]), "r"(a[2][3]), "r"(a[3][0]), "r"(a[3][1]), "r"(a[3][2]), "r"(a[3][3]), "r"(a[4][0]), "r"(a[4][1]), "r"(a[4][2]), "r"(a[4][3]), "l"(b));
 }
 
 // ---- softmax: a row lies in the four lanes of a quad ----
@@ -604,12 +594,13 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   const u64 first = matrix_descriptor(tiles.q, 16, 1024);
   const u64 q_first = further_on(first, group * q_group_bytes >> 4);
   const u64 k_first = further_on(first, tiles.k - tiles.q >> 4);
-  const u64 v_first = further_on(first, tiles.v - tiles.q >> 4, 16368);
+  const u64 v_first = further_on(first, tiles.v - tiles.q >> 4, 10224);
   const float scale = p.scale * 1.4426950216293335f;  // makes exponents of 2 of scores
   u64 q_matrix = q_first;
   int k_slot = 0, v_slot = 0;
   u32 k_parity = 0, v_parity = 0;
   int received = 0;  // tasks so far
+  if (group == groups - 1) threads_arrive(1, 256);  // the first warpgroup begins
   Scores s;
   Weights weights;
   Output out;
@@ -682,8 +673,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
   // One step: this tile's Q K^T and the last one's P V are under way together.
   auto step = [&](bool careful) {
     wait_for_k();
+    threads_wait(1 + group, 256);
     multiply_q_k();
     multiply_p_v();
+    threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);
     const bool grows = softmax.grows();
     products_wait<1>();
     scores_done();
@@ -823,8 +816,10 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
     order = next_task();
     if (order == COMPUTE) {  // its first Q K^T runs beside this task's last P V
       wait_for_k();
+      threads_wait(1 + group, 256);
       multiply_q_k();
       multiply_p_v();
+      threads_arrive(1 + (group + 1 == groups ? 0 : group + 1), 256);
       if (!is_plain()) read_mask();
       products_wait<1>();
       scores_done();
@@ -843,12 +838,12 @@ WARPLOOM_DEVICE void consume(const Arguments& p, Control& c, const Tiles& tiles,
 
 // ---- the kernel: one block for each multiprocessor, whose warps have their roles ----
 
-extern "C" __global__ void __launch_bounds__(384, 1)
+extern "C" __global__ void __launch_bounds__(512, 1)
 attention(const __grid_constant__ Arguments p) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ Control control;
   const u32 first = shared_address(shared) + 1023u & ~1023u;
-  const Tiles tiles = {first, first + 65536, first + 131072, first + 196608};
+  const Tiles tiles = {first, first + 98304, first + 139264, first + 180224};
   if (threadIdx.x == 0) {
     for (Slot& slot : control.slots) {
       barrier_init(slot.k_full, 1);
@@ -875,13 +870,13 @@ attention(const __grid_constant__ Arguments p) {
   }
   const int warp = __shfl_sync(FULL_WARP, (int)threadIdx.x >> 5, 0), group = warp >> 2;
   if (group == groups) {
-    registers_give<72>();
+    registers_give<32>();
     if (warp == 4 * groups) walk_tasks(p, control, tiles);  // it picks its first task before it meets the others
     else __syncthreads();
     if (warp == 4 * groups + 1) order_copies<true>(p, control, tiles);
     if (warp == 4 * groups + 2) order_copies<false>(p, control, tiles);
   } else {
-    registers_take<216>();
+    registers_take<160>();
     __syncthreads();
     consume(p, control, tiles, group);
   }

@@ -8,6 +8,7 @@ import { rows } from '../../codegen/attention/hopper/defaults.ts';
 import { hopperTile } from '../../codegen/attention/hopper/knobs.ts';
 import type { DefaultRow } from '../../codegen/attention/hopper/plan-forms.ts';
 import { tileCandidates } from '../../codegen/attention/tiles.ts';
+import { type Tensor, tensor } from '../../index.ts';
 import { blockSparse, causal } from '../../patterns/index.ts';
 import { defaultsText, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 import type { TuneResult } from '../../runtime/tuner/result.ts';
@@ -56,7 +57,7 @@ test('each form, dimension and length is searched with a share of the time that 
   ]);
 });
 
-test('calls have the sets that are drawn for them, and heads whose queries host memory has room for', async () => {
+test('calls have the sets and tensors that are drawn for them, and heads whose queries host memory has room for', async () => {
   const calls: TuneOptions['inputs'][] = [];
   const { options } = simulated();
   const search = (async (pattern, call) => {
@@ -69,13 +70,15 @@ test('calls have the sets that are drawn for them, and heads whose queries host 
       {
         ...{ form: 'blocks', pattern: blockSparse, group: 4 },
         chosen: ({ heads, kLen }) => ({ drawn: `${heads} ${kLen}` }) as never,
+        captured: ({ heads }) => ({ slopes: tensor(new Float32Array(heads)) }),
       },
     ],
     ...{ dims: [128, 256], lengths: [131_072, 2 ** 20, 2 ** 23], budgetMs: 1e6 },
   });
   expect(
-    calls.map(({ shape, chosen }) => {
+    calls.map(({ shape, chosen, slopes }) => {
       const { heads, kvHeads, headDim } = shape as TuneResult['shape'];
+      expect((slopes as Tensor).shape).toEqual([heads]);
       return [headDim, heads, kvHeads, (chosen as unknown as { drawn: string }).drawn];
     }),
   ).toEqual([

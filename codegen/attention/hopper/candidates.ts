@@ -18,11 +18,21 @@ const smaller: readonly { readonly dim: number; readonly tiles: readonly HopperK
 const smallerApart = (dim: number): HopperKnobs =>
   hopperTile(2, dim <= 128 ? 128 : 64, { boxes: 2, ...single });
 
+/** The smallest dimension that holds a head and has rows. */
+const dimOf = (form: PlanForm, dim: number): number =>
+  Math.min(...rows.filter((row) => row.form === form && row.dim >= dim).map((row) => row.dim));
+
+/** Forms of ranges that have rows of their own for some dimensions; for others those of ranges are nearer. */
+const ofRanges: readonly PlanForm[] = ['full', 'causal', 'scored', 'capped'];
+const isNearer = (form: PlanForm, dim: number): boolean =>
+  !ofRanges.includes(form) || dimOf(form, dim) <= dimOf('ranges', dim);
+
 /** The row for a head and a length: of those for the smallest dimension that holds it. */
 function measuredFor(form: PlanForm, dim: number, kLen: number): HopperKnobs[] {
-  const own = rows.filter((row) => row.form === form && row.dim >= dim);
-  const least = Math.min(...own.map((row) => row.dim));
-  const ofDim = own.filter((row) => row.dim === least).sort((a, b) => a.upTo - b.upTo);
+  const least = dimOf(form, dim);
+  const ofDim = rows
+    .filter((row) => row.form === form && row.dim === least)
+    .sort((a, b) => a.upTo - b.upTo);
   const row = ofDim.find(({ upTo }) => kLen <= upTo) ?? ofDim.at(-1);
   return row ? [row.knobs] : [];
 }
@@ -36,7 +46,7 @@ export function hopperCandidates(
 ): readonly HopperKnobs[] {
   const dim = Math.max(headDim, valueDim);
   const all = [
-    ...(form === 'ranges' ? [] : measuredFor(form, dim, kLen)),
+    ...(isNearer(form, dim) ? measuredFor(form, dim, kLen) : []),
     ...(form === 'distances' || form === 'blocks' ? [smallerApart(dim)] : []),
     ...measuredFor('ranges', dim, kLen),
     ...(smaller.find((row) => dim <= row.dim)?.tiles ?? []),

@@ -247,6 +247,8 @@ function inspectOnce(definition: Definition): {
     return { lifted: undefined, findings };
 
   const liftArrow = (arrow: Arrow, step: 'mask' | 'score'): Expression | undefined => {
+    // What is no function was found in the builder.
+    if (typeof arrow.fn !== 'function') return undefined;
     const request: Liftable = { step, pattern: name, fn: arrow.fn, site: arrow.site, declarations };
     const { expression, findings: found } = diagnose(request);
     findings.push(...found);

@@ -17,7 +17,10 @@ export interface LayerCall {
 
 /** Gives each query head its own pattern, in the order of the heads. */
 export function byHead(patterns: readonly AnyPattern[]): HeadPatterns {
-  return Object.freeze({ byHead: Object.freeze([...patterns]) });
+  // What is no list is refused where it is used.
+  return Object.freeze({
+    byHead: Array.isArray(patterns) ? Object.freeze([...patterns]) : patterns,
+  });
 }
 
 export const isHeadPatterns = (value: unknown): value is HeadPatterns =>

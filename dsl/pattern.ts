@@ -16,6 +16,7 @@ import {
 } from './given.ts';
 import { captureSite } from './lift/callsite.ts';
 import type { KeySpan, Knobs, VisitInputs } from './schedule.ts';
+import { checkStart, isObject, misgiven, type Step } from './steps.ts';
 
 /** One (query, key) pair. Singular names are indices, plurals and lengths are sizes. */
 export interface Pair {
@@ -100,6 +101,7 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
 
   /** Changes each allowed logit; `s` is the scaled logit, the result replaces it. */
   score(transform: (pair: ScoredPair, given: InMask<G, S>) => number): Pattern<G, S> {
+    if (typeof transform !== 'function') return this.#misgiven('score', transform);
     const arrow: Arrow = { fn: transform as Arrow['fn'], site: captureSite(this.score) };
     const twice = this.definition.score ? [once(this.name, 'score')] : [];
     return this.#next({ score: arrow }, twice);
@@ -107,12 +109,14 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
 
   /** What stands in for the keys that the mask drops: pools of k and v of one size. */
   rest(summary: (inputs: RestInputs, numbers: GivenNumbers<G>) => Rest): Pattern<G, S> {
+    if (typeof summary !== 'function') return this.#misgiven('rest', summary);
     const twice = this.definition.rest ? [once(this.name, 'rest')] : [];
     return this.#next({ rest: summary as Definition['rest'] }, twice);
   }
 
   /** How fast, never what. */
   schedule(knobs: KnobsFor<S>): Pattern<G, S> {
+    if (!isObject(knobs)) return this.#misgiven('schedule', knobs);
     return this.#next({ knobs: { ...this.definition.knobs, ...knobs } });
   }
 
@@ -120,11 +124,13 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   visit(
     program: (inputs: VisitInputs, numbers: GivenNumbers<G>) => readonly KeySpan[],
   ): Pattern<G, S> {
+    if (typeof program !== 'function') return this.#misgiven('visit', program);
     return this.#next({ visit: program as Definition['visit'] });
   }
 
   /** Rebinds defaults: `aShape.with({ window: 512 })`. */
   with(values: Partial<Record<keyof GivenNumbers<G> & string, number>>): Pattern<G, S> {
+    if (!isObject(values)) return this.#misgiven('with', values);
     const given: Record<string, Given[string]> = { ...this.definition.given };
     const findings: Diagnostic[] = [];
     for (const [name, value] of Object.entries(values)) {
@@ -142,6 +148,7 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   and<H extends Given, T extends ChosenSets>(
     other: Pattern<H, T>,
   ): Pattern<Simplify<G & H>, Simplify<S & T>> {
+    if (!isPattern(other)) return this.#misgiven('and', other) as never;
     return new Pattern(combine('and', this.definition, other.definition));
   }
 
@@ -149,7 +156,12 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   or<H extends Given, T extends ChosenSets>(
     other: Pattern<H, T>,
   ): Pattern<Simplify<G & H>, Simplify<S & T>> {
+    if (!isPattern(other)) return this.#misgiven('or', other) as never;
     return new Pattern(combine('or', this.definition, other.definition));
+  }
+
+  #misgiven(step: Step, value: unknown): Pattern<G, S> {
+    return this.#next({}, [misgiven(this.name, step, value)]);
   }
 
   #next(change: Partial<Definition>, findings: readonly Diagnostic[] = []): Pattern<G, S> {
@@ -172,28 +184,30 @@ function rebind(entry: NumberSchema | Fixed, value: number): NumberSchema | Fixe
 /** Starts a pattern: its name, and what it is given (zod schemas of numbers, `fixed`, `i32`, `f32`). */
 export function pattern<const G extends Given = Record<never, never>>(
   name: string,
-  given?: G,
+  given: G = {} as G,
 ): PatternStart<G> {
-  const finish = (estimates: Definition['estimates'], fn: unknown, site: Arrow['site']) =>
-    new Pattern<never, never>({
-      name,
-      given: given ?? {},
-      estimates,
-      mask: { op: 'arrow', arrow: { fn: fn as Arrow['fn'], site } },
-      score: undefined,
-      rest: undefined,
-      knobs: {},
-      visit: undefined,
-      findings: [],
-    });
-  const withMask = (estimates: Definition['estimates']) =>
+  const begun = checkStart(name, given);
+  const withMask = (estimates: Definition['estimates'], findings: readonly Diagnostic[]) =>
     function mask(predicate: unknown) {
-      return finish(estimates, predicate, captureSite(mask));
+      const isMask = typeof predicate === 'function';
+      return new Pattern<never, never>({
+        name: String(name),
+        given: isObject(given) ? given : {},
+        estimates,
+        mask: {
+          op: 'arrow',
+          arrow: { fn: predicate as Arrow['fn'], site: captureSite(mask) },
+        },
+        score: undefined,
+        rest: undefined,
+        knobs: {},
+        visit: undefined,
+        findings: isMask ? findings : [...findings, misgiven(name, 'mask', predicate)],
+      });
     };
-  return {
-    estimate: (program: unknown) => ({
-      mask: withMask([program as Definition['estimates'][number]]),
-    }),
-    mask: withMask([]),
-  } as unknown as PatternStart<G>;
+  const estimate = (program: unknown) =>
+    typeof program === 'function'
+      ? { mask: withMask([program as Definition['estimates'][number]], begun) }
+      : { mask: withMask([], [...begun, misgiven(name, 'estimate', program)]) };
+  return { estimate, mask: withMask([], begun) } as unknown as PatternStart<G>;
 }

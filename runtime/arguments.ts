@@ -11,18 +11,12 @@ import {
 } from '../dsl/diagnostic.ts';
 import { isHeadPatterns } from '../dsl/heads.ts';
 import { isPattern } from '../dsl/pattern.ts';
+import { isObject, shown } from '../dsl/steps.ts';
 import { type FloatType, floatTypes } from './dtype.ts';
 import { unevenHeads } from './inputs.ts';
 
 /** No model has as many heads, and no head as many dimensions. */
 const most = 2 ** 16;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  (typeof value === 'object' || typeof value === 'function') && value !== null;
-
-/** As a message shows it. */
-const shown = (value: unknown): string =>
-  typeof value === 'string' ? `'${value}'` : isObject(value) ? 'an object' : String(value);
 
 function refuse(what: string, help: string): never {
   throw new DeviceError([diagnostic('R005', what, { help })]);

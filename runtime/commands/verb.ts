@@ -4,6 +4,7 @@
 import { Command } from 'commander';
 import { exit, UsageError } from './failure.ts';
 import { addHeadsOptions, findLayer } from './heads.ts';
+import { nearest } from './nearest.ts';
 import { parameterOptions, tensorsOf, type Values, valuesOf } from './parameters.ts';
 import { findTarget, findTargets, type Setting, type Target } from './target.ts';
 import type { Terminal } from './terminal.ts';
@@ -60,8 +61,11 @@ export function quietCommand(
 /** Commander's words in our form: one line, and one hint. */
 function complaint(text: string, call: string): string {
   const [what = '', guess] = text.trim().split('\n');
-  const near = /^\(Did you mean (?:one of )?(.*)\?\)$/.exec(guess ?? '')?.[1];
-  const hint = near === undefined ? `${call} --help` : `did you mean ${near}`;
+  const guesses = /^\(Did you mean (?:one of )?(.*)\?\)$/.exec(guess ?? '')?.[1]?.split(', ') ?? [];
+  // Commander takes half of the letters for a resemblance: of 'window' and 'random', too.
+  const wrong = /'-*(.*)'/.exec(what)?.[1] ?? '';
+  const near = guesses.filter((one) => nearest(wrong, [one.replace(/^-*/, '')]).length > 0);
+  const hint = near.length === 0 ? `${call} --help` : `did you mean ${near.join(' or ')}`;
   return `${what.replace(/^error: /, 'warploom: ').replace(/\.$/, '')}\n  = help: ${hint}`;
 }
 

@@ -14,6 +14,7 @@ describe('misuse ends with 2, one line and a hint', () => {
     ['no verb', '', /no verb\n.*warploom --help/],
     ['an unknown verb', 'rnu', /unknown command 'rnu'\n.*did you mean run/],
     ['an unknown option', 'run a-shape --windw 5', /unknown option '--windw'\n.*did you mean --window/],
+    ['an option of other patterns', 'run causal --window 5', /unknown option '--window'\n.*: warploom run --help/],
     ['a parameter before the pattern', 'run --window 5 a-shape', /before '--window'\n.*run PATTERN --window/],
     ['no pattern', 'run', /missing required argument 'pattern'/],
     ['no tensors', 'run a-shape', /no tensors\n.*--random/],

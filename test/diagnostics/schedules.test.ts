@@ -1,7 +1,7 @@
 // Law 14 for schedules and composition: every code of group S has a bad pattern, and the mended one.
 
 import { describe, expect, it } from 'vitest';
-import { byHead, count, f32, pattern } from '../../dsl/index.ts';
+import { type AnyPattern, byHead, count, f32, pattern } from '../../dsl/index.ts';
 import { attend, oracle, refused, refusedByBoth, takenByBoth } from './cases.ts';
 
 const causal = pattern('causal').mask(({ q, k }) => k <= q);
@@ -171,7 +171,7 @@ describe('S007: patterns per head that do not fit', () => {
   });
 });
 
-describe('S008: a step of the builder that is given twice or too late', () => {
+describe('S008: a step of the builder that is given twice, or what it cannot be', () => {
   it('two scores', async () => {
     const once = causal.score(({ s }) => s / 2);
     expect(
@@ -184,6 +184,25 @@ describe('S008: a step of the builder that is given twice or too late', () => {
         = help: write both into one"
     `);
     await takenByBoth(once);
+  });
+
+  // As in JavaScript, where nobody has looked.
+  type Steps = Readonly<Record<string, (value: unknown) => never>>;
+  const start = pattern as unknown as (...begin: unknown[]) => Steps;
+  const begun = start('a');
+  it.each<[string, () => AnyPattern]>([
+    ['the name of a pattern is 3', () => start(3).mask!(() => true)],
+    ["what 'a' is given is 3", () => start('a', 3).mask!(() => true)],
+    [".mask of 'a' is given 'k <= q'", () => begun.mask!('k <= q')],
+    [".estimate of 'a' is given null", () => (begun.estimate!(null) as Steps).mask!(() => true)],
+    ...['score', 'rest', 'visit', 'schedule', 'with', 'and', 'or'].flatMap((name) =>
+      [undefined, 3].map((value): [string, () => AnyPattern] => [
+        `.${name} of 'causal' is given ${value}`,
+        () => (causal as unknown as Steps)[name]!(value),
+      ]),
+    ),
+  ])('%s', async (what, make) => {
+    expect(await refusedByBoth('S008', make())).toContain(`error[S008]: ${what}\n  = help: `);
   });
 
   it('two sorts of stand-ins', async () => {

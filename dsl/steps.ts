@@ -1,0 +1,50 @@
+// What the steps of the builder are given. The compiler of TypeScript sees to it; in JavaScript nobody does, and what is wrong is
+// kept and told when the pattern is used, with all else that is wrong with it.
+
+import { type Diagnostic, diagnostic } from './diagnostic.ts';
+
+/** A value as a message shows it. */
+export const shown = (value: unknown): string =>
+  typeof value === 'string' ? `'${value}'` : isObject(value) ? 'an object' : String(value);
+
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  (typeof value === 'object' || typeof value === 'function') && value !== null;
+
+/** What each step takes, as one writes it. */
+const takes = {
+  estimate:
+    'a function: .estimate(({ q, k }) => ({ keys: q.last(32).dot(k).softmax().sumPerKey().topk(64) }))',
+  mask: 'a function: .mask(({ q, k }) => k <= q)',
+  score: 'a function: .score(({ s, q, k }) => s - 0.1 * (q - k))',
+  rest: 'a function: .rest(({ k, v }) => ({ keys: k.pool(64), values: v.pool(64) }))',
+  visit: 'a function: .visit(({ tile, span }) => span(0, tile.q1 + 1))',
+  schedule: 'knobs: .schedule({ qTile: 128, kTile: 64 })',
+  with: 'numbers by the names of parameters: .with({ window: 512 })',
+  and: 'another pattern',
+  or: 'another pattern',
+} as const;
+export type Step = keyof typeof takes;
+
+/** Of a step that is given what it cannot be. */
+export const misgiven = (pattern: string, step: Step, value: unknown): Diagnostic =>
+  diagnostic('S008', `.${step} of '${pattern}' is given ${shown(value)}`, {
+    help: `give it ${takes[step]}`,
+  });
+
+/** Of what a pattern begins with: its name, and what it is given. */
+export function checkStart(name: unknown, given: unknown): Diagnostic[] {
+  const findings: Diagnostic[] = [];
+  if (typeof name !== 'string')
+    findings.push(
+      diagnostic('S008', `the name of a pattern is ${shown(name)}`, {
+        help: "begin with one: pattern('mine')",
+      }),
+    );
+  if (!isObject(given))
+    findings.push(
+      diagnostic('S008', `what ${shown(name)} is given is ${shown(given)}`, {
+        help: "declare it by name: pattern('mine', { window: z.int() })",
+      }),
+    );
+  return findings;
+}

@@ -22,6 +22,7 @@ import {
   openDevice,
   pattern,
   patterns,
+  reference,
   tensor,
   verticalSlash,
   xAttention,
@@ -293,6 +294,41 @@ describe.each([
       true,
     ]);
     expect((await asked({ ...inputs, chosen } as never, params)).chosen).toEqual(chosen);
+  });
+});
+
+describe('a mask that asks for what a set lacks', () => {
+  const lacking = pattern('lacking', { budget: count.default(5) })
+    .estimate(({ q, k }, { budget }) => ({
+      columns: q.last(4).dot(k).causal().softmax().sumPerKey().topk(budget),
+    }))
+    .mask(({ q, k }, { columns }) => k <= q && !columns.has(k));
+  const either = pattern('either')
+    .estimate(({ q, k }) => ({
+      columns: q.last(4).dot(k).causal().softmax().sumPerKey().cover(0.3),
+    }))
+    .mask(({ q, k }, { columns }) => k <= q && (columns.has(k) ? q - k < 40 : k % 2 === 0));
+
+  // With full sets it would allow least of all, nothing or one arm.
+  it.each<[string, AnyPattern, Record<string, number>]>([
+    ['some', lacking, {}],
+    ['all', lacking, { budget: 80 }],
+    ['an arm for members', either, {}],
+  ])('attends to what it chose, fallback or not: %s', async (_, asked, params) => {
+    const of = (seed: number) => tensor.random([1, 2, 80, 16], { seed, scale: 2 });
+    const inputs = { q: of(1), k: of(2), v: of(3) };
+    const attend = await compile(asked, {
+      ...{ heads: 2, headDim: 16, dtype: 'fp32', device: cpu, fallback: 'dense' },
+    });
+    const { out, lse, chosen } = await attend(inputs, params);
+    const right = await reference(asked, inputs, params);
+    expect(chosen.columns!.dense).toEqual([false, false]);
+    for (const [own, theirs] of [
+      [out, right.out],
+      [lse, right.lse],
+    ] as const)
+      for (const [i, value] of (await own.read()).entries())
+        if (value !== theirs[i]) expect(Math.abs(Number(value) - theirs[i]!)).toBeLessThan(1e-4);
   });
 });
 

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import type { Binding } from '../../../dsl/analysis/binding.ts';
 import { pointEnvironment } from '../../../dsl/analysis/binding.ts';
 import { evaluate } from '../../../dsl/evaluate.ts';
-import type { Expression } from '../../../dsl/expression.ts';
+import { type Expression, mentions } from '../../../dsl/expression.ts';
 import { prove } from '../../../dsl/plan/coverage.ts';
 import { hullOf } from '../../../dsl/plan/split.ts';
 import { boxOfTile, planUnit, type UnitPlan, type UnitRequest } from '../../../dsl/plan/unit.ts';
@@ -101,6 +101,18 @@ function checkTilesOnce(visits: readonly Visit[]): void {
   }
 }
 
+/** What the mask allows its hull allows, whatever the sets hold; and the hull asks none. */
+export function checkHull({ binding }: UnitPlan, mask: Expression): void {
+  const hull = hullOf(mask);
+  assert.ok(!mentions(hull, 'has'), 'the hull asks a set');
+  const { kLen, qLen } = binding.shape;
+  const offset = queryOffset(binding.shape);
+  const [isAllowed, isInHull] = [truthTable(mask, binding), truthTable(hull, binding)];
+  for (let q = Math.max(0, offset); q < offset + qLen; q += 1)
+    for (let k = 0; k < kLen; k += 1)
+      if (isAllowed(q, k) && !isInHull(q, k)) assert.fail(`q=${q} k=${k} is outside of the hull`);
+}
+
 /** Pools that stand in, by pair: exactly those whose keys are all in the hull and all dropped. */
 export function checkStandIns(plan: UnitPlan, mask: Expression): void {
   const pass = plan.passes.find((one) => one.kind === 'rest');
@@ -153,6 +165,7 @@ export const plansCover = () =>
   fc.property(requests, (request) => {
     const plan = planUnit(request);
     checkCoverage(plan, request.mask);
+    checkHull(plan, request.mask);
     checkStandIns(plan, request.mask);
     assert.equal(prove(plan).counterexample, undefined);
   });

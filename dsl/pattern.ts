@@ -16,7 +16,8 @@ import {
 } from './given.ts';
 import { captureSite } from './lift/callsite.ts';
 import type { KeySpan, Knobs, VisitInputs } from './schedule.ts';
-import { checkStart, isObject, misgiven, type Step } from './steps.ts';
+import { isObject } from './shown.ts';
+import { checkStart, misgiven, type Step } from './steps.ts';
 
 /** One (query, key) pair. Singular names are indices, plurals and lengths are sizes. */
 export interface Pair {
@@ -134,7 +135,7 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     const given: Record<string, Given[string]> = { ...this.definition.given };
     const findings: Diagnostic[] = [];
     for (const [name, value] of Object.entries(values)) {
-      const entry = given[name];
+      const entry = Object.hasOwn(given, name) ? given[name] : undefined;
       if (entry === undefined || isTensorInput(entry)) {
         findings.push(diagnostic('T005', `'${this.name}' has no parameter '${name}'`));
       } else {

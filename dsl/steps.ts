@@ -2,13 +2,7 @@
 // kept and told when the pattern is used, with all else that is wrong with it.
 
 import { type Diagnostic, diagnostic } from './diagnostic.ts';
-
-/** A value as a message shows it. */
-export const shown = (value: unknown): string =>
-  typeof value === 'string' ? `'${value}'` : isObject(value) ? 'an object' : String(value);
-
-export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  (typeof value === 'object' || typeof value === 'function') && value !== null;
+import { isObject, shown } from './shown.ts';
 
 /** What each step takes, as one writes it. */
 const takes = {

@@ -11,7 +11,7 @@ import {
 } from '../dsl/diagnostic.ts';
 import { isHeadPatterns } from '../dsl/heads.ts';
 import { isPattern } from '../dsl/pattern.ts';
-import { isObject, shown } from '../dsl/steps.ts';
+import { isObject, shown } from '../dsl/shown.ts';
 import { type FloatType, floatTypes } from './dtype.ts';
 import { unevenHeads } from './inputs.ts';
 
@@ -87,4 +87,34 @@ export function checkCallArguments(inputs: unknown, params: unknown, options: un
   for (const [name, told] of Object.entries({ onProgress, onTime }))
     if (told !== undefined && typeof told !== 'function')
       refuse(`${name} is ${shown(told)}`, 'it is a function');
+}
+
+const sizes = ['batch', 'heads', 'kvHeads', 'qLen', 'kLen', 'headDim', 'valueDim'] as const;
+
+/** throws: DeviceError R005 where there are neither tensors nor a shape, ShapeError T002 for sizes that are no counts. */
+export function checkTensorsOrSizes(inputs: unknown): void {
+  const help = `give { q, k, v }, or sizes alone: { shape: { ${sizes.join(', ')} } }`;
+  if (!isObject(inputs)) refuse(`the tensors of a call are ${shown(inputs)}`, help);
+  if ('q' in inputs) return;
+  const { shape } = inputs;
+  if (!isObject(shape)) refuse(`the shape of a call is ${shown(shape)}`, help);
+  const isCount = (value: unknown): boolean =>
+    Number.isSafeInteger(value) && (value as number) >= 0;
+  const findings = sizes
+    .filter((name) => !isCount(shape[name]))
+    .map((name) => diagnostic('T002', `${name} of the shape is ${shown(shape[name])}`, { help }));
+  throwIfAny(findings, ShapeError);
+}
+
+/** throws: DeviceError R005 for what are no tensors, ShapeError T002 where their shapes differ. */
+export function checkAlike(what: string, ...tensors: readonly unknown[]): void {
+  const shapes = tensors.map((one) => {
+    if (!isObject(one) || !Array.isArray(one.shape))
+      refuse(`one of two ${what} is ${shown(one)}`, 'give tensors, as calls make them');
+    return (one.shape as readonly unknown[]).join();
+  });
+  const [first, other] = shapes;
+  if (first === other) return;
+  const help = 'give those of two calls with the same tensors';
+  throw new ShapeError([diagnostic('T002', `two ${what} are [${first}] and [${other}]`, { help })]);
 }

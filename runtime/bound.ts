@@ -13,6 +13,13 @@ const roundoff: Readonly<Record<FloatType, number>> = {
   bf16: 2 ** -8,
 };
 
+/** Half the distance between neighbouring numbers near 0, which does not shrink with them. */
+const leastRoundoff: Readonly<Record<FloatType, number>> = {
+  fp32: 2 ** -150,
+  fp16: 2 ** -25,
+  bf16: 2 ** -134,
+};
+
 export interface Magnitudes {
   /** Largest |v|. */
   readonly value: number;
@@ -48,7 +55,7 @@ export function errorBound(
     out:
       2 * value * (2 * roundoff[dtype] + logits + sums) +
       value * Math.expm1(2 * moved) +
-      Number.MIN_VALUE,
+      2 * leastRoundoff[dtype],
     // An LSE is stored in fp32, whatever the dtype.
     lse: 2 * (logits + sums + single * Math.max(1, logit + Math.log(Math.max(1, length)))) + moved,
   };

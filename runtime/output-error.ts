@@ -1,5 +1,6 @@
 // How far the outputs of a sparse pattern are from those of dense attention.
 
+import { checkAlike } from './arguments.ts';
 import { decode } from './half.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -10,8 +11,12 @@ export interface HeadOutputError {
   readonly relative: number;
 }
 
-/** Relative errors by head. Both are [batch, heads, qLen, valueDim], of any dtype and layout. */
+/**
+ * Relative errors by head. Both are [batch, heads, qLen, valueDim], of any dtype and layout. throws: ShapeError T002 where
+ * their shapes differ.
+ */
 export async function outputError(sparse: Tensor, dense: Tensor): Promise<HeadOutputError[]> {
+  checkAlike('outputs', sparse, dense);
   const [batch = 0, heads = 0, rows = 0, dim = 0] = sparse.shape;
   // Long ones are large: only those of a head at a time become floats.
   const hosts = [await sparse.host(), await dense.host()].map((one) => one.withLayout('bhsd'));

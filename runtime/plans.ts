@@ -10,6 +10,7 @@ import { type HeadPatterns, isHeadPatterns } from '../dsl/heads.ts';
 import type { AnyPattern } from '../dsl/pattern.ts';
 import type { UnitPlan } from '../dsl/plan/unit.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
+import { checkPattern, checkTensorsOrSizes } from './arguments.ts';
 import { Planner, unitsOfJob } from './cpu/job.ts';
 import type { RowSource } from './cpu/rows.ts';
 import type { FloatType } from './dtype.ts';
@@ -73,6 +74,8 @@ export function checkCall(
   inputs: AttentionInputs<AnySets> | CallSizes,
   params: ParameterValues | Readonly<Record<string, unknown>> = {},
 ): CheckedCall {
+  checkPattern(pattern);
+  checkTensorsOrSizes(inputs);
   const tensors = isSizes(inputs) ? standIns(inputs) : inputs;
   const heads = isSizes(inputs) ? inputs.shape.heads : (inputs.q.shape[1] ?? 0);
   const parts = partsOf(pattern, heads);
@@ -99,9 +102,9 @@ export async function planCall(
   params: ParameterValues | Readonly<Record<string, unknown>> = {},
   options: CallOptions = {},
 ): Promise<PlannedCall> {
+  const { parts, inputs: call, shape, dtype } = checkCall(pattern, inputs, params);
   const { chosen } = inputs;
   const isPerHead = isHeadPatterns(pattern);
-  const { parts, inputs: call, shape, dtype } = checkCall(pattern, inputs, params);
   const allPassed = passedSets(chosen, isPerHead, parts.length);
   const planned: PlannedPart[] = [];
   for (const [i, part] of parts.entries()) {

@@ -1,5 +1,6 @@
 // How much of the dense attention's mass a sparse pattern keeps: two LSEs are enough, no weights are needed.
 
+import { checkAlike } from './arguments.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface HeadRecall {
@@ -10,8 +11,9 @@ export interface HeadRecall {
   readonly min: number;
 }
 
-/** `exp(lse_sparse - lse_dense)` per row, by head. Both are [batch, heads, qLen]. */
+/** `exp(lse_sparse - lse_dense)` per row, by head. Both are [batch, heads, qLen]. throws: ShapeError T002 where they differ. */
 export async function recall(sparse: Tensor, dense: Tensor): Promise<HeadRecall[]> {
+  checkAlike('LSEs', sparse, dense);
   const [batch = 0, heads = 0, rows = 0] = sparse.shape;
   const [a, b] = [await sparse.read(), await dense.read()];
   const result: HeadRecall[] = [];

@@ -3,6 +3,7 @@
 
 import { type Diagnostic, diagnostic, PlanError } from '../diagnostic.ts';
 import { ranBy } from '../lift/thrown.ts';
+import { isObject, shown } from '../shown.ts';
 import {
   axesOfChosen,
   axesOfScores,
@@ -40,9 +41,9 @@ const weights = ['softmax', 'exp', 'sumPerBlock', 'sumPerGroup'];
 const vectors = ['input', 'last', 'pool'];
 const sets = ['topk', 'above', 'cover', 'dilate', 'where'];
 
-const refuse = (what: string, help: string): never => {
+function refuse(what: string, help: string): never {
   throw new PlanError([diagnostic('E003', what, { help })]);
-};
+}
 
 function size(name: string, value: unknown): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
@@ -68,8 +69,17 @@ function budget(name: string, value: unknown, high: number, integer: boolean): n
   ]);
 }
 
-function always(name: string, given: Always | undefined): Required<Always> {
-  const { first = 0, last = 0 } = given ?? {};
+/** What a step is given beside its numbers: names that it does not have are mistakes, not left aside. */
+function checkOptions(step: string, options: unknown, known: readonly string[]): void {
+  const help = `give it { ${known.join(', ')} }`;
+  if (!isObject(options)) refuse(`${step} is given ${shown(options)}`, help);
+  const other = Object.keys(options).find((name) => !known.includes(name));
+  if (other !== undefined) refuse(`${step} takes no '${other}'`, help);
+}
+
+function always(name: string, given: Always = {}): Required<Always> {
+  checkOptions(`always of ${name}`, given, ['first', 'last']);
+  const { first = 0, last = 0 } = given;
   return {
     first: budget(`${name} always.first`, first, Infinity, true),
     last: budget(`${name} always.last`, last, Infinity, true),
@@ -164,6 +174,7 @@ class Recorded {
   }
 
   topk(n: number, options: { always?: Always } = {}): Recorded {
+    checkOptions('topk', options, ['always']);
     const of = this.#selectable('topk');
     return new Recorded({
       op: 'topk',
@@ -177,6 +188,7 @@ class Recorded {
     share: number,
     options: { always?: Always; of?: 'max' | 'sum'; capacity?: number } = {},
   ): Recorded {
+    checkOptions('above', options, ['always', 'of', 'capacity']);
     const of = this.#weights('above');
     return new Recorded({
       op: 'above',
@@ -194,6 +206,7 @@ class Recorded {
   }
 
   cover(mass: number, options: { always?: Always; capacity?: number } = {}): Recorded {
+    checkOptions('cover', options, ['always', 'capacity']);
     const of = this.#weights('cover');
     return new Recorded({
       op: 'cover',
@@ -245,6 +258,7 @@ export function antidiagonal(
   _k: Inputs['k'],
   options: { stride: number; block: number },
 ): Scores<'qBlock', 'kBlock'> {
+  checkOptions('antidiagonal', options, ['stride', 'block']);
   const stride = size('antidiagonal stride', options.stride);
   const block = size('antidiagonal block', options.block);
   if (block % stride !== 0)

@@ -2,16 +2,7 @@
 // the mask drops of its hull. Expressions alone: lengths and members are not known here.
 
 import { fold } from '../analysis/specialise.ts';
-import {
-  and,
-  bool,
-  chain,
-  type Expression,
-  mentions,
-  not,
-  operands,
-  or,
-} from '../expression.ts';
+import { and, bool, chain, type Expression, mentions, not, operands, or } from '../expression.ts';
 
 /**
  * `A and (set.has(k) or B)` as two disjoint parts: tiles of `A and B`, and packed keys of the set with

@@ -6,9 +6,11 @@ import { type Box, boxOf } from '../analysis/box.ts';
 import { atomsOf, type Formula, formulaOf, isPurelyLinear } from '../analysis/formula.ts';
 import { specialise } from '../analysis/specialise.ts';
 import { BitSet } from '../chosen.ts';
+import { diagnostic, PlanError } from '../diagnostic.ts';
 import { and, type Expression, has, index, mentions } from '../expression.ts';
-import { mergeSpans, type VisitProgram } from '../schedule.ts';
+import { type KeySpan, mergeSpans, type VisitProgram } from '../schedule.ts';
 import { queryOffset } from '../shape.ts';
+import { isObject, shown } from '../shown.ts';
 import { isUnderstood, keyArgument, type Spans } from './spans.ts';
 import { droppedBy, splitColumns } from './split.ts';
 
@@ -168,7 +170,7 @@ export function statedSpans(
 ): NonNullable<TilePass['stated']> {
   const { qLen, kLen } = shape;
   return (q0, q1) => {
-    const spans = visit(
+    const spans: unknown = visit(
       {
         tile: { q0, q1, qLen, kLen, head: unit.head, batch: unit.batch },
         span: (from, to) => [{ from, to }],
@@ -176,9 +178,21 @@ export function statedSpans(
       },
       params as never,
     );
+    if (!areSpans(spans))
+      throw new PlanError([
+        diagnostic('S008', `.visit gives ${shown(spans)}`, {
+          help: 'give spans of keys: .visit(({ tile, span }) => span(0, tile.q1 + 1))',
+        }),
+      ]);
     return mergeSpans(spans, kLen).flatMap(({ from, to }) => [from, to]);
   };
 }
+
+const areSpans = (value: unknown): value is readonly KeySpan[] =>
+  Array.isArray(value) &&
+  value.every(
+    (one) => isObject(one) && typeof one.from === 'number' && typeof one.to === 'number',
+  );
 
 /** Positions of the first and last query of a tile, and all keys. `tile` counts from 0. */
 export function boxOfTile(plan: UnitPlan, tile: number): Box {

@@ -67,7 +67,18 @@ export const run: PatternVerb<RunFlags> = {
   },
   async act(target, params, flags, context) {
     const { terminal } = context;
-    for (const file of [flags.out, flags.chosenOut]) if (file !== undefined) checkPlace(file);
+    for (const [flag, file] of [
+      ['--out', flags.out],
+      ['--chosen-out', flags.chosenOut],
+    ] as const) {
+      if (file === undefined) continue;
+      if (file.endsWith('.npy'))
+        throw new UsageError(
+          `${flag} writes several tensors, which ${file} cannot hold`,
+          'name a .safetensors file',
+        );
+      checkPlace(file);
+    }
     if (flags.out !== undefined && flags.chosenOut !== undefined) {
       if (resolve(flags.out) === resolve(flags.chosenOut))
         throw new UsageError('--out and --chosen-out are one file', 'name two');

@@ -9,6 +9,7 @@ import { type Given, type ParameterValues, parametersOf } from '../../dsl/given.
 import { type HeadPatterns, isHeadPatterns } from '../../dsl/heads.ts';
 import type { AnyPattern, Pattern } from '../../dsl/pattern.ts';
 import { type LaunchShape, type Unit, unitsOf } from '../../dsl/shape.ts';
+import { checkCallArguments, checkPattern } from '../arguments.ts';
 import type { FloatType } from '../dtype.ts';
 import { roundTo } from '../half.ts';
 import {
@@ -74,6 +75,8 @@ export function reference(
   params: Readonly<Record<string, unknown>> = {},
   options: ReferenceOptions = {},
 ): ReferenceResult<ChosenSetsData | readonly ChosenSetsData[]> {
+  checkPattern(pattern);
+  checkCallArguments(inputs, params, options);
   const perHead = isHeadPatterns(pattern) ? pattern.byHead : undefined;
   const patterns = [...new Set(perHead ?? [pattern as AnyPattern])];
   const definitions = patterns.map(({ definition }) => definition);

@@ -34,6 +34,7 @@ describe('misuse ends with 2, one line and a hint', () => {
     ['kernels in no folder', 'compile causal --cache=', /Name a folder/],
     ['sets of a pattern without any', 'run causal --random 1,1,1,8,8 --chosen-out x.safetensors', /'causal', which chooses nothing/],
     ['two outputs in one file', 'run causal --random 1,1,1,8,8 --out x.safetensors --chosen-out ./x.safetensors', /--chosen-out are one file/],
+    ['several tensors in one array', 'run causal --random 1,1,1,8,8 --out x.npy', /--out writes several tensors, which x.npy cannot hold\n.*\.safetensors/],
     ['no number', 'run a-shape --random 1,1,1,8,8 --window wide', /'wide' is invalid/],
     ['too few sizes', 'run causal --random 1,1,8', /batch,heads\[,kvHeads\],length,dim/],
     ['sizes that are none', 'run causal --random 1,1,1,-8,8', /whole number/],

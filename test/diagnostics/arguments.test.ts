@@ -5,7 +5,11 @@ import { byHead, pattern } from '../../dsl/index.ts';
 import { aShape, blockSparse, causal } from '../../patterns/index.ts';
 import { type CompileOptions, compile } from '../../runtime/attend.ts';
 import { openDevice } from '../../runtime/device.ts';
+import { draw } from '../../runtime/draw.ts';
+import { explain } from '../../runtime/explain.ts';
+import { reference } from '../../runtime/reference/attention.ts';
 import { Tensor, tensor } from '../../runtime/tensor.ts';
+import { tune } from '../../runtime/tuner/tune.ts';
 import { refused } from './cases.ts';
 
 const usual = { heads: 8, kvHeads: 2, headDim: 64, dtype: 'fp32' } as const;
@@ -42,6 +46,29 @@ it('heads, dimensions and a dtype that no call has', async () => {
     "error[T003]: dtype is 'fp8'
       = help: attention takes fp32, fp16 or bf16"
   `);
+});
+
+it('what explain, draw, reference and tune are given', async () => {
+  const asked: ((inputs: unknown) => unknown)[] = [
+    (inputs) => explain(causal, inputs as never),
+    (inputs) => draw(causal, inputs as never),
+    (inputs) => tune(causal, { inputs } as never),
+  ];
+  for (const ask of asked) {
+    expect(await refused('R005', () => ask(undefined))).toContain(
+      'the tensors of a call are undefined',
+    );
+    expect(await refused('R005', () => ask({ qLen: 9 }))).toContain(
+      'the shape of a call is undefined',
+    );
+    const said = await refused('T002', () => ask({ shape: { qLen: 9, kLen: Number.NaN } }));
+    expect(said).toContain('batch of the shape is undefined');
+    expect(said).toContain('kLen of the shape is NaN');
+  }
+  await refused('R005', () => explain(5 as never, {} as never));
+  await refused('R005', () => reference(5 as never, {} as never));
+  await refused('R005', () => reference(causal, null as never));
+  await refused('R005', () => compile(byHead(5 as never), { ...usual, device }));
 });
 
 it('elements of no dtype', async () => {

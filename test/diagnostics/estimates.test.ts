@@ -109,6 +109,12 @@ describe('E003: estimate steps that do not fit together', () => {
       },
     ],
     ['blocks of half cells', ({ q, k }) => antidiagonal(q, k, { stride: 4, block: 6 }).topk(1)],
+    ['options that are none', (inputs) => sums(inputs, {}).topk(1, 5)],
+    ['an option that is none', (inputs) => sums(inputs, {}).topk(1, { alway: { first: 1 } })],
+    ['members that are none', (inputs) => sums(inputs, {}).topk(1, { always: { foo: 1 } })],
+    ['a number for members', ({ q, k }) => q.dot(k).softmax().cover(0.5, { always: 5 })],
+    ['an option of another step', ({ q, k }) => q.dot(k).softmax().cover(0.5, { of: 'sum' })],
+    ['cells of no size', ({ q, k }) => antidiagonal(q, k, undefined as Loose).topk(1)],
     ['a step that is none', ({ q }) => q.max().topk(1)],
     ['a program that throws', () => JSON.parse('{')],
   ])('%s', async (_, program) => {

@@ -205,6 +205,13 @@ describe('S008: a step of the builder that is given twice, or what it cannot be'
     expect(await refusedByBoth('S008', make())).toContain(`error[S008]: ${what}\n  = help: `);
   });
 
+  it.each([null, 5, {}, [5], [{ from: 0 }], [{ from: '0', to: 9 }]])(
+    'spans of .visit that are %j',
+    async (spans) => {
+      await refused('S008', () => attend(causal.visit(() => spans as never)));
+    },
+  );
+
   it('two sorts of stand-ins', async () => {
     const once = causal.rest(({ k, v }) => ({ keys: k.pool(2), values: v.pool(2) }));
     await refusedByBoth(

@@ -108,7 +108,10 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     return this.#next({ score: arrow }, twice);
   }
 
-  /** What stands in for the keys that the mask drops: pools of k and v of one size. */
+  /**
+   * What stands in for keys that the mask would allow with other sets and drops with these: pools of k and v of one size,
+   * each where all of its keys are such. Keys that it allows with no sets have no stand-in.
+   */
   rest(summary: (inputs: RestInputs, numbers: GivenNumbers<G>) => Rest): Pattern<G, S> {
     if (typeof summary !== 'function') return this.#misgiven('rest', summary);
     const twice = this.definition.rest ? [once(this.name, 'rest')] : [];

@@ -190,9 +190,7 @@ export function statedSpans(
 
 const areSpans = (value: unknown): value is readonly KeySpan[] =>
   Array.isArray(value) &&
-  value.every(
-    (one) => isObject(one) && typeof one.from === 'number' && typeof one.to === 'number',
-  );
+  value.every((one) => isObject(one) && typeof one.from === 'number' && typeof one.to === 'number');
 
 /** Positions of the first and last query of a tile, and all keys. `tile` counts from 0. */
 export function boxOfTile(plan: UnitPlan, tile: number): Box {

@@ -67,7 +67,9 @@ export async function importModule(
   await prepared;
   loading = path;
   try {
-    const module = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
+    const module = await unheard<Readonly<Record<string, unknown>>>(
+      () => import(pathToFileURL(path).href),
+    );
     // What it rejects and nobody awaits is told before its patterns are used.
     await new Promise((resolve) => setImmediate(resolve));
     return module;
@@ -78,6 +80,20 @@ export async function importModule(
     throw new PatternError([importFailure(path, error)], { cause: error });
   } finally {
     loading = undefined;
+  }
+}
+
+const signals = ['SIGINT', 'SIGTERM'] as const;
+
+/** While this runs the system ends the process on a signal: who listens would have to wait for the end of a loop. */
+async function unheard<Value>(run: () => Promise<Value>): Promise<Value> {
+  const listeners = signals.map((name) => process.listeners(name));
+  for (const name of signals) process.removeAllListeners(name);
+  try {
+    return await run();
+  } finally {
+    for (const [i, name] of signals.entries())
+      for (const listener of listeners[i]!) process.on(name, listener);
   }
 }
 

@@ -2,6 +2,7 @@
 // room for progress and Ctrl-C. The bound itself is runtime/bound.ts's.
 
 import type { Definition } from '../../dsl/definition.ts';
+import { diagnostic, ShapeError } from '../../dsl/diagnostic.ts';
 import type { Pattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import { spread } from '../../dsl/spread.ts';
@@ -59,6 +60,12 @@ export async function checkOutput(
     await new Promise((resolve) => setImmediate(resolve));
   }
   const bound = await boundOf(target.definitions, inputs, output.lse, shape, dtype);
+  if (!Number.isFinite(bound.out + bound.lse))
+    throw new ShapeError([
+      diagnostic('T010', 'q, k or v hold numbers of which no result has a bound', {
+        help: 'leave --check out, or give finite ones whose logits are finite',
+      }),
+    ]);
   const isWithin = out <= bound.out && lse <= bound.lse;
   return { rows: wanted.length, error: { out, lse }, bound, isWithin };
 }

@@ -159,6 +159,16 @@ describe('how a process ends', () => {
     expect(performance.now() - signalled, 'ms').toBeLessThan(3000);
   });
 
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s in a file that never ends', async (signal) => {
+    const text = "console.error('begun');\nfor (;;);\n";
+    const place = join(folder({ 'endless.ts': text }), 'endless.ts');
+    const { child, ended } = start(['check', place]);
+    await progressOf(child);
+    child.kill(signal);
+    await ended;
+    expect(child.signalCode).toBe(signal);
+  });
+
   test('a reader that has seen enough is no error', async () => {
     const { child, ended } = start(['draw', 'a-shape', '--length', '4096']);
     child.stdout.destroy();

@@ -20,6 +20,19 @@ describe('what it says', () => {
     expect(out).toMatch(/attention .* a head/);
   });
 
+  test('no check where tensors leave no bound', async () => {
+    const x = tensor(new Float32Array(16).fill(1e30), { shape: [1, 1, 2, 8] });
+    const v = tensor(new Float32Array(16).fill(1), { shape: [1, 1, 2, 8] });
+    const file = join(folder(), 'large.safetensors');
+    const q = tensor(new Float32Array(16).fill(1e-30), { shape: [1, 1, 2, 8] });
+    await writeSafetensors(file, { q: x, k: x, v });
+    const { code, err } = await say('run', 'causal', '--input', file, '--check');
+    expect([code, /T010/.test(err)]).toEqual([1, true]);
+    await writeSafetensors(file, { q, k: x, v });
+    const fine = await say('run', 'causal', '--input', file, '--check');
+    expect([fine.code, fine.err]).toEqual([0, '']);
+  });
+
   test('heads with different numbers stand apart', async () => {
     const words = ['run', 'sliding-window', '--random', '1,2,1,256,8', '--window', '16,256'];
     const { code, out } = await say(...words, '--json');

@@ -146,13 +146,14 @@ export type BoundParameters = Readonly<Record<string, number | readonly number[]
 /**
  * Parses the numbers of a call against the schemas: a number or one per head, defaults included and
  * themselves parsed (zod returns a default unchecked). Floats are rounded to float32, as every device
- * will see them.
+ * will see them. Numbers of heads that are not the pattern's `own` are nobody's: they are not looked at.
  */
 export function bindParameters(
   pattern: string,
   given: Given,
   values: ParameterValues,
   heads: number,
+  own: readonly number[] = Array.from({ length: heads }, (_, head) => head),
 ): { bound: BoundParameters; findings: Diagnostic[] } {
   const findings: Diagnostic[] = [];
   const bound: Record<string, number | readonly number[]> = {};
@@ -168,7 +169,7 @@ export function bindParameters(
   }
   for (const name of names) {
     const entry = given[name] as NumberSchema | Fixed;
-    const value = (values as Record<string, unknown>)[name];
+    const value = listed((values as Record<string, unknown>)[name]);
     const list: unknown[] = Array.isArray(value) ? value : [value];
     if (Array.isArray(value)) {
       if (isFixed(entry)) {
@@ -186,14 +187,23 @@ export function bindParameters(
         continue;
       }
     }
-    const parsed = list.map((one) => parseNumber(name, entry, one, findings));
+    const asked = Array.isArray(value) ? own.map((head) => list[head]) : list;
+    const parsed = asked.map((one) => parseNumber(name, entry, one, findings));
     const numbers = parsed.filter((one) => one !== undefined);
-    if (numbers.length !== list.length) continue;
-    const uniform = numbers.every((one) => one === numbers[0]);
-    bound[name] = Array.isArray(value) && !uniform ? numbers : numbers[0]!;
+    if (numbers.length !== asked.length) continue;
+    const [first] = numbers;
+    const byHead = new Map(own.map((head, i) => [head, numbers[i]!]));
+    const uniform = numbers.every((one) => one === first);
+    bound[name] = uniform ? first! : list.map((_, head) => byHead.get(head) ?? first!);
   }
   return { bound, findings };
 }
+
+/** Numbers per head may come in a typed array. */
+const listed = (value: unknown): unknown =>
+  ArrayBuffer.isView(value) && !(value instanceof DataView)
+    ? [...(value as unknown as Iterable<unknown>)]
+    : value;
 
 function parseNumber(
   name: string,
@@ -215,7 +225,7 @@ function parseNumber(
       ? 'missing'
       : typeof seen === 'number' || typeof seen === 'bigint'
         ? String(seen)
-        : JSON.stringify(seen);
+        : (JSON.stringify(seen) ?? `a ${typeof seen}`);
   const help = `give '${name}' ${asked(entry, seen)}`;
   findings.push(diagnostic('T006', `parameter '${name}' is ${shown}: ${why}`, { help }));
   return undefined;

@@ -228,7 +228,8 @@ class Compiled {
 
   #check(inputs: AnyInputs, params: AnyParams): CheckedCall {
     const definitions = this.#parts.map(({ definition }) => definition);
-    const call = checkAllInputs(definitions, inputs, params);
+    const own = this.#parts.map(({ heads }) => heads);
+    const call = checkAllInputs(definitions, inputs, params, own);
     checkDimensions(call, this.#options);
     return call;
   }

@@ -1,6 +1,7 @@
 // How elements lie in memory: dtypes, shapes, layouts, strides, allocation. No values and no tensors.
 
 import { diagnostic, ShapeError } from '../dsl/diagnostic.ts';
+import { shown } from '../dsl/shown.ts';
 
 /** What an element is. `fp16` and `bf16` are held as bits: Node 20 has no Float16Array. */
 export type DType = 'fp32' | 'fp16' | 'bf16' | 'i32';
@@ -106,10 +107,12 @@ export function showShape(shape: readonly unknown[]): string {
 }
 
 /**
- * The number of elements of a shape. Throws ShapeError T001 for more than 8 axes, and T012 for sizes
+ * The number of elements of a shape. Throws ShapeError T001 for no list and more than 8 axes, and T012 for sizes
  * that are no whole numbers from 0, and for more elements than numbers count exactly.
  */
 export function countOf(shape: readonly number[]): number {
+  if (!Array.isArray(shape))
+    fail('T001', `a shape that is ${shown(shape)}`, 'it is a list of sizes: [1, 8, 4096, 64]');
   if (shape.length > maxRank) {
     fail('T001', `a shape of ${shape.length} axes`, `at most ${maxRank} axes are supported`);
   }

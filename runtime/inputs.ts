@@ -89,12 +89,13 @@ export function checkInputs(
 
 /**
  * The same for a call of several patterns (byHead): each takes the names it declares, and a name that
- * none declares is an error. `given` is in the order of the definitions.
+ * none declares is an error. `given` is in the order of the definitions, and so are their `own` heads, all when left out.
  */
 export function checkAllInputs(
   definitions: readonly Definition[],
   inputs: CallInputs,
   params: Readonly<Record<string, unknown>> = {},
+  own: readonly (readonly number[])[] = [],
 ): CheckedInputs & { readonly given: readonly CheckedGiven[] } {
   const findings: Diagnostic[] = [];
   const report: Report = (code, what, help) => {
@@ -103,9 +104,12 @@ export function checkAllInputs(
   };
   const main = checkPacked(definitions, inputs, checkMain(inputs, report), report);
   const heads = main?.shape.heads;
-  const given = definitions.map((definition): CheckedGiven => {
+  const given = definitions.map((definition, i): CheckedGiven => {
     const captured = checkCaptured(definition, inputs, main, report);
-    return { captured, params: checkParameters(definition, params, heads, report, findings) };
+    return {
+      captured,
+      params: checkParameters(definition, params, heads, own[i], report, findings),
+    };
   });
   checkNames(definitions, inputs, params, report);
   throwIfAny(findings, ShapeError);
@@ -246,6 +250,7 @@ function checkParameters(
   { name: pattern, given }: Definition,
   params: Readonly<Record<string, unknown>>,
   heads: number | undefined,
+  ownHeads: readonly number[] | undefined,
   report: Report,
   findings: Diagnostic[],
 ): BoundParameters {
@@ -261,7 +266,7 @@ function checkParameters(
   // Without q the number of heads is unknown: what a list itself says is as good as any.
   const lists = Object.values(own).filter((value) => Array.isArray(value));
   const count = heads ?? lists[0]?.length ?? 1;
-  const { bound, findings: found } = bindParameters(pattern, given, own as never, count);
+  const { bound, findings: found } = bindParameters(pattern, given, own as never, count, ownHeads);
   for (const finding of found) {
     if (!findings.some(({ what }) => what === finding.what)) findings.push(finding);
   }

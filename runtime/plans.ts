@@ -81,7 +81,8 @@ export function checkCall(
   const parts = partsOf(pattern, heads);
   for (const { definition } of parts) lifted(definition);
   const definitions = parts.map(({ definition }) => definition);
-  const call = checkAllInputs(definitions, tensors, params);
+  const own = parts.map((part) => part.heads);
+  const call = checkAllInputs(definitions, tensors, params, own);
   // Stand-ins have all sizes but the dimensions.
   const { headDim, valueDim } = isSizes(inputs) ? inputs.shape : call.shape;
   if (headDim === 0)

@@ -2,6 +2,7 @@
 // memory, or in the memory of a device (memory.ts) until they are read. No arithmetic.
 
 import { type Code, DeviceError, diagnostic, ShapeError } from '../dsl/diagnostic.ts';
+import { shown } from '../dsl/shown.ts';
 import {
   allocate,
   checkLayout,
@@ -300,6 +301,8 @@ function full(
   options: Omit<TensorOptions, 'shape'> = {},
 ): Tensor {
   const made = zeros(shape, options);
+  if (typeof value !== 'number')
+    throw misfit('T012', `a value that is ${shown(value)}`, 'it is a number');
   const one = allocate(made.dtype, 1);
   encode([value], made.dtype, one);
   made.data.fill(one[0]!);

@@ -84,7 +84,9 @@ export function reference(
     definitions.flatMap(({ findings }) => findings),
     PlanError,
   );
-  const { given, ...call } = checkAllInputs(definitions, inputs, params);
+  const own =
+    perHead && patterns.map((one) => [...perHead.keys()].filter((i) => perHead[i] === one));
+  const { given, ...call } = checkAllInputs(definitions, inputs, params, own);
   const { shape, segments } = call;
   const [batches = 0, , length = 0] = call.q.shape;
   if (perHead && perHead.length !== shape.heads) {

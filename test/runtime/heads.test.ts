@@ -19,7 +19,7 @@ import {
   tensor,
   verticalSlash,
 } from '../../index.ts';
-import { attend, takenByBoth } from '../diagnostics/cases.ts';
+import { attend, refused, takenByBoth } from '../diagnostics/cases.ts';
 
 const causal = pattern('causal').mask(({ q, k }) => k <= q);
 const window = pattern('window', { window: count.default(2) }).mask(
@@ -34,6 +34,27 @@ it('a head with its own number gives what that number gives to all heads', async
     const of = (values: typeof all) => [...values.subarray(head * 40, (head + 1) * 40)];
     expect(of(mixed)).toEqual(of(all));
   }
+});
+
+it('numbers of heads whose pattern does not have them are not looked at', async () => {
+  const strict = pattern('strict', { step: count.min(2) }).mask(
+    ({ q, k }, { step }) => k <= q && (q - k) % step === 0,
+  );
+  const heads = byHead([causal, strict, strict, causal]) as never;
+  const step = { step: [0, 2, 3, 0] };
+  const [own, all] = [
+    await attend(heads, {}, step),
+    await attend(heads, {}, { step: [9, 2, 3, 9] }),
+  ];
+  expect(await own.out.read()).toEqual(await all.out.read());
+  await takenByBoth(heads, {}, step);
+  await takenByBoth(heads, {}, { step: Float32Array.of(0, 2, 3, 0) });
+  expect(await refused('T006', () => attend(heads, {}, { step: [0, 2, 1, 0] }))).toContain(
+    "'step' is 1",
+  );
+  expect(await refused('T006', () => attend(heads, {}, { step: () => 3 }))).toContain(
+    "'step' is a function",
+  );
 });
 
 it('every head runs its own pattern of byHead', async () => {

@@ -169,6 +169,9 @@ describe('what does not fit is refused', () => {
     ['too few indices', 'T001', () => tensor([[1]]).at(0)],
     ['an index outside', 'T002', () => tensor([1]).at(1)],
     ['positions outside', 'T002', () => tensor([1]).slice(0, 2)],
+    ['a number for a shape', 'T001', () => tensor.random(5 as never)],
+    ['no shape', 'T001', () => new Tensor({} as never)],
+    ['a value that is no number', 'T012', () => tensor.full([2], 's' as never)],
     ['an axis that is not there', 'T001', () => tensor([1]).slice(0, 1, 3)],
     [
       'elements of another kind',

@@ -32,7 +32,7 @@ import {
 } from './given.ts';
 import { diagnose } from './lift/index.ts';
 import { spanOfThrown } from './lift/thrown.ts';
-import { hullOf } from './plan/split.ts';
+import { reachOf } from './plan/reach.ts';
 import { checkKnobs, type Knobs, type VisitProgram } from './schedule.ts';
 
 /** An arrow and where its builder method was called. */
@@ -192,8 +192,8 @@ export function inspect(definition: Definition): {
 }
 
 /**
- * The pattern whose sets are all full: its mask is the hull of the other's, and it has no estimate and nothing to stand
- * in. The same one for the same definition. throws: what `lifted` throws.
+ * The pattern that allows all that the other could: its mask is the reach of the other's, and it has no estimate and nothing
+ * to stand in. The same one for the same definition. throws: what `lifted` throws.
  */
 export function hullDefinition(definition: Definition): Definition {
   const known = hulls.get(definition);
@@ -207,7 +207,7 @@ export function hullDefinition(definition: Definition): Definition {
     knobs: {},
     visit: undefined,
   });
-  const own = { declarations: { ...declarations, sets: {} }, mask: hullOf(mask), score };
+  const own = { declarations: { ...declarations, sets: {} }, mask: reachOf(mask), score };
   kept.set(hull, { lifted: own, findings: [] });
   hulls.set(definition, hull);
   return hull;

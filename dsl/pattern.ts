@@ -109,8 +109,8 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   }
 
   /**
-   * What stands in for keys that the mask would allow with other sets and drops with these: pools of k and v of one size,
-   * each where all of its keys are such. Keys that it allows with no sets have no stand-in.
+   * What stands in for keys that the mask would allow were all sets full, and drops: pools of k and v of one size, each
+   * where all of its keys are such. Keys that it refuses whatever the sets are have no stand-in.
    */
   rest(summary: (inputs: RestInputs, numbers: GivenNumbers<G>) => Rest): Pattern<G, S> {
     if (typeof summary !== 'function') return this.#misgiven('rest', summary);

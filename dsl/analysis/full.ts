@@ -7,7 +7,7 @@ import { wantOf } from '../estimate/demand.ts';
 import { domainOf, rowsOfWant } from '../estimate/domain.ts';
 import { type ChosenNode, isSum } from '../estimate/node.ts';
 import { and, binary, compare, type Expression, has, int, or, rebuild } from '../expression.ts';
-import { hullOf } from '../plan/split.ts';
+import { reachOf } from '../plan/reach.ts';
 import { type LaunchShape, queryOffset } from '../shape.ts';
 import { boxOf } from './box.ts';
 import { formulaOf, join } from './formula.ts';
@@ -47,8 +47,8 @@ export function fullByBudget(node: ChosenNode, shape: LaunchShape): FullSet | un
 }
 
 /**
- * Whether the mask is its hull for these heads when these sets are full, whatever is in the others. Safe: where it is
- * not known, it is not.
+ * Whether the mask allows all that it could for these heads when these sets are full, whatever is in the others: its hull
+ * is its reach. Safe: where it is not known, it is not.
  */
 export function isItsHull(
   request: RelevanceRequest,
@@ -61,7 +61,7 @@ export function isItsHull(
     const set = node.op === 'has' && Object.hasOwn(full, node.set) ? full[node.set] : undefined;
     return set && node.op === 'has' ? membership(node.set, node.args, set) : fold(node);
   });
-  const hull = hullOf(mask);
+  const hull = reachOf(mask);
   const box = () => boxOf(queryOffset(shape), shape.kLen - 1, 0, shape.kLen - 1);
   return bindings.every((binding) => {
     const of = (node: Expression, negated: boolean) =>

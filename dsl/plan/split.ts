@@ -2,7 +2,16 @@
 // the mask drops of its hull. Expressions alone: lengths and members are not known here.
 
 import { fold } from '../analysis/specialise.ts';
-import { and, bool, chain, type Expression, mentions, not, operands, or } from '../expression.ts';
+import {
+  and,
+  bool,
+  chain,
+  type Expression,
+  mentions,
+  not,
+  operands,
+  rebuild,
+} from '../expression.ts';
 
 /**
  * `A and (set.has(k) or B)` as two disjoint parts: tiles of `A and B`, and packed keys of the set with
@@ -33,28 +42,9 @@ export function splitColumns(
 const isKey = (args: readonly Expression[]): boolean =>
   args.length === 1 && args[0]!.op === 'index' && args[0]!.name === 'k';
 
-/** What could be allowed whatever the sets are: the mask with each `has` read as what allows more, folded. */
-export const hullOf = (mask: Expression): Expression => fold(boundOf(mask, true));
-
-/** A bool that asks no set: true wherever `node` may be, or false wherever it may not be true. */
-function boundOf(node: Expression, isUpper: boolean): Expression {
-  if (!mentions(node, 'has')) return node;
-  const same = (arg: Expression): Expression => boundOf(arg, isUpper);
-  switch (node.op) {
-    case 'not':
-      return not(boundOf(node.args[0], !isUpper));
-    case 'and':
-    case 'or':
-      return chain(node.op, node.args.map(same));
-    case 'select': {
-      // Asked of a set, both arms may be taken.
-      const [asked, yes, no] = node.args;
-      return or(and(same(asked), same(yes)), and(not(boundOf(asked, !isUpper)), same(no)));
-    }
-    default:
-      // A member, or numbers and bools that are compared.
-      return bool(isUpper);
-  }
+/** The mask with every `has` read as true, folded: what could be allowed if all sets were full. */
+export function hullOf(mask: Expression): Expression {
+  return rebuild(mask, (node) => (node.op === 'has' ? bool(true) : fold(node)));
 }
 
 /** The hull without the mask. Conjuncts that ask no set are the same in both: `A and not (the rest)`. */

@@ -203,7 +203,9 @@ describe('a mask that cannot be lifted is refused before anything runs', () => {
   it('a mask that is no function', async () => {
     for (const mask of [undefined, 5, 'k <= q', null]) {
       const bad = pattern('none').mask(mask as never);
-      await expect(compile(bad, options)).rejects.toThrow(/^error\[L/);
+      await expect(compile(bad, options)).rejects.toThrow(
+        /^error\[S008\]: \.mask of 'none' is given/,
+      );
     }
   });
 

@@ -15,7 +15,8 @@ export async function checkSinglePools(
   knobs: Knobs,
 ): Promise<void> {
   const [inputs, params] = [inputsOf(data), paramsOf(data)];
-  const mask = hullOf(pattern.mask);
+  // A mask that asks for what a set lacks may allow pairs outside of the hull.
+  const mask = x.or(hullOf(pattern.mask), pattern.mask);
   const [pooled, all] = [
     patternOf({ ...pattern, rest: 1 }),
     patternOf({ ...pattern, mask, knobs }),

@@ -22,7 +22,7 @@ import type { Start } from './process.ts';
 import { quickInputs } from './quick.ts';
 import { resultOf, type TuneResult } from './result.ts';
 import { NoReferenceError, type SearchProgress, search } from './search.ts';
-import { inTurns } from './traffic.ts';
+import { alternating } from './traffic.ts';
 
 export interface TuneOptions {
   /** Tensors in host memory, or sizes alone: q, k and v are then random. Captured tensors are needed in both cases. */
@@ -173,7 +173,12 @@ function choicesOf(
   );
   const isOwn = ({ backend }: Choice): boolean => backend === untuned.backend;
   const others = likely.filter((choice) => !isOwn(choice));
-  const all = [...first, ...(known ? [known] : []), ...inTurns(likely.filter(isOwn)), ...others];
+  const all = [
+    ...first,
+    ...(known ? [known] : []),
+    ...alternating(likely.filter(isOwn)),
+    ...others,
+  ];
   const byName = new Map(all.map((choice) => [choiceName(choice), choice]));
   return [...byName.values()].filter((choice) => {
     if (first.some((one) => choiceName(one) === choiceName(choice))) return true;

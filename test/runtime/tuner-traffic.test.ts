@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { type Choice, choiceName, ofHopper, ofPortable } from '../../codegen/attention/choice.ts';
 import { hopperTile } from '../../codegen/attention/hopper/knobs.ts';
-import { byTraffic, inTurns } from '../../runtime/tuner/traffic.ts';
+import { alternating, byTraffic } from '../../runtime/tuner/traffic.ts';
 
 const tiles = [
   hopperTile(2, 128),
@@ -21,8 +21,8 @@ test('rows of a tile, its order and its back-end tell who moves as much', () => 
 
 test('each way to move keys has its turn, and nothing is left out', () => {
   const all = [two, classic, longest, three, portable];
-  expect(inTurns(all).map(choiceName)).toEqual(
+  expect(alternating(all).map(choiceName)).toEqual(
     [two, longest, three, portable, classic].map(choiceName),
   );
-  expect(inTurns([])).toEqual([]);
+  expect(alternating([])).toEqual([]);
 });

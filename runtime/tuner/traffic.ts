@@ -1,7 +1,7 @@
 // What of a choice decides how often keys and values come from memory: how many rows share a tile of them, and in which
 // order tiles are drawn. At its limit of power a chip pays for that with its clock, which a race does not see: choices
 // that move as much compare there as they do alone, others may not. (An H200, causal attention: at 128K tiles of 192
-// rows hold a clock 3 % higher than those of 128, at 16K the order `longest` one that is 5 % lower.)
+// rows hold a clock 3 % higher than those of 128, at 16K the order `longest` one that is 6 % lower.)
 
 import type { Choice } from '../../codegen/attention/choice.ts';
 

@@ -17,6 +17,11 @@ export const heads = [
     ['captured tensors hold nothing', "if (mentions(mask, 'at')) return undefined;", "if (mentions(mask, 'at')) return [];"],
   ),
   ...inFile(
+    'dsl/plan/reach.ts',
+    ['a lack is out of reach', 'return not(boundOf(node.args[0], !isUpper));', 'return not(same(node.args[0]));'],
+    ['one arm alone is within reach', 'and(not(boundOf(asked, !isUpper)), same(no))', 'and(not(same(asked)), same(no))'],
+  ),
+  ...inFile(
     'dsl/estimate/needed.ts',
     ['one set decides for all', 'known && range && hullOf([known, range])', 'known && range && known'],
     ['sums need the rows of others', 'if (!first?.rows || ranges.length < readings.length)', 'if (!first?.rows || ranges.length === 0)'],

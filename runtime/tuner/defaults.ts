@@ -48,6 +48,9 @@ export interface DefaultsOptions {
 /** Less is not enough to compile and to compare anything. */
 const leastMs = 5000;
 
+/** Of shorter calls nothing is said about all longer ones: their own rows stay, and where there is none, the last serves. */
+const leastEndless = 65_536;
+
 /** Elements of all queries: what goes to the device is in host memory before. */
 const mostElements = 2 ** 30;
 
@@ -77,7 +80,8 @@ export async function tuneDefaults(options: DefaultsOptions): Promise<DefaultRow
       budgetMs: Math.max(leastMs, left / (all.length - i)),
       signal,
     });
-    const upTo = length === longest ? Number.POSITIVE_INFINITY : 2 * length;
+    const isEndless = length === longest && length >= leastEndless;
+    const upTo = isEndless ? Number.POSITIVE_INFINITY : 2 * length;
     const name = `${pattern.definition.name}, dimension ${dim}, ${length} keys`;
     try {
       const result = await found;

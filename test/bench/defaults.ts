@@ -5,16 +5,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { rows } from '../../codegen/attention/hopper/defaults.ts';
-import { type PlanForm, planForms } from '../../codegen/attention/hopper/plan-forms.ts';
-import type { LaunchShape } from '../../dsl/shape.ts';
+import { planForms } from '../../codegen/attention/hopper/plan-forms.ts';
 import { diagnosticsOf, exit } from '../../runtime/commands/failure.ts';
 import { countFrom } from '../../runtime/commands/inputs.ts';
 import { budgetFrom } from '../../runtime/commands/tune.ts';
 import { writeAtomically } from '../../runtime/files/atomic.ts';
-import { defaultsText, type FormWork, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
+import { defaultsText, merged, tuneDefaults } from '../../runtime/tuner/defaults.ts';
 import { deviceOption, type Program, placeFrom } from '../programs/program.ts';
-import { numbersOf, subjects } from './attention/subjects.ts';
-import { type Work, works } from './attention/works.ts';
+import { formWorks } from './attention/forms.ts';
 
 interface Flags {
   readonly budget: number;
@@ -24,31 +22,6 @@ interface Flags {
   readonly lengths: readonly number[];
   readonly out: string;
 }
-
-/** A work of the bench stands for a form of plans, at other sizes too: for sets, with the lists that are drawn for it. */
-function standsFor(form: PlanForm, name: string, group = 1): FormWork {
-  const work = works.find((one) => one.name === name)!;
-  const { captured, chosen, pattern } = subjects[work.subject];
-  const at = ({ qLen, ...sizes }: LaunchShape): Work => ({ ...work, ...sizes, length: qLen });
-  return {
-    ...{ form, pattern: pattern(work), group, params: numbersOf(work) },
-    ...(captured && { captured: (shape) => captured(at(shape)) }),
-    ...(chosen && { chosen: (shape) => chosen(at(shape)) }),
-  };
-}
-
-// What is chosen for tiles of a single head serves any number of KV heads. Block lists of calls up to 6,400 keys have all
-// blocks: what is fastest there is 9 % faster than with boxes (an H200), and a poor choice for lists that leave some out.
-const forms: readonly FormWork[] = [
-  standsFor('causal', 'causal 16K'),
-  standsFor('full', 'full 16K'),
-  standsFor('scored', 'alibi 16K'),
-  standsFor('ranges', 'a-shape 32K'),
-  standsFor('capped', 'soft-cap 16K'),
-  standsFor('blocks', 'blocks 64, top 100, 70 % shared 128K', 4),
-  standsFor('distances', 'vertical-slash 128K 32/8', 4),
-  standsFor('shared', 'flash-prefill 4.7 % with stand-ins 128K 32/8', 4),
-];
 
 const inSource = join(import.meta.dirname, '..', '..', 'codegen/attention/hopper/defaults.ts');
 const usual = { dims: [128, 64, 96, 256, 192], lengths: [16384, 131072, 4096] };
@@ -89,7 +62,7 @@ export const program: Program<Flags> = {
     const start = Date.now();
     let count = 0;
     const measured = await tuneDefaults({
-      works: forms.filter(({ form }) => flags.forms.includes(form)),
+      works: formWorks.filter(({ form }) => flags.forms.includes(form)),
       dims: flags.dims,
       lengths: flags.lengths,
       device: flags.device,

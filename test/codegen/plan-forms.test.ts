@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
 import { rows } from '../../codegen/attention/hopper/defaults.ts';
-import { rangesForm } from '../../codegen/attention/hopper/plan-forms.ts';
+import { type PlanForm, planForms, rangesForm } from '../../codegen/attention/hopper/plan-forms.ts';
 import { lifted } from '../../dsl/definition.ts';
 import { type AnyPattern, f32, pattern } from '../../index.ts';
 import { aShape, causal, documents, slidingWindow } from '../../patterns/index.ts';
@@ -31,13 +31,14 @@ test.each<[string, AnyPattern]>([
   expect(rangesForm(lifted(definition))).toBe(form);
 });
 
-test('a form of ranges has rows of its own for dimensions that they are nearest to', () => {
-  const tiles = (form: 'ranges' | 'full', dim: number) => hopperCandidates(dim, dim, 16_384, form);
-  expect(rows.filter(({ form }) => form === 'full').every(({ dim }) => dim === 128)).toBe(true);
-  expect(tiles('full', 128)[0]).toMatchObject({ qTile: 192 });
-  expect(tiles('full', 112)[0]).toMatchObject({ qTile: 192 });
-  for (const dim of [48, 64, 96, 192, 256])
-    expect(tiles('full', dim)).toEqual(tiles('ranges', dim));
-  // Behind it come those of ranges, for masks that leave no room for it.
-  expect(tiles('full', 128).slice(1)).toEqual(tiles('ranges', 128));
+test('all forms have rows for the dimensions that ranges have them for', () => {
+  const dimsOf = (form: PlanForm) =>
+    new Set(rows.filter((row) => row.form === form).map(({ dim }) => dim));
+  for (const form of planForms) expect([form, dimsOf(form)]).toEqual([form, dimsOf('ranges')]);
+});
+
+test('behind the tile of a form come those of ranges, for masks that leave no room for it', () => {
+  const tiles = (form: PlanForm) => hopperCandidates(128, 128, 16_384, form);
+  expect(tiles('full')[0]).toMatchObject({ qTile: 192 });
+  expect(tiles('full').slice(1)).toEqual(tiles('ranges'));
 });

@@ -122,7 +122,8 @@ test('a signal ends it with what there is', async () => {
     ...{ dims: [64, 128], lengths: [4096], budgetMs: 1e6, signal: controller.signal },
     onResult: () => controller.abort(),
   });
-  expect(found).toHaveLength(1);
+  // Short calls say nothing about all longer ones.
+  expect(found.map(({ dim, upTo }) => [dim, upTo])).toEqual([[64, 8192]]);
 });
 
 test('what gains less than a hundredth leaves the row as it is, with the day on which it was held against others', async () => {

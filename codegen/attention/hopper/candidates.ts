@@ -22,17 +22,13 @@ const smallerApart = (dim: number): HopperKnobs =>
 const dimOf = (form: PlanForm, dim: number): number =>
   Math.min(...rows.filter((row) => row.form === form && row.dim >= dim).map((row) => row.dim));
 
-/** Forms of ranges that have rows of their own for some dimensions; for others those of ranges are nearer. */
-const ofRanges: readonly PlanForm[] = ['full', 'causal', 'scored', 'capped'];
-const isNearer = (form: PlanForm, dim: number): boolean =>
-  !ofRanges.includes(form) || dimOf(form, dim) <= dimOf('ranges', dim);
-
 /** The row for a head and a length: of those for the smallest dimension that holds it. */
 function measuredFor(form: PlanForm, dim: number, kLen: number): HopperKnobs[] {
   const least = dimOf(form, dim);
   const ofDim = rows
     .filter((row) => row.form === form && row.dim === least)
     .sort((a, b) => a.upTo - b.upTo);
+  // Of longer calls than were measured the longest ones say most.
   const row = ofDim.find(({ upTo }) => kLen <= upTo) ?? ofDim.at(-1);
   return row ? [row.knobs] : [];
 }
@@ -46,7 +42,7 @@ export function hopperCandidates(
 ): readonly HopperKnobs[] {
   const dim = Math.max(headDim, valueDim);
   const all = [
-    ...(isNearer(form, dim) ? measuredFor(form, dim, kLen) : []),
+    ...measuredFor(form, dim, kLen),
     ...(form === 'distances' || form === 'blocks' ? [smallerApart(dim)] : []),
     ...measuredFor('ranges', dim, kLen),
     ...(smaller.find((row) => dim <= row.dim)?.tiles ?? []),

@@ -1,5 +1,6 @@
 // Composition of two patterns, pointwise by `and` or `or`.
 
+import type { CallSite } from './declarations.ts';
 import type { Definition } from './definition.ts';
 import { type Diagnostic, diagnostic } from './diagnostic.ts';
 import { declareParam, defaultOf, type Given, isFixed, isTensorInput } from './given.ts';
@@ -16,9 +17,14 @@ function facts(entry: Given[string]): string {
   return `${isConstant ? 'fixed ' : ''}${kind} ${from}..${to} ${given}`;
 }
 
-/** The definition of `left and right` or `left or right`. Conflicts are kept as findings. */
-export function combine(op: 'and' | 'or', left: Definition, right: Definition): Definition {
-  const findings: Diagnostic[] = [...left.findings, ...right.findings];
+/** The definition of `left and right` or `left or right`, written at `site`. Conflicts are kept as findings. */
+export function combine(
+  op: 'and' | 'or',
+  left: Definition,
+  right: Definition,
+  site: CallSite | undefined,
+): Definition {
+  const findings: Diagnostic[] = [];
   for (const [name, entry] of Object.entries(right.given)) {
     const other = left.given[name];
     if (other !== undefined && facts(other) !== facts(entry)) {
@@ -56,6 +62,6 @@ export function combine(op: 'and' | 'or', left: Definition, right: Definition): 
     rest: left.rest ?? right.rest,
     knobs: {},
     visit: undefined,
-    findings,
+    findings: [...left.findings, ...right.findings, ...findings.map((one) => ({ ...one, site }))],
   };
 }

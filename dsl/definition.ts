@@ -34,6 +34,7 @@ import { diagnose } from './lift/index.ts';
 import { spanOfThrown } from './lift/thrown.ts';
 import { reachOf } from './plan/reach.ts';
 import { checkKnobs, type Knobs, type VisitProgram } from './schedule.ts';
+import { placed, type StepFinding } from './steps.ts';
 
 /** An arrow and where its builder method was called. */
 export interface Arrow {
@@ -57,7 +58,7 @@ export interface Definition {
   readonly knobs: Knobs;
   readonly visit: VisitProgram | undefined;
   /** What was wrong already while building. */
-  readonly findings: readonly Diagnostic[];
+  readonly findings: readonly StepFinding[];
 }
 
 /** The lifted form of a definition. */
@@ -220,7 +221,7 @@ function inspectOnce(definition: Definition): {
   findings: readonly Diagnostic[];
 } {
   const { name, given } = definition;
-  const findings: Diagnostic[] = [...definition.findings, ...checkGiven(name, given)];
+  const findings: Diagnostic[] = [...placed(definition.findings), ...checkGiven(name, given)];
   const sets: Record<string, SetDeclaration> = {};
   if (!findings.some(({ code }) => code === 'T013')) {
     try {

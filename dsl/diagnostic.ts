@@ -61,7 +61,7 @@ export const codes = {
   S005: 'two patterns give one name different meanings',
   S006: 'two patterns both change the score',
   S007: 'patterns per head that do not fit',
-  S008: 'a step of the builder that is given twice, or what it cannot be',
+  S008: 'a step of the builder that is out of place, given twice, or what it cannot be',
   E001: 'a size that must be fixed',
   E002: 'weights behind exp() have no scale',
   E003: 'estimate steps that do not fit together',

@@ -17,7 +17,15 @@ import {
 import { captureSite } from './lift/callsite.ts';
 import type { KeySpan, Knobs, VisitInputs } from './schedule.ts';
 import { isObject } from './shown.ts';
-import { checkStart, misgiven, type Step } from './steps.ts';
+import {
+  checkStart,
+  type LaterStep,
+  laterSteps,
+  misgiven,
+  misplaced,
+  once,
+  type StepFinding,
+} from './steps.ts';
 
 /** One (query, key) pair. Singular names are indices, plurals and lengths are sizes. */
 export interface Pair {
@@ -103,9 +111,9 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   /** Changes each allowed logit; `s` is the scaled logit, the result replaces it. */
   score(transform: (pair: ScoredPair, given: InMask<G, S>) => number): Pattern<G, S> {
     if (typeof transform !== 'function') return this.#misgiven('score', transform);
-    const arrow: Arrow = { fn: transform as Arrow['fn'], site: captureSite(this.score) };
-    const twice = this.definition.score ? [once(this.name, 'score')] : [];
-    return this.#next({ score: arrow }, twice);
+    const site = captureSite(this.score);
+    const twice = this.definition.score ? [{ ...once(this.name, 'score'), site }] : [];
+    return this.#next({ score: { fn: transform as Arrow['fn'], site } }, twice);
   }
 
   /**
@@ -114,7 +122,8 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
    */
   rest(summary: (inputs: RestInputs, numbers: GivenNumbers<G>) => Rest): Pattern<G, S> {
     if (typeof summary !== 'function') return this.#misgiven('rest', summary);
-    const twice = this.definition.rest ? [once(this.name, 'rest')] : [];
+    const site = captureSite(this.rest);
+    const twice = this.definition.rest ? [{ ...once(this.name, 'rest'), site }] : [];
     return this.#next({ rest: summary as Definition['rest'] }, twice);
   }
 
@@ -136,11 +145,13 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   with(values: Partial<Record<keyof GivenNumbers<G> & string, number>>): Pattern<G, S> {
     if (!isObject(values)) return this.#misgiven('with', values);
     const given: Record<string, Given[string]> = { ...this.definition.given };
-    const findings: Diagnostic[] = [];
+    const findings: StepFinding[] = [];
+    const site = captureSite(this.with);
     for (const [name, value] of Object.entries(values)) {
       const entry = Object.hasOwn(given, name) ? given[name] : undefined;
       if (entry === undefined || isTensorInput(entry)) {
-        findings.push(diagnostic('T005', `'${this.name}' has no parameter '${name}'`));
+        const unknown = diagnostic('T005', `'${this.name}' has no parameter '${name}'`);
+        findings.push({ ...unknown, site });
       } else {
         given[name] = rebind(entry, value as number);
       }
@@ -153,7 +164,8 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     other: Pattern<H, T>,
   ): Pattern<Simplify<G & H>, Simplify<S & T>> {
     if (!isPattern(other)) return this.#misgiven('and', other) as never;
-    return new Pattern(combine('and', this.definition, other.definition));
+    const site = captureSite(this.and);
+    return new Pattern(combine('and', this.definition, other.definition, site));
   }
 
   /** One of the masks holds; see `and`. */
@@ -161,14 +173,28 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     other: Pattern<H, T>,
   ): Pattern<Simplify<G & H>, Simplify<S & T>> {
     if (!isPattern(other)) return this.#misgiven('or', other) as never;
-    return new Pattern(combine('or', this.definition, other.definition));
+    const site = captureSite(this.or);
+    return new Pattern(combine('or', this.definition, other.definition, site));
   }
 
-  #misgiven(step: Step, value: unknown): Pattern<G, S> {
-    return this.#next({}, [misgiven(this.name, step, value)]);
+  static {
+    // Not in the types: in JavaScript they would be no functions.
+    const refuse = (step: 'estimate' | 'mask', finding: typeof once): void => {
+      const value = function refused(this: Pattern) {
+        return this.#next({}, [{ ...finding(this.name, step), site: captureSite(refused) }]);
+      };
+      Object.defineProperty(Pattern.prototype, step, { value });
+    };
+    refuse('estimate', misplaced);
+    refuse('mask', once);
   }
 
-  #next(change: Partial<Definition>, findings: readonly Diagnostic[] = []): Pattern<G, S> {
+  #misgiven(step: LaterStep, value: unknown): Pattern<G, S> {
+    const site = captureSite(this[step] as () => unknown);
+    return this.#next({}, [{ ...misgiven(this.name, step, value), site }]);
+  }
+
+  #next(change: Partial<Definition>, findings: readonly StepFinding[] = []): Pattern<G, S> {
     return new Pattern({
       ...this.definition,
       ...change,
@@ -176,9 +202,6 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     });
   }
 }
-
-const once = (name: string, step: string): Diagnostic =>
-  diagnostic('S008', `'${name}' has two .${step} steps`, { help: 'write both into one' });
 
 function rebind(entry: NumberSchema | Fixed, value: number): NumberSchema | Fixed {
   if (isFixed(entry)) return { fixed: true, schema: rebind(entry.schema, value) as NumberSchema };
@@ -190,28 +213,39 @@ export function pattern<const G extends Given = Record<never, never>>(
   name: string,
   given: G = {} as G,
 ): PatternStart<G> {
-  const begun = checkStart(name, given);
-  const withMask = (estimates: Definition['estimates'], findings: readonly Diagnostic[]) =>
+  const withMask = (estimates: Definition['estimates'], findings: readonly StepFinding[]) =>
     function mask(predicate: unknown) {
+      const site = captureSite(mask);
       const isMask = typeof predicate === 'function';
       return new Pattern<never, never>({
         name: String(name),
         given: isObject(given) ? given : {},
         estimates,
-        mask: {
-          op: 'arrow',
-          arrow: { fn: predicate as Arrow['fn'], site: captureSite(mask) },
-        },
+        mask: { op: 'arrow', arrow: { fn: predicate as Arrow['fn'], site } },
         score: undefined,
         rest: undefined,
         knobs: {},
         visit: undefined,
-        findings: isMask ? findings : [...findings, misgiven(name, 'mask', predicate)],
+        findings: isMask ? findings : [...findings, { ...misgiven(name, 'mask', predicate), site }],
       });
     };
-  const estimate = (program: unknown) =>
-    typeof program === 'function'
-      ? { mask: withMask([program as Definition['estimates'][number]], begun) }
-      : { mask: withMask([], [...begun, misgiven(name, 'estimate', program)]) };
-  return { estimate, mask: withMask([], begun) } as unknown as PatternStart<G>;
+  const start = (estimates: Definition['estimates'], findings: readonly StepFinding[]): object => {
+    const wrong = (finding: Diagnostic, called: (...given: never[]) => unknown) =>
+      start(estimates, [...findings, { ...finding, site: captureSite(called) }]);
+    const estimate = (program: unknown) => {
+      if (estimates.length > 0) return wrong(once(name, 'estimate'), estimate);
+      if (typeof program !== 'function')
+        return wrong(misgiven(name, 'estimate', program), estimate);
+      return start([program as Definition['estimates'][number]], findings);
+    };
+    // Not in the types.
+    const later = laterSteps.map((step) => {
+      const refused = (): object => wrong(misplaced(name, step), refused);
+      return [step, refused] as const;
+    });
+    return { ...Object.fromEntries(later), estimate, mask: withMask(estimates, findings) };
+  };
+  const site = captureSite(pattern);
+  const begun = checkStart(name, given).map((one) => ({ ...one, site }));
+  return start([], begun) as PatternStart<G>;
 }

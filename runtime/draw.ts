@@ -40,7 +40,8 @@ export function planOf(
   const part = parts.find(({ heads }) => heads.includes(head));
   const plan = part?.plans[batch * part.heads.length + part.heads.indexOf(head)];
   if (!part || !plan || batch < 0) {
-    const help = `there are ${shape.batch} batch entries of ${shape.heads} heads, counted from 0`;
+    const [most, last] = [shape.batch - 1, shape.heads - 1];
+    const help = `batch entries are 0 to ${most}, heads 0 to ${last}`;
     throw new ShapeError([diagnostic('T002', `no head ${head} of batch ${batch}`, { help })]);
   }
   const { name } = part.definition;

@@ -2,7 +2,7 @@
 // memory, or in the memory of a device (memory.ts) until they are read. No arithmetic.
 
 import { type Code, DeviceError, diagnostic, ShapeError } from '../dsl/diagnostic.ts';
-import { shown } from '../dsl/shown.ts';
+import { isObject, shown } from '../dsl/shown.ts';
 import {
   allocate,
   checkLayout,
@@ -199,6 +199,12 @@ function checkCount(given: number, shape: readonly number[], count: number): voi
   throw misfit('T012', `${given} elements`, help);
 }
 
+function checkOptions(options: unknown): void {
+  if (isObject(options)) return;
+  const help = 'name them, or leave them out: { dtype, layout }';
+  throw misfit('T012', `options that are ${shown(options)}`, help);
+}
+
 /** Numbers, or arrays of equal length of them, at most 8 deep. */
 export type Numbers = ArrayLike<number> | readonly Numbers[];
 
@@ -219,6 +225,7 @@ export interface TensorOptions {
  * for numbers that are no int32.
  */
 function create(data: Numbers, options: TensorOptions = {}): Tensor {
+  checkOptions(options);
   const { layout = 'bhsd' } = options;
   const dtype = options.dtype ?? (data instanceof Int32Array ? 'i32' : 'fp32');
   if (data instanceof Uint16Array && options.dtype === undefined) {
@@ -290,6 +297,7 @@ function numbersOf(data: Numbers, from: number): ArrayLike<number> {
 
 /** A tensor of zeros. Throws as `tensor.full`. */
 function zeros(shape: readonly number[], options: Omit<TensorOptions, 'shape'> = {}): Tensor {
+  checkOptions(options);
   const { dtype = 'fp32', layout = 'bhsd' } = options;
   return new Tensor({ data: allocate(dtype, countOf(shape)), shape, dtype, layout });
 }
@@ -324,6 +332,7 @@ export interface RandomOptions {
  * Throws ShapeError T001, T012; T003 for i32, T006 for the seed, T010 for a scale that is not finite.
  */
 function random(shape: readonly number[], options: RandomOptions = {}): Tensor {
+  checkOptions(options);
   const { dtype = 'fp32', seed = 0, layout = 'bhsd', scale = 1 } = options;
   if ((dtype as DType) === 'i32') throw misfit('T003', 'random values of i32', 'use a float dtype');
   if (!Number.isFinite(scale)) throw misfit('T010', `a scale of ${scale}`, 'give a finite number');

@@ -1,8 +1,9 @@
-// Where an author's function was when something was thrown in it: the steps of an estimate, which check what they are given
-// as they run, have no text of their own to point to.
+// Where an author's function was when something was thrown in it, or a step was called that cannot be: the steps of an
+// estimate, which check what they are given as they run, have no text of their own to point to.
 
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { CallSite } from '../declarations.ts';
 import { PatternError, type Span } from '../diagnostic.ts';
 import { parseFrame } from './callsite.ts';
 import { openFile } from './files.ts';
@@ -22,12 +23,16 @@ export function spanOfThrown(error: unknown): Span | undefined {
   const stack = error.stack ?? '';
   const frames = stack.split('\n').filter((line) => /^\s+at /.test(line));
   const sites = frames.flatMap((frame) => parseFrame(frame) ?? []);
-  const site = sites.find(({ file }) => !file.startsWith(own));
-  if (!site) return undefined;
+  return spanOfSite(sites.find(({ file }) => !file.startsWith(own)));
+}
+
+/** The call at a site; undefined where no file says it. */
+export function spanOfSite(site: CallSite | undefined): Span | undefined {
+  if (!site?.file) return undefined;
   try {
     loadParser();
   } catch {
-    return undefined; // what was thrown says more than that there is no parser
+    return undefined; // what is wrong says more than that there is no parser
   }
   const parsed = openFile(site.file);
   return parsed && spanAt(parsed, site);

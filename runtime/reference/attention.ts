@@ -9,6 +9,7 @@ import { type Given, type ParameterValues, parametersOf } from '../../dsl/given.
 import { type HeadPatterns, isHeadPatterns } from '../../dsl/heads.ts';
 import type { AnyPattern, Pattern } from '../../dsl/pattern.ts';
 import { type LaunchShape, type Unit, unitsOf } from '../../dsl/shape.ts';
+import { placed } from '../../dsl/steps.ts';
 import { checkCallArguments, checkPattern } from '../arguments.ts';
 import type { FloatType } from '../dtype.ts';
 import { roundTo } from '../half.ts';
@@ -81,7 +82,7 @@ export function reference(
   const patterns = [...new Set(perHead ?? [pattern as AnyPattern])];
   const definitions = patterns.map(({ definition }) => definition);
   throwIfAny(
-    definitions.flatMap(({ findings }) => findings),
+    definitions.flatMap(({ findings }) => placed(findings)),
     PlanError,
   );
   const own =

@@ -100,6 +100,10 @@ describe('S005: two patterns give one name different meanings', () => {
       );
     expect(await refused('S005', () => attend(make(2)))).toMatchInlineSnapshot(`
       "error[S005]: 'window' is int 0.. with default 4 in 'window' and int 0.. with default 2 in 'sinks'
+        --> schedules.test.ts:L:C
+        |
+      N |       window.or(
+        |              ^^^
         = help: rename one, or make both declarations the same"
     `);
     await takenByBoth(make(4));
@@ -111,6 +115,10 @@ describe('S005: two patterns give one name different meanings', () => {
     );
     expect(await refused('S005', () => attend(window.and(other)))).toMatchInlineSnapshot(`
       "error[S005]: 'window' is int 0.. with default 4 in 'window' and f32(head) in 'other'
+        --> schedules.test.ts:L:C
+        |
+      N |     expect(await refused('S005', () => attend(window.and(other)))).toMatchInlineSnapshot(\`
+        |                                                      ^^^^^^^^^^
         = help: rename one, or make both declarations the same
 
       error[L016]: the tensor 'window' is not a number
@@ -145,6 +153,10 @@ describe('S006: two patterns both change the score', () => {
       .score(({ s }) => Math.tanh(s));
     expect(await refusedByBoth('S006', half.and(capped))).toMatchInlineSnapshot(`
       "error[S006]: 'half' and 'capped' both change the score
+        --> schedules.test.ts:L:C
+        |
+      N |     expect(await refusedByBoth('S006', half.and(capped))).toMatchInlineSnapshot(\`
+        |                                             ^^^^^^^^^^^
         = help: keep the score in one of them"
     `);
     await takenByBoth(half.and(causal));
@@ -171,7 +183,7 @@ describe('S007: patterns per head that do not fit', () => {
   });
 });
 
-describe('S008: a step of the builder that is given twice, or what it cannot be', () => {
+describe('S008: a step of the builder that is out of place, given twice, or what it cannot be', () => {
   it('two scores', async () => {
     const once = causal.score(({ s }) => s / 2);
     expect(
@@ -181,6 +193,10 @@ describe('S008: a step of the builder that is given twice, or what it cannot be'
       ),
     ).toMatchInlineSnapshot(`
       "error[S008]: 'causal' has two .score steps
+        --> schedules.test.ts:L:C
+        |
+      N |         once.score(({ s }) => s * 2),
+        |              ^^^^^^^^^^^^^^^^^^^^^^^
         = help: write both into one"
     `);
     await takenByBoth(once);
@@ -202,7 +218,32 @@ describe('S008: a step of the builder that is given twice, or what it cannot be'
       ]),
     ),
   ])('%s', async (what, make) => {
-    expect(await refusedByBoth('S008', make())).toContain(`error[S008]: ${what}\n  = help: `);
+    const text = await refusedByBoth('S008', make());
+    expect(text).toContain('\n  = help: ');
+    expect(text.split('\n')[0]).toBe(`error[S008]: ${what}`);
+  });
+
+  const [found] = columns.definition.estimates;
+  it.each<[string, () => AnyPattern]>([
+    ...['score', 'rest', 'visit', 'schedule', 'with', 'and', 'or'].map(
+      (name): [string, () => AnyPattern] => [
+        `.${name} of 'a' comes before its mask`,
+        () => (begun[name]!(() => true) as Steps).mask!(() => true),
+      ],
+    ),
+    [
+      ".estimate of 'causal' comes after its mask",
+      () => (causal as unknown as Steps).estimate!(() => ({})),
+    ],
+    ["'causal' has two .mask steps", () => (causal as unknown as Steps).mask!(() => true)],
+    [
+      "'a' has two .estimate steps",
+      () => ((begun.estimate!(found) as Steps).estimate!(found) as Steps).mask!(() => true),
+    ],
+  ])('%s', async (what, make) => {
+    const text = await refusedByBoth('S008', make());
+    expect(text).toContain('\n  = help: ');
+    expect(text.split('\n')[0]).toBe(`error[S008]: ${what}`);
   });
 
   it.each([null, 5, {}, [5], [{ from: 0 }], [{ from: '0', to: 9 }]])(

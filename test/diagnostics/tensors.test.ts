@@ -154,7 +154,13 @@ describe('T005: a name that the pattern does not declare', () => {
   it('.with rebinds a default that is not there', async () => {
     const bad = window.with({ windw: 2 } as never);
     expect(await refusedByBoth('T005', bad)).toMatchInlineSnapshot(
-      `"error[T005]: 'window' has no parameter 'windw'"`,
+      `
+      "error[T005]: 'window' has no parameter 'windw'
+        --> tensors.test.ts:L:C
+        |
+      N |     const bad = window.with({ windw: 2 } as never);
+        |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^"
+    `,
     );
     await takenByBoth(window.with({ window: 2 }));
   });
@@ -434,6 +440,12 @@ describe('T011: a chosen set that does not fit', () => {
 });
 
 describe('T012: data that do not fit the shape', () => {
+  it.each([null, 3, 'fp16'])('options that are %j', async (options) => {
+    await refused('T012', () => tensor([1], options as never));
+    await refused('T012', () => tensor.zeros([1], options as never));
+    await refused('T012', () => tensor.random([1], options as never));
+  });
+
   it('five numbers for six places', async () => {
     const make = (data: number[]) => () => tensor(data, { shape: [2, 3] });
     expect(await refused('T012', make([1, 2, 3, 4, 5]))).toMatchInlineSnapshot(`

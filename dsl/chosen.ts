@@ -1,6 +1,8 @@
 // Chosen sets as data: bits with prefix counts, so that "any member in this range" and "all of this
 // range" are answered in constant time per row. One BitSet is the set of one head (or KV head).
 
+import { isObject } from './shown.ts';
+
 /** Which members a set may have: columns `[0, columns)`, in rows `[rowFrom, rowFrom + rows)`. */
 export interface SetDomain {
   /** The first row; 0 for sets of one axis. */
@@ -238,6 +240,13 @@ export interface ChosenSet {
   /** The rows that were computed, where others could not change the mask with the numbers of the call: those are empty. */
   readonly rows?: RowRange | undefined;
 }
+
+export const isChosenSet = (value: unknown): value is ChosenSet =>
+  isObject(value) &&
+  Array.isArray(value.axes) &&
+  Array.isArray(value.units) &&
+  value.units.every((unit) => unit instanceof BitSet) &&
+  Array.isArray(value.dense);
 
 export type ChosenSetsData = Readonly<Record<string, ChosenSet>>;
 

@@ -56,6 +56,8 @@ export interface Definition {
   readonly score: Arrow | undefined;
   readonly rest: RestProgram | undefined;
   readonly knobs: Knobs;
+  /** Where they were stated last. */
+  readonly scheduled?: CallSite | undefined;
   readonly visit: VisitProgram | undefined;
   /** What was wrong already while building. */
   readonly findings: readonly StepFinding[];
@@ -242,7 +244,8 @@ function inspectOnce(definition: Definition): {
     }
   }
   const declarations = declare(definition, sets);
-  findings.push(...checkKnobs(name, definition.knobs, (set) => sets[set]?.arity));
+  const ofKnobs = checkKnobs(name, definition.knobs, (set) => sets[set]?.arity);
+  findings.push(...placed(ofKnobs.map((one) => ({ ...one, site: definition.scheduled }))));
   // Without its sets a mask cannot be judged: every `.has` would be reported as well.
   if (definition.estimates.length > 0 && Object.keys(sets).length === 0)
     return { lifted: undefined, findings };

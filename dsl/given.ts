@@ -103,7 +103,10 @@ export function checkGiven(pattern: string, given: Given): Diagnostic[] {
           },
         ),
       );
+      continue;
     }
+    // zod gives a default as it is.
+    if (defaultOf(entry) !== undefined) findings.push(...checkDefault(name, entry, undefined));
   }
   return findings;
 }
@@ -157,16 +160,9 @@ export function bindParameters(
 ): { bound: BoundParameters; findings: Diagnostic[] } {
   const findings: Diagnostic[] = [];
   const bound: Record<string, number | readonly number[]> = {};
-  const names = Object.keys(given).filter((name) => !isTensorInput(given[name]));
-  for (const name of Object.keys(values)) {
-    if (!names.includes(name)) {
-      findings.push(
-        diagnostic('T005', `'${pattern}' has no parameter '${name}'`, {
-          help: names.length ? `it has ${names.join(', ')}` : 'it has none',
-        }),
-      );
-    }
-  }
+  const names = namesOf(given);
+  for (const name of Object.keys(values))
+    if (!names.includes(name)) findings.push(unknownParameter(pattern, given, name));
   for (const name of names) {
     const entry = given[name] as NumberSchema | Fixed;
     const value = listed((values as Record<string, unknown>)[name]);
@@ -197,6 +193,28 @@ export function bindParameters(
     bound[name] = uniform ? first! : list.map((_, head) => byHead.get(head) ?? first!);
   }
   return { bound, findings };
+}
+
+const namesOf = (given: Given): string[] =>
+  Object.keys(given).filter((name) => !isTensorInput(given[name]));
+
+/** Of a number for which there is no parameter. */
+export function unknownParameter(pattern: string, given: Given, name: string): Diagnostic {
+  const names = namesOf(given);
+  return diagnostic('T005', `'${pattern}' has no parameter '${name}'`, {
+    help: names.length ? `it has ${names.join(', ')}` : 'it has none',
+  });
+}
+
+/** What is wrong with a default. */
+export function checkDefault(
+  name: string,
+  entry: NumberSchema | Fixed,
+  value: unknown,
+): Diagnostic[] {
+  const findings: Diagnostic[] = [];
+  parseNumber(name, entry, value, findings);
+  return findings;
 }
 
 /** Numbers per head may come in a typed array. */

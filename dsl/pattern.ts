@@ -3,9 +3,10 @@
 
 import { combine } from './combine.ts';
 import type { Arrow, Definition } from './definition.ts';
-import { type Diagnostic, diagnostic } from './diagnostic.ts';
+import type { Diagnostic } from './diagnostic.ts';
 import type { ChosenSets, Inputs, Rest, RestInputs, SetsInMask } from './estimate/values.ts';
 import {
+  checkDefault,
   type Fixed,
   type Given,
   type GivenNumbers,
@@ -13,6 +14,7 @@ import {
   isFixed,
   isTensorInput,
   type NumberSchema,
+  unknownParameter,
 } from './given.ts';
 import { captureSite } from './lift/callsite.ts';
 import type { KeySpan, Knobs, VisitInputs } from './schedule.ts';
@@ -130,7 +132,8 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
   /** How fast, never what. */
   schedule(knobs: KnobsFor<S>): Pattern<G, S> {
     if (!isObject(knobs)) return this.#misgiven('schedule', knobs);
-    return this.#next({ knobs: { ...this.definition.knobs, ...knobs } });
+    const scheduled = captureSite(this.schedule);
+    return this.#next({ knobs: { ...this.definition.knobs, ...knobs }, scheduled });
   }
 
   /** States which keys a query tile visits; checked against the mask whenever it is used. */
@@ -148,13 +151,14 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     const findings: StepFinding[] = [];
     const site = captureSite(this.with);
     for (const [name, value] of Object.entries(values)) {
+      if (value === undefined) continue;
       const entry = Object.hasOwn(given, name) ? given[name] : undefined;
-      if (entry === undefined || isTensorInput(entry)) {
-        const unknown = diagnostic('T005', `'${this.name}' has no parameter '${name}'`);
-        findings.push({ ...unknown, site });
-      } else {
-        given[name] = rebind(entry, value as number);
-      }
+      const isNumber = entry !== undefined && !isTensorInput(entry);
+      const wrong = isNumber
+        ? checkDefault(name, entry, value)
+        : [unknownParameter(this.name, given, name)];
+      findings.push(...wrong.map((one) => ({ ...one, site })));
+      if (isNumber && wrong.length === 0) given[name] = rebind(entry, value as number);
     }
     return this.#next({ given }, findings);
   }

@@ -22,6 +22,19 @@ function refuse(what: string, help: string): never {
   throw new DeviceError([diagnostic('R005', what, { help })]);
 }
 
+/** throws: DeviceError R005 for options that are no object, and for those that are neither known nor our own. */
+export function checkOptions(
+  of: string,
+  options: unknown,
+  known: readonly string[],
+  own: readonly string[] = [],
+): void {
+  const help = `it takes ${known.join(', ')}`;
+  if (!isObject(options)) refuse(`the options of ${of} are ${shown(options)}`, help);
+  const other = Object.keys(options).find((name) => !known.includes(name) && !own.includes(name));
+  if (other !== undefined) refuse(`${of} has no option '${other}'`, help);
+}
+
 /** throws: DeviceError R005 for what is no pattern, nor a list of patterns by head. */
 export function checkPattern(pattern: unknown): void {
   const help = "a pattern ends with its mask: pattern('name').mask(({ q, k }) => k <= q)";
@@ -35,6 +48,11 @@ export function checkPattern(pattern: unknown): void {
   if (wrong >= 0) refuse(`entry ${wrong} of byHead is no pattern`, help);
 }
 
+const optionsOfCompile = [
+  ...['heads', 'kvHeads', 'headDim', 'valueDim', 'dtype'],
+  ...['fallback', 'device'],
+];
+
 /**
  * throws: ShapeError T007, T002 and T003 for heads, dimensions and a dtype that no call could have, DeviceError R005 for
  * other options that are not understood.
@@ -45,6 +63,7 @@ export function checkCompileOptions(options: unknown): void {
       `the options of compile are ${shown(options)}`,
       "give { heads: 8, headDim: 64, dtype: 'bf16' }",
     );
+  checkOptions('compile', options, optionsOfCompile, ['choice']);
   const findings: Diagnostic[] = [];
   const count = (name: string, code: Code, value: unknown): void => {
     if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most) return;
@@ -75,18 +94,26 @@ export function checkCompileOptions(options: unknown): void {
 }
 
 /** throws: DeviceError R005 for arguments of a call that are no objects, and options that cannot be what they are for. */
-export function checkCallArguments(inputs: unknown, params: unknown, options: unknown): void {
+export function checkCallArguments(
+  inputs: unknown,
+  params: unknown,
+  options: unknown,
+  known: readonly string[] = ['signal', 'onProgress', 'onTime'],
+): void {
   if (!isObject(inputs)) refuse(`the tensors of a call are ${shown(inputs)}`, 'give { q, k, v }');
   if (!isObject(params))
     refuse(`the parameters of a call are ${shown(params)}`, 'give { window: 512 }, or {}');
   if (!isObject(options))
     refuse(`the options of a call are ${shown(options)}`, 'give { signal, onProgress }, or {}');
-  const { signal, onProgress, onTime } = options;
+  checkOptions('a call', options, known);
+  const { signal, onProgress, onTime, rows } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal))
     refuse(`signal is ${shown(signal)}`, 'it is that of an AbortController');
   for (const [name, told] of Object.entries({ onProgress, onTime }))
     if (told !== undefined && typeof told !== 'function')
       refuse(`${name} is ${shown(told)}`, 'it is a function');
+  if (rows !== undefined && !Array.isArray(rows))
+    refuse(`rows are ${shown(rows)}`, 'give a list of query rows: [0, 17]');
 }
 
 const sizes = ['batch', 'heads', 'kvHeads', 'qLen', 'kLen', 'headDim', 'valueDim'] as const;

@@ -3,8 +3,10 @@
 import { stepError } from '../codegen/attention/steps.ts';
 import { coarseError } from '../codegen/attention/tanh.ts';
 import { type Definition, lifted } from '../dsl/definition.ts';
+import { DeviceError, diagnostic, ShapeError } from '../dsl/diagnostic.ts';
 import { type Expression, mentions, walk } from '../dsl/expression.ts';
-import type { FloatType } from './dtype.ts';
+import { isObject, shown } from '../dsl/shown.ts';
+import { type FloatType, floatTypes } from './dtype.ts';
 
 /** Half the distance between neighbouring numbers near 1. */
 const roundoff: Readonly<Record<FloatType, number>> = {
@@ -39,14 +41,17 @@ export interface Bound {
 /**
  * Twice the error of the same computation in straightforward low precision: weights and output rounded
  * to the dtype (two roundings), logits and sums accumulated in fp32 (errors grow as the root of their
- * length, logits in proportion to their size).
+ * length, logits in proportion to their size). throws: ShapeError T003 for another dtype, DeviceError R005 for what is no
+ * size.
  */
 export function errorBound(
   dtype: FloatType,
   length: number,
   headDim: number,
-  { value, logit = 8, moved = 0 }: Magnitudes,
+  magnitudes: Magnitudes,
 ): Bound {
+  checkMagnitudes(dtype, { length, headDim }, magnitudes);
+  const { value, logit = 8, moved = 0 } = magnitudes;
   const single = roundoff.fp32;
   const logits = single * Math.sqrt(headDim) * Math.max(1, logit);
   const sums = single * Math.sqrt(Math.max(1, length));
@@ -59,6 +64,20 @@ export function errorBound(
     // An LSE is stored in fp32, whatever the dtype.
     lse: 2 * (logits + sums + single * Math.max(1, logit + Math.log(Math.max(1, length)))) + moved,
   };
+}
+
+function checkMagnitudes(dtype: unknown, sizes: object, magnitudes: unknown): void {
+  if (!floatTypes.includes(dtype as FloatType)) {
+    const help = `it is ${floatTypes.join(', ')}`;
+    throw new ShapeError([diagnostic('T003', `the dtype is ${shown(dtype)}`, { help })]);
+  }
+  const all = isObject(magnitudes) ? { ...sizes, value: undefined, ...magnitudes } : { magnitudes };
+  const isOptional = (name: string): boolean => name === 'logit' || name === 'moved';
+  for (const [name, size] of Object.entries(all)) {
+    if (typeof size === 'number' ? size >= 0 : size === undefined && isOptional(name)) continue;
+    const help = 'give numbers from 0: errorBound(dtype, length, headDim, { value: 4 })';
+    throw new DeviceError([diagnostic('R005', `${name} is ${shown(size)}`, { help })]);
+  }
 }
 
 /** How far kernels may move a score of so many keys: they take small tanhs coarsely, and keys as steps from another. */

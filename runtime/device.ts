@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { DeviceError, diagnostic } from '../dsl/diagnostic.ts';
+import { checkOptions } from './arguments.ts';
 import type { Backend } from './backend.ts';
 import { CpuBackend } from './cpu/backend.ts';
 import { Pool } from './cpu/pool.ts';
@@ -81,6 +82,7 @@ export async function openDevice(kind: 'cpu', options?: DeviceOptions): Promise<
 export async function openDevice(kind: 'cuda' | `cuda:${number}`): Promise<GpuDevice>;
 export async function openDevice(kind?: string, options?: DeviceOptions): Promise<Device>;
 export async function openDevice(kind?: string, options: DeviceOptions = {}): Promise<Device> {
+  checkOptions('openDevice', options, ['threads', 'seed', 'fma']);
   // An empty variable says nothing, as one that is not set.
   const wanted = kind ?? (process.env.WARPLOOM_DEVICE || (await bestKind()));
   if (wanted === 'cpu') return openCpu(options);

@@ -24,6 +24,7 @@ import {
   type TensorInput,
 } from '../dsl/given.ts';
 import type { LaunchShape } from '../dsl/shape.ts';
+import { isObject, shown } from '../dsl/shown.ts';
 import { showShape } from './dtype.ts';
 import { isPlacedSet } from './memory.ts';
 import {
@@ -324,9 +325,14 @@ export function passedSets(
   patterns: number,
 ): readonly (ChosenSetsData | undefined)[] {
   if (chosen === undefined) return Array.from({ length: patterns }, () => undefined);
-  if (!isPerHead && !Array.isArray(chosen)) return [chosen as ChosenSetsData];
+  if (!isPerHead && !Array.isArray(chosen) && isObject(chosen)) return [chosen as ChosenSetsData];
   if (isPerHead && Array.isArray(chosen) && chosen.length === patterns) return chosen;
-  const got = Array.isArray(chosen) ? `a list of ${chosen.length}` : 'those of one pattern';
+  const isOne = isObject(chosen) && !Array.isArray(chosen);
+  const got = Array.isArray(chosen)
+    ? `a list of ${chosen.length}`
+    : isOne
+      ? 'those of one pattern'
+      : shown(chosen);
   const wanted = isPerHead
     ? `a list of ${patterns}, one per distinct pattern`
     : 'those of one pattern';
@@ -365,6 +371,9 @@ export function checkChosen(
       const got = `${count} units, one per ${each(facts.perGroup)}`;
       report(`'${name}' has ${got}; expected ${units}, one per ${each(perGroup)}`, again);
     }
+    const axes = axesText(axesOfChosen(node));
+    if (facts.axes !== axes)
+      report(`'${name}' has the axes ${facts.axes}, expected ${axes}`, again);
     const wanted = domainOf(node, shape);
     const other = domains.find((domain) => !sameDomain(domain, wanted));
     if (other) report(`'${name}' has ${domainText(other)}, expected ${domainText(wanted)}`, again);
@@ -385,14 +394,19 @@ export function checkChosen(
 /** Units and domains of a set, wherever it is; undefined for what is no set. */
 function factsOfSet(
   set: ChosenSet | undefined,
-): { perGroup: boolean; count: number; domains: readonly SetDomain[] } | undefined {
-  if (!set) return undefined;
+): { axes: string; perGroup: boolean; count: number; domains: readonly SetDomain[] } | undefined {
+  if (!isObject(set) || !Array.isArray(set.axes)) return undefined;
   const { perGroup } = set;
-  if (isPlacedSet(set)) return { perGroup, count: set.count, domains: [set.domain] };
+  const axes = axesText(set.axes);
+  if (isPlacedSet(set)) return { axes, perGroup, count: set.count, domains: [set.domain] };
   const { units } = set;
   if (!Array.isArray(units) || !units.every((unit) => unit instanceof BitSet)) return undefined;
-  return { perGroup, count: units.length, domains: units.map(({ domain }) => domain) };
+  return { axes, perGroup, count: units.length, domains: units.map(({ domain }) => domain) };
 }
+
+/** Such as `q x kBlock of 64`. */
+const axesText = (axes: ChosenSet['axes']): string =>
+  axes.map(({ axis, size }) => (size > 1 ? `${axis} of ${size}` : axis)).join(' x ');
 
 // Rows are left to the call: a set may be kept for some of the query rows, and has none elsewhere.
 const sameDomain = (a: SetDomain, b: SetDomain): boolean =>

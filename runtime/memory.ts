@@ -21,7 +21,8 @@ export abstract class DeviceMemory {
   abstract dispose(): void;
 }
 
-export const isDeviceMemory = (value: object): value is DeviceMemory => brand in value;
+export const isDeviceMemory = (value: unknown): value is DeviceMemory =>
+  typeof value === 'object' && value !== null && brand in value;
 
 /** A chosen set in the memory of a device: its units are not known here, but what they are is. */
 export interface PlacedSet extends ChosenSet {

@@ -370,6 +370,7 @@ export interface LoadOptions {
  * counterpart, T009 for an integer outside int32, T012 for more than memory holds.
  */
 async function load(path: string, options: string | LoadOptions = {}): Promise<Tensor> {
+  if (typeof options !== 'string') checkOptions(options);
   const { name, layout = 'bhsd' } = typeof options === 'string' ? { name: options } : options;
   const { data, dtype, shape } = await loadStored(path, name);
   checkLayout(shape, layout);

@@ -37,7 +37,7 @@ export function locate(site: CallSite | undefined, step: string): Located {
 
 const lost = (why: string): Located & { is: 'lost' } => ({ is: 'lost', why });
 
-/** The call whose method name stands at the position: that is what V8 reports of `a.mask(...)`. */
+/** The call at the position that V8 reports of `a.mask(...)`: its name, or for one like `with` what follows the name. */
 function callAt({ tree }: Parsed, site: CallSite): Ts.CallExpression | undefined {
   const starts = tree.getLineStarts();
   const lineStart = starts[site.line - 1];
@@ -47,7 +47,9 @@ function callAt({ tree }: Parsed, site: CallSite): Ts.CallExpression | undefined
     if (offset < node.pos || offset >= node.end) return undefined;
     const inner = ts.forEachChild(node, visit);
     if (inner) return inner;
-    return ts.isCallExpression(node) && nameStart(node, tree) === offset ? node : undefined;
+    if (!ts.isCallExpression(node)) return undefined;
+    const places = [nameStart(node, tree), node.expression.end, node.arguments.pos - 1];
+    return places.includes(offset) ? node : undefined;
   };
   return visit(tree);
 }

@@ -249,7 +249,7 @@ function groupLines({ summary, proof, provedTiles }: UnitGroup): [string, string
       : `${grouped(tiles.all)} in all`;
   lines.push([
     'tiles',
-    `${about}${count(tiles.visited)} of ${grid}, ${percent(base === 0 ? 0 : tiles.visited / base)}: ${count(tiles.full)} full, ${count(tiles.partial)} partial`,
+    `${about}${countText(tiles.visited, sampled, base)} of ${grid}, ${percent(base === 0 ? 0 : tiles.visited / base)}: ${count(tiles.full)} full, ${count(tiles.partial)} partial`,
   ]);
   if (summary.columnSteps > 0)
     lines.push(['', `${count(summary.columnSteps)} steps over packed columns`]);
@@ -328,8 +328,8 @@ function runsText(numbers: readonly number[]): string {
 export const grouped = (n: number): string => String(n).replace(/\B(?=(\d{3})+$)/g, ' ');
 
 /** A count, or three figures of one that was scaled up from a sample. */
-export const countText = (n: number, sampled: boolean): string =>
-  grouped(sampled ? Number(n.toPrecision(3)) : Math.round(n));
+export const countText = (n: number, sampled: boolean, most = Number.POSITIVE_INFINITY): string =>
+  grouped(sampled ? Math.min(most, Number(n.toPrecision(3))) : Math.round(n));
 
 /** A share as a percentage of two or three figures; never 0 % for something, nor 100 % for less than all. */
 export function percent(share: number): string {

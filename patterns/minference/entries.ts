@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { diagnostic, FileError } from '../../dsl/diagnostic.ts';
+import { isObject } from '../../dsl/shown.ts';
 
 /** Upstream's names for its three patterns. */
 const kinds = ['vertical_and_slash', 'stream_llm', 'block_sparse'] as const;
@@ -43,6 +44,11 @@ export function parseEntries(json: unknown, options: FileOptions): readonly (rea
   const fail = (what: string): never => {
     throw damaged(what, options);
   };
+  const given: unknown = options;
+  if (!isObject(given)) {
+    const help = 'give { layers: 32, heads: 32 }, or leave them out';
+    throw new FileError([diagnostic('F006', `the options are ${shown(given)}`, { help })]);
+  }
   const value = typeof json === 'string' ? parseText(json, options) : json;
   const parsed = fileSchema.safeParse(value);
   if (!parsed.success) return fail(firstOf(parsed.error.issues, value));

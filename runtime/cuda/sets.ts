@@ -7,15 +7,17 @@ import {
   type ChosenSetsData,
   fullSet,
   hullOf,
+  isChosenSet,
   partOf,
   type RowRange,
   type SetDomain,
 } from '../../dsl/chosen.ts';
-import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
+import { DeviceError, diagnostic, ShapeError } from '../../dsl/diagnostic.ts';
 import { mostMembers } from '../../dsl/estimate/most.ts';
 import type { NeededRows } from '../../dsl/estimate/needed.ts';
 import { axesOfChosen } from '../../dsl/estimate/node.ts';
 import type { EstimateGraph } from '../../dsl/estimate/trace.ts';
+import { isObject, shown } from '../../dsl/shown.ts';
 import { Block, checkVerdict, type Verdict } from './block.ts';
 import type { Layout } from './layout.ts';
 import type { Machine } from './machine.ts';
@@ -122,9 +124,19 @@ export class DeviceSet implements ChosenSet {
   }
 }
 
-/** Reads all sets of a call into host memory; those that are there already cost nothing. */
+/**
+ * Reads all sets of a call into host memory; those that are there already cost nothing. throws: ShapeError T011 for what are
+ * no sets.
+ */
 export async function readChosen<Sets extends ChosenSetsData>(chosen: Sets): Promise<Sets> {
-  for (const set of Object.values(chosen)) if (set instanceof DeviceSet) await set.read();
+  const refuse = (what: string): never => {
+    const help = 'give what a call or attend.estimate returned: (await attend(inputs)).chosen';
+    throw new ShapeError([diagnostic('T011', what, { help })]);
+  };
+  if (!isObject(chosen)) refuse(`the chosen sets are ${shown(chosen)}`);
+  for (const [name, set] of Object.entries(chosen))
+    if (set instanceof DeviceSet) await set.read();
+    else if (!isChosenSet(set)) refuse(`'${name}' is no chosen set`);
   return chosen;
 }
 

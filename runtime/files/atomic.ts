@@ -1,7 +1,7 @@
 // Files that appear whole or not at all: written beside their place, synced, renamed. No file formats.
 
 import { randomBytes } from 'node:crypto';
-import { unlinkSync } from 'node:fs';
+import { existsSync, unlinkSync } from 'node:fs';
 import { type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { diagnostic, FileError } from '../../dsl/diagnostic.ts';
@@ -113,9 +113,12 @@ const reasons: Readonly<Record<string, readonly [why: string, help: string]>> = 
   EMFILE: ['too many files are open', 'close some, or raise the limit: ulimit -n'],
 };
 
+const noFiles = ['its directory takes no files', 'write to another directory'] as const;
+
 /** FileError F005 with the cause. */
 export function cannotWrite(path: string, cause: unknown): FileError {
-  const known = reasons[codeOf(cause)];
+  const code = codeOf(cause);
+  const known = code === 'ENOENT' && existsSync(dirname(path)) ? noFiles : reasons[code];
   const why = known?.[0] ?? (cause instanceof Error ? cause.message : String(cause));
   const help = known?.[1] ?? 'write to another place';
   return new FileError([diagnostic('F005', `'${path}' cannot be written: ${why}`, { help })], {

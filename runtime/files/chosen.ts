@@ -57,7 +57,7 @@ const nameOf = (isPerHead: boolean, part: number, set: string, what: 'bits' | 'd
 /**
  * Writes chosen sets, as `attend` and `attend.estimate` return them, to a safetensors file. Of each set there are
  * `NAME.bits`, i32 words [units, rows, ceil(columns / 32)] with the lowest member in the lowest bit, and `NAME.dense`,
- * i32 [units], 1 where a capacity made the unit dense. Throws FileError F005, and DeviceError as reading sets does.
+ * i32 [units], 1 where a capacity made the unit dense. Throws FileError F005, ShapeError T011 for what are no sets, and DeviceError as reading sets does.
  */
 export async function saveChosen(path: string, chosen: AnySets): Promise<void> {
   const isPerHead = Array.isArray(chosen);

@@ -2,6 +2,7 @@
 
 import { extname } from 'node:path';
 import { diagnostic, FileError } from '../../dsl/diagnostic.ts';
+import { shown } from '../../dsl/shown.ts';
 import type { Stored } from './bytes.ts';
 import { openNpy } from './npy.ts';
 import { listNames, openSafetensors } from './safetensors.ts';
@@ -11,10 +12,10 @@ import { listNames, openSafetensors } from './safetensors.ts';
  * Throws what the formats throw; FileError F001 for another kind of file, F004 for a name that is missing.
  */
 export async function loadStored(path: string, name: string | undefined): Promise<Stored> {
-  const extension = extname(path).toLowerCase();
+  const extension = typeof path === 'string' ? extname(path).toLowerCase() : undefined;
   if (extension !== '.npy' && extension !== '.safetensors') {
     const help = 'name a .safetensors or .npy file; safetensors.torch.save_file converts others';
-    const what = `'${path}' cannot be read: its kind is not known`;
+    const what = `${shown(path)} cannot be read: its kind is not known`;
     throw new FileError([diagnostic('F001', what, { help })]);
   }
   return extension === '.npy' ? loadNpy(path, name) : loadSafetensors(path, name);

@@ -13,7 +13,7 @@ import {
   type Stored,
 } from './bytes.ts';
 import { quote } from './header.ts';
-import { type TensorInMemory, type TensorSource, writeElements } from './source.ts';
+import { checkWritten, type TensorInMemory, type TensorSource, writeElements } from './source.ts';
 
 const encodings: Readonly<Record<string, Encoding>> = {
   '<f4': { bytes: 4, dtype: 'fp32' },
@@ -234,6 +234,7 @@ const descrs = { fp32: '<f4', fp16: '<f2', i32: '<i4' } as const;
  * shape that is none, T003 and T012 for data that do not fit; FileError F005.
  */
 export async function writeNpy(path: string, tensor: TensorInMemory | TensorSource): Promise<void> {
+  checkWritten('what is written', tensor);
   const { dtype, shape } = tensor;
   countOf(shape);
   if (dtype === 'bf16') {

@@ -2,6 +2,7 @@
 // of a header (header.ts), and nothing that needs a whole file in memory.
 
 import { diagnostic, FileError, ShapeError } from '../../dsl/diagnostic.ts';
+import { isObject, shown } from '../../dsl/shown.ts';
 import { bytesPerElement, countOf, type DType, type Elements } from '../dtype.ts';
 import { writeAtomically } from './atomic.ts';
 import {
@@ -21,7 +22,7 @@ import {
   printHeader,
   quote,
 } from './header.ts';
-import { type TensorInMemory, type TensorSource, writeElements } from './source.ts';
+import { checkWritten, type TensorInMemory, type TensorSource, writeElements } from './source.ts';
 
 /** What becomes of stored elements; other dtypes of the format are refused when they are read. */
 const encodings: Readonly<Record<string, Encoding>> = {
@@ -187,6 +188,9 @@ export async function writeSafetensors(
   tensors: Readonly<Record<string, TensorInMemory | TensorSource>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  if (!isObject(tensors)) throw refused(path, `the tensors are ${shown(tensors)}`);
+  if (!isObject(metadata)) throw refused(path, `the metadata are ${shown(metadata)}`);
+  for (const [name, one] of Object.entries(tensors)) checkWritten(`tensor ${quote(name)}`, one);
   const sorted = Object.entries(tensors).sort(
     ([a, { dtype: x }], [b, { dtype: y }]) =>
       bytesPerElement[y] - bytesPerElement[x] || (a < b ? -1 : 1),
@@ -214,6 +218,6 @@ export async function writeSafetensors(
 }
 
 function refused(path: string, why: string): FileError {
-  const help = 'metadata are texts by name, tensors have other names';
+  const help = "give tensors by name, and texts by name as metadata, none called '__metadata__'";
   return new FileError([diagnostic('F005', `'${path}' cannot be written: ${why}`, { help })]);
 }

@@ -1,8 +1,10 @@
 // Tensors on their way into a file: in memory, or made piece by piece. No headers and no formats.
 
 import { diagnostic, ShapeError } from '../../dsl/diagnostic.ts';
+import { isObject, shown } from '../../dsl/shown.ts';
 import {
   bytesOf,
+  bytesPerElement,
   countOf,
   type DType,
   type Elements,
@@ -26,6 +28,16 @@ export interface TensorSource {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly chunks: Iterable<Elements> | AsyncIterable<Elements>;
+}
+
+/** throws: ShapeError T012 for what is no tensor, T003 for a dtype that there is not. */
+export function checkWritten(what: string, tensor: unknown): void {
+  const help = 'give a tensor: { dtype, shape, data }, or one of tensor(...)';
+  const refused = (code: 'T003' | 'T012', is: string) =>
+    new ShapeError([diagnostic(code, `${what} is ${is}`, { help })]);
+  if (!isObject(tensor) || !Array.isArray(tensor.shape)) throw refused('T012', shown(tensor));
+  if (!Object.keys(bytesPerElement).includes(tensor.dtype as DType))
+    throw refused('T003', `of the dtype ${shown(tensor.dtype)}`);
 }
 
 /**

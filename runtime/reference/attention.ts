@@ -77,7 +77,7 @@ export function reference(
   options: ReferenceOptions = {},
 ): ReferenceResult<ChosenSetsData | readonly ChosenSetsData[]> {
   checkPattern(pattern);
-  checkCallArguments(inputs, params, options);
+  checkCallArguments(inputs, params, options, ['rows']);
   const perHead = isHeadPatterns(pattern) ? pattern.byHead : undefined;
   const patterns = [...new Set(perHead ?? [pattern as AnyPattern])];
   const definitions = patterns.map(({ definition }) => definition);

@@ -7,6 +7,7 @@ import { DeviceError, diagnostic } from '../../dsl/diagnostic.ts';
 import { parametersOf } from '../../dsl/given.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
+import { checkOptions } from '../arguments.ts';
 import { legalChoices } from '../cuda/candidates.ts';
 import { groupOf, type KernelRequest, specOf } from '../cuda/kernel-request.ts';
 import { referenceKernel, untunedKernel } from '../cuda/kernels.ts';
@@ -41,12 +42,15 @@ export interface TuneOptions {
   readonly clock?: Clock;
 }
 
+const optionsOfTune = ['inputs', 'params', 'device', 'budgetMs', 'signal', 'onProgress'];
+
 /**
  * Finds the fastest kernel for a call of a pattern and writes it down for all calls of its class of lengths. The
  * device is held by another process, which is ended when a kernel hangs. throws: DeviceError R002 and R013, and what
  * a call throws.
  */
 export async function tune(pattern: AnyPattern, options: TuneOptions): Promise<TuneResult> {
+  checkOptions('tune', options, optionsOfTune, ['start', 'clock']);
   const compilers = new Compilers(options.start);
   try {
     return await tuneWith(pattern, options, compilers);

@@ -6,11 +6,14 @@ import { describe, expect, it, vi } from 'vitest';
 import { count, pattern } from '../../dsl/index.ts';
 import { fromMInference, patterns } from '../../patterns/index.ts';
 import { compile } from '../../runtime/attend.ts';
+import { errorBound } from '../../runtime/bound.ts';
 import { findTarget } from '../../runtime/commands/target.ts';
 import type { Job } from '../../runtime/cpu/job.ts';
 import { Pool } from '../../runtime/cpu/pool.ts';
 import { openDevice } from '../../runtime/device.ts';
+import { reference } from '../../runtime/reference/attention.ts';
 import { tensor } from '../../runtime/tensor.ts';
+import { tune } from '../../runtime/tuner/tune.ts';
 import { attend, options, oracle, refused, takenByBoth, tensors } from './cases.ts';
 
 const causal = pattern('causal').mask(({ q, k }) => k <= q);
@@ -138,6 +141,23 @@ describe('R004: a worker that failed', () => {
 });
 
 describe('R005: an option that is not understood', () => {
+  it.each([null, 5, { sed: 7 }])('options that are %j', async (given) => {
+    const wrong = given as never;
+    await refused('R005', () => openDevice('cpu', wrong));
+    await refused('R005', () => tune(causal, wrong));
+    await refused('R005', () => compile(causal, wrong));
+    await refused('R005', () => reference(causal, tensors(), {}, wrong));
+  });
+
+  it.each<[string, () => unknown]>([
+    ['rows', () => reference(causal, tensors(), {}, { rows: 5 as never })],
+    ['a magnitude', () => errorBound('fp32', 10, 64, undefined as never)],
+    ['a length', () => errorBound('fp32', -10, 64, { value: 1 })],
+    ['a misspelled option', () => compile(causal, { ...options, fallbak: 'dense' } as never)],
+  ])('%s', async (_, make) => {
+    await refused('R005', make as never);
+  });
+
   it.each([-1, 1.5, Number.NaN, 5000, '2'])('%s threads', async (threads) => {
     await refused('R005', () => openDevice('cpu', { threads: threads as number }));
   });

@@ -36,12 +36,20 @@ describe('S001: an unknown or impossible knob', () => {
     const make = (name: string) => causal.schedule({ [name]: 64 } as never);
     expect(await refused('S001', () => attend(make('tile')))).toMatchInlineSnapshot(`
       "error[S001]: 'tile' is no knob of a schedule
+        --> schedules.test.ts:L:C
+        |
+      N |     const make = (name: string) => causal.schedule({ [name]: 64 } as never);
+        |                                           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         = help: it has qTile, kTile, warps, stages, blocks, qBuffers, boxes, headsPerTile, pingPong, softmax, work, order and gather"
     `);
     expect(
       await refused('S001', () => attend(causal.schedule({ qTile: [64, 512] }))),
     ).toMatchInlineSnapshot(`
       "error[S001]: qTile of 'causal' is 512
+        --> schedules.test.ts:L:C
+        |
+      N |       await refused('S001', () => attend(causal.schedule({ qTile: [64, 512] }))),
+        |                                                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         = help: give an integer from 1 to 256, or a list of them"
     `);
     await takenByBoth(make('kTile'));
@@ -54,6 +62,10 @@ describe('S002: gather names no set of single keys', () => {
     const make = (gather: 'blocks' | 'columns') => columns.schedule({ gather });
     expect(await refused('S002', () => attend(make('blocks')))).toMatchInlineSnapshot(`
       "error[S002]: gather of 'columns' names 'blocks', which is no set of single keys
+        --> schedules.test.ts:L:C
+        |
+      N |     const make = (gather: 'blocks' | 'columns') => columns.schedule({ gather });
+        |                                                            ^^^^^^^^^^^^^^^^^^^^
         = help: name a set that the estimate returns and the mask asks with .has(k)"
     `);
     await takenByBoth(make('columns'));

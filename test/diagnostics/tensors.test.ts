@@ -2,10 +2,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { inspect } from '../../dsl/definition.ts';
 import { byHead, count, f32, fixed, i32, pattern } from '../../dsl/index.ts';
 import { compile } from '../../runtime/attend.ts';
+import { readChosen } from '../../runtime/cuda/sets.ts';
+import { saveChosen } from '../../runtime/files/chosen.ts';
+import { writeNpy } from '../../runtime/files/npy.ts';
+import { writeSafetensors } from '../../runtime/files/safetensors.ts';
 import { reference } from '../../runtime/reference/attention.ts';
-import { tensor } from '../../runtime/tensor.ts';
+import { Tensor, tensor } from '../../runtime/tensor.ts';
 import { attend, device, oracle, refused, refusedByBoth, takenByBoth, tensors } from './cases.ts';
 
 const { zeros } = tensor;
@@ -159,7 +164,8 @@ describe('T005: a name that the pattern does not declare', () => {
         --> tensors.test.ts:L:C
         |
       N |     const bad = window.with({ windw: 2 } as never);
-        |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^"
+        |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+        = help: it has window"
     `,
     );
     await takenByBoth(window.with({ window: 2 }));
@@ -175,6 +181,22 @@ describe('T006: a parameter outside its schema', () => {
     ['infinite', Infinity],
   ])('it is %s', async (_, value) => {
     await refusedByBoth('T006', window, {}, { window: value });
+  });
+
+  it.each([-1, Number.NaN, 1.5, '4'])('.with is given %j', async (value) => {
+    const bad = window.with({ window: value as number });
+    expect(await refusedByBoth('T006', bad)).toMatch(/-->/);
+    // Whoever gives a number is told of the default as well.
+    await refusedByBoth('T006', bad, {}, { window: 4 });
+    await takenByBoth(window.with({ window: undefined as never }));
+  });
+
+  it('a default that its own schema refuses', async () => {
+    const bad = pattern('bad', { window: count.default(-1) }).mask(
+      ({ q, k }, { window }) => q - k < window,
+    );
+    expect(inspect(bad.definition).findings.map(({ code }) => code)).toEqual(['T006']);
+    await refusedByBoth('T006', bad);
   });
 
   it('says what the schema says', async () => {
@@ -218,6 +240,10 @@ describe('T006: a parameter outside its schema', () => {
   it('.with binds a default that the schema refuses', async () => {
     expect(await refusedByBoth('T006', window.with({ window: -2 }))).toMatchInlineSnapshot(`
       "error[T006]: parameter 'window' is -2: Too small: expected number to be >=0
+        --> tensors.test.ts:L:C
+        |
+      N |     expect(await refusedByBoth('T006', window.with({ window: -2 }))).toMatchInlineSnapshot(\`
+        |                                               ^^^^^^^^^^^^^^^^^^^^
         = help: give 'window' an integer from 0"
     `);
   });
@@ -414,6 +440,27 @@ describe('T011: a chosen set that does not fit', () => {
     await refused('T011', () => attend(columns, { chosen: { columns: 5 } }));
   });
 
+  it.each([null, Number.NaN, 0, '', false])('sets that are %j', async (chosen) => {
+    await refusedByBoth('T011', columns, { chosen: chosen as never });
+  });
+
+  it('axes of another set', async () => {
+    const { chosen } = await attend(columns);
+    const withAxes = (axes: unknown) => ({ chosen: { columns: { ...chosen.columns!, axes } } });
+    const distance = [{ axis: 'distance', size: 2 }];
+    expect(await refusedByBoth('T011', columns, withAxes(distance))).toMatchInlineSnapshot(`
+      "error[T011]: 'columns' has the axes distance of 2, expected k
+        = help: pass what attend.estimate returned for tensors of these sizes"
+    `);
+    await refusedByBoth('T011', columns, withAxes(5));
+    await takenByBoth(columns, withAxes([{ axis: 'k', size: 1 }]));
+  });
+
+  it.each([undefined, 5, { out: zeros([1]) }])('what is written or read is %j', async (sets) => {
+    await refused('T011', () => readChosen(sets as never));
+    await refused('T011', () => saveChosen('nowhere.safetensors', sets as never));
+  });
+
   it('the sets of a longer call', async () => {
     const inputs = { k: zeros([1, 2, 70, 8]), v: zeros([1, 2, 70, 8]) };
     const { chosen } = await attend(columns, inputs);
@@ -440,6 +487,14 @@ describe('T011: a chosen set that does not fit', () => {
 });
 
 describe('T012: data that do not fit the shape', () => {
+  it.each([undefined, null, 5, {}, { shape: [1] }])('what is written is %j', async (value) => {
+    const given = value as never;
+    const code = value && typeof value === 'object' && 'shape' in value ? 'T003' : 'T012';
+    await refused(code, () => writeNpy('nowhere.npy', given));
+    await refused(code, () => writeSafetensors('nowhere.safetensors', { q: given }));
+    await refused('T003', () => new Tensor({ data: given, shape: [1], dtype: 'fp32' }));
+  });
+
   it.each([null, 3, 'fp16'])('options that are %j', async (options) => {
     await refused('T012', () => tensor([1], options as never));
     await refused('T012', () => tensor.zeros([1], options as never));

@@ -4,6 +4,7 @@
 import { afterAll, expect, test } from 'vitest';
 import { parseFrame } from '../../../dsl/lift/callsite.ts';
 import { diagnose, lift } from '../../../dsl/lift/index.ts';
+import { spanOfSite } from '../../../dsl/lift/thrown.ts';
 import { type Arrow, mask, request, text } from './builder.ts';
 import { Project, prelude, root, shown } from './project.ts';
 
@@ -21,6 +22,16 @@ test('a file edited after it was loaded is an error that names the difference', 
   expect(findings.map((one) => [one.code, one.what])).toEqual([
     ['L009', "the file says '9', and the function that runs says '8'"],
   ]);
+});
+
+test.each([
+  ['at its name', 13],
+  ['behind it, as V8 does where the name is a reserved word', 17],
+])('a call that a frame places %s', (_, column) => {
+  const text = 'const b = a.with({ w: 3 });\n';
+  project.write('plain.mjs', text);
+  const span = spanOfSite({ file: project.path('plain.mjs'), line: 1, column });
+  expect(text.slice(span?.start, span?.end)).toBe('with({ w: 3 })');
 });
 
 test('an edit that does not change the meaning is none', () => {

@@ -181,30 +181,31 @@ export class Pattern<G extends Given = Given, S extends ChosenSets = ChosenSets>
     return new Pattern(combine('or', this.definition, other.definition, site));
   }
 
-  static {
-    // Not in the types: in JavaScript they would be no functions.
-    const refuse = (step: 'estimate' | 'mask', finding: typeof once): void => {
-      const value = function refused(this: Pattern) {
-        return this.#next({}, [{ ...finding(this.name, step), site: captureSite(refused) }]);
-      };
-      Object.defineProperty(Pattern.prototype, step, { value });
-    };
-    refuse('estimate', misplaced);
-    refuse('mask', once);
-  }
-
   #misgiven(step: LaterStep, value: unknown): Pattern<G, S> {
     const site = captureSite(this[step] as () => unknown);
     return this.#next({}, [{ ...misgiven(this.name, step, value), site }]);
   }
 
   #next(change: Partial<Definition>, findings: readonly StepFinding[] = []): Pattern<G, S> {
-    return new Pattern({
-      ...this.definition,
-      ...change,
-      findings: [...this.definition.findings, ...findings],
-    });
+    return changed(this.definition, change, findings);
   }
+}
+
+const changed = (
+  definition: Definition,
+  change: Partial<Definition>,
+  findings: readonly StepFinding[],
+): Pattern<never, never> =>
+  new Pattern({ ...definition, ...change, findings: [...definition.findings, ...findings] });
+
+/** Steps that a finished pattern has in JavaScript alone: without them they would be no functions. */
+const refused = { estimate: misplaced, mask: once } as const;
+for (const [step, finding] of Object.entries(refused) as [keyof typeof refused, typeof once][]) {
+  const value = function called(this: Pattern) {
+    const site = captureSite(called);
+    return changed(this.definition, {}, [{ ...finding(this.name, step), site }]);
+  };
+  Object.defineProperty(Pattern.prototype, step, { value });
 }
 
 function rebind(entry: NumberSchema | Fixed, value: number): NumberSchema | Fixed {

@@ -48,6 +48,7 @@ export function checkPattern(pattern: unknown): void {
   if (wrong >= 0) refuse(`entry ${wrong} of byHead is no pattern`, help);
 }
 
+/** What else a shape says may stand beside it: { ...shape, dtype }. */
 const optionsOfCompile = [
   ...['heads', 'kvHeads', 'headDim', 'valueDim', 'dtype'],
   ...['fallback', 'device'],
@@ -63,7 +64,7 @@ export function checkCompileOptions(options: unknown): void {
       `the options of compile are ${shown(options)}`,
       "give { heads: 8, headDim: 64, dtype: 'bf16' }",
     );
-  checkOptions('compile', options, optionsOfCompile, ['choice']);
+  checkOptions('compile', options, optionsOfCompile, ['choice', 'batch', 'qLen', 'kLen']);
   const findings: Diagnostic[] = [];
   const count = (name: string, code: Code, value: unknown): void => {
     if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most) return;

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelOf, ofHopper } from '../../codegen/attention/choice.ts';
 import { hopperCandidates } from '../../codegen/attention/hopper/candidates.ts';
+import type { HopperKnobs } from '../../codegen/attention/hopper/knobs.ts';
 import { sectionOf } from '../../codegen/attention/hopper/order.ts';
 import { attentionLaunch } from '../../codegen/attention/launch.ts';
 import { passesOf, withFixed } from '../../codegen/attention/passes.ts';
@@ -43,14 +44,14 @@ function specIn({ pattern, data }: RandomCall) {
 }
 
 /** The launch of the attention kernel of a call, and what it was made from. */
-function launchOf(call: RandomCall, multiprocessors: number, headsPerTile = 1) {
+function launchOf(call: RandomCall, multiprocessors: number, own: Partial<HopperKnobs> = {}) {
   const { data } = call;
   const { shape, layouts } = data;
   const { batch, heads, kvHeads, qLen, kLen, headDim, valueDim } = shape;
   const spec = specIn(call);
   const dtype = dtypeOf(data);
   const [knobs] = hopperCandidates(headDim, valueDim);
-  const attention = kernelOf(spec, ofHopper({ ...knobs!, headsPerTile }));
+  const attention = kernelOf(spec, ofHopper({ ...knobs!, ...own }));
   const sets = Object.entries(chosenOf(data)).map(([name, { units }]) => [
     name,
     { domain: units[0]!.domain, perGroup: false },
@@ -125,7 +126,7 @@ describe('the launch of a Hopper kernel', () => {
     );
     fc.assert(
       fc.property(some, counts, (call, multiprocessors) => {
-        const { launch, qTile } = launchOf(call, multiprocessors, 2);
+        const { launch, qTile } = launchOf(call, multiprocessors, { headsPerTile: 2 });
         fc.pre(qTile === 128);
         const { shape: sizes } = call.data;
         const first = Math.floor(queryOffset(sizes) / 64);
@@ -134,8 +135,9 @@ describe('the launch of a Hopper kernel', () => {
         expect(launch.grid).toEqual([Math.min(multiprocessors, tiles * units), 1, 1]);
         expect(launch.args).toMatchObject({ tiles, units, first_tile: first });
         expect(launch.maps!.q_map!.box.slice(0, 3)).toEqual([64, 64, 1]);
-        const { launch: other } = launchOf(call, multiprocessors, sizes.heads / sizes.kvHeads);
-        const queries = 128 / (sizes.heads / sizes.kvHeads);
+        const headsPerTile = sizes.heads / sizes.kvHeads;
+        const { launch: other } = launchOf(call, multiprocessors, { headsPerTile });
+        const queries = 128 / headsPerTile;
         expect(other.maps!.out_map!.box.slice(0, 3)).toEqual([64, queries, 64 / queries]);
       }),
       runs(30),
@@ -144,7 +146,7 @@ describe('the launch of a Hopper kernel', () => {
 
   it('draws sections of whole groups of heads whose keys and values fit L2', () => {
     const one = fc.sample(calls, { numRuns: 1, seed: 1 })[0]!;
-    const { attention } = launchOf(one, 132);
+    const { attention } = launchOf(one, 132, { work: 'sections' });
     const row = { batch: 8, head: 8, row: 8 };
     const facts = { params: {}, sets: {}, captured: {}, multiprocessors: 132 };
     const strides = { q: row, k: row, v: row, out: row };

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BitSet, type ChosenSetsData } from '../../dsl/chosen.ts';
 import { domainOf } from '../../dsl/estimate/domain.ts';
+import { axesOfChosen } from '../../dsl/estimate/node.ts';
 import type { AnyPattern } from '../../dsl/pattern.ts';
 import type { LaunchShape } from '../../dsl/shape.ts';
 import {
@@ -69,7 +70,8 @@ function emptySets(one: AnyPattern, shape: LaunchShape): ChosenSetsData {
   return Object.fromEntries(
     Object.entries(graph).map(([name, node]) => {
       const units = Array.from({ length: shape.heads }, () => new BitSet(domainOf(node, shape)));
-      return [name, { axes: [], perGroup: false, units, dense: units.map(() => false) }];
+      const axes = axesOfChosen(node).map(({ axis, size }) => ({ axis, size }));
+      return [name, { axes, perGroup: false, units, dense: units.map(() => false) }];
     }),
   );
 }

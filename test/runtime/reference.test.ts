@@ -350,7 +350,8 @@ test('a set answers false outside its domain', () => {
     .estimate(({ q, k }) => ({ keys: q.dot(k).softmax().sumPerKey().topk(9) }))
     .mask(({ k }, { keys }) => keys.has(k * 2) || keys.has(k - 0.5));
   const inputs = random({ heads: 1, kvHeads: 1, qLen: 1, kLen: 3 });
-  const chosen = { keys: { axes: [], perGroup: false, units: [set], dense: [false] } };
+  const axes = [{ axis: 'k', size: 1 }];
+  const chosen = { keys: { axes, perGroup: false, units: [set], dense: [false] } };
   const { lse } = reference(wide, { ...inputs, chosen });
   const two = pattern('two').mask(({ k }) => k < 2);
   expectClose(lse, reference(two, inputs).lse);

@@ -197,8 +197,9 @@ describe('the kernel of a call', () => {
     const { choice, isTuned } = await chooseKernel(request, own);
     return { choice: choiceName(choice), isTuned };
   };
-  const untuned = choiceName(ofHopper(hopperCandidates(64, 64)[0]!));
-  const other = ofHopper({ ...hopperCandidates(64, 64)[1]!, kTile: 96 });
+  const tiles = hopperCandidates(64, 64, 4000, 'causal');
+  const untuned = choiceName(ofHopper(tiles[0]!));
+  const other = ofHopper({ ...tiles[1]!, kTile: 96 });
 
   test('is the winner, of the same lengths, chip and driver alone', async () => {
     const request = requestOf();
@@ -249,9 +250,7 @@ describe('the kernel of a call', () => {
   test('is a default where the file names what cannot be, or the compiler refuses the winner', async () => {
     const request = requestOf();
     const store = new TunedStore(folder);
-    store.append(
-      bestRecord(ofHopper({ ...hopperCandidates(64, 64)[0]!, kTile: 256 }), idOf(request)),
-    );
+    store.append(bestRecord(ofHopper({ ...tiles[0]!, kTile: 256 }), idOf(request)));
     expect(await chosen(request)).toEqual({ choice: untuned, isTuned: false });
     store.append(bestRecord(ofPortable({ ...choices.at(-1)!.knobs, qTile: 24 }), idOf(request)));
     expect(await chosen(request)).toEqual({ choice: untuned, isTuned: false });

@@ -85,7 +85,7 @@ async function tuneWith(
   const inputs = tensorsOf(options.inputs, shape, dtype);
   const bench = await DeviceBench.open({
     ...{ pattern, inputs, params, shape, dtype, device, compilers, start },
-  });
+  }).catch(withoutGpu);
   const keeper = new Keeper(request, spec, shape, bench.machine.chip);
   const stop = (): void => {
     // The process may end with this turn.
@@ -138,6 +138,13 @@ function checkTunable(pattern: string, device: string, isStated: boolean): void 
       `the author of '${pattern}' states its tile`,
       'give lists in .schedule for the tuner to choose from, or leave the knobs out',
     );
+}
+
+/** Where there is no such device, the CPU is no way out. */
+function withoutGpu(error: unknown): never {
+  if (!(error instanceof DeviceError) || error.code !== 'R002') throw error;
+  const help = "see 'warploom doctor': tuning needs a GPU, the CPU has no kernels to tune";
+  throw new DeviceError([{ ...error.diagnostics[0]!, help }], { cause: error });
 }
 
 const cannotTune = (pattern: string, cause: NoReferenceError): DeviceError =>

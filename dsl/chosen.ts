@@ -241,9 +241,11 @@ export interface ChosenSet {
   readonly rows?: RowRange | undefined;
 }
 
+/** A set in host memory; one in the memory of a device has no units yet. */
 export const isChosenSet = (value: unknown): value is ChosenSet =>
   isObject(value) &&
   Array.isArray(value.axes) &&
+  value.axes.every(isObject) &&
   Array.isArray(value.units) &&
   value.units.every((unit) => unit instanceof BitSet) &&
   Array.isArray(value.dense);

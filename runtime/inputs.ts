@@ -1,7 +1,7 @@
 // Whether the tensors, numbers and chosen sets of a call fit a pattern and each other: the one check that
 // every device and the oracle run. Collects all findings, computes nothing.
 
-import { BitSet, type ChosenSet, type ChosenSetsData, type SetDomain } from '../dsl/chosen.ts';
+import { type ChosenSet, type ChosenSetsData, isChosenSet, type SetDomain } from '../dsl/chosen.ts';
 import { type Definition, traceSets } from '../dsl/definition.ts';
 import {
   type Code,
@@ -395,12 +395,11 @@ export function checkChosen(
 function factsOfSet(
   set: ChosenSet | undefined,
 ): { axes: string; perGroup: boolean; count: number; domains: readonly SetDomain[] } | undefined {
-  if (!isObject(set) || !Array.isArray(set.axes)) return undefined;
-  const { perGroup } = set;
+  const isPlaced = isPlacedSet(set);
+  if (!isPlaced && !isChosenSet(set)) return undefined;
+  const { perGroup, units } = set;
   const axes = axesText(set.axes);
-  if (isPlacedSet(set)) return { axes, perGroup, count: set.count, domains: [set.domain] };
-  const { units } = set;
-  if (!Array.isArray(units) || !units.every((unit) => unit instanceof BitSet)) return undefined;
+  if (isPlaced) return { axes, perGroup, count: set.count, domains: [set.domain] };
   return { axes, perGroup, count: units.length, domains: units.map(({ domain }) => domain) };
 }
 

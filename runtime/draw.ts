@@ -40,8 +40,8 @@ export function planOf(
   const part = parts.find(({ heads }) => heads.includes(head));
   const plan = part?.plans[batch * part.heads.length + part.heads.indexOf(head)];
   if (!part || !plan || batch < 0) {
-    const [most, last] = [shape.batch - 1, shape.heads - 1];
-    const help = `batch entries are 0 to ${most}, heads 0 to ${last}`;
+    const numbers = (count: number): string => ['none', '0'][count] ?? `0 to ${count - 1}`;
+    const help = `heads: ${numbers(shape.heads)}; batch entries: ${numbers(shape.batch)}`;
     throw new ShapeError([diagnostic('T002', `no head ${head} of batch ${batch}`, { help })]);
   }
   const { name } = part.definition;

@@ -395,12 +395,12 @@ export function checkChosen(
 function factsOfSet(
   set: ChosenSet | undefined,
 ): { axes: string; perGroup: boolean; count: number; domains: readonly SetDomain[] } | undefined {
+  // What a set in the memory of a device has in its units is not there to be asked.
   const isPlaced = isPlacedSet(set);
   if (!isPlaced && !isChosenSet(set)) return undefined;
-  const { perGroup, units } = set;
-  const axes = axesText(set.axes);
-  if (isPlaced) return { axes, perGroup, count: set.count, domains: [set.domain] };
-  return { axes, perGroup, count: units.length, domains: units.map(({ domain }) => domain) };
+  const known = { axes: axesText(set.axes), perGroup: set.perGroup };
+  if (isPlaced) return { ...known, count: set.count, domains: [set.domain] };
+  return { ...known, count: set.units.length, domains: set.units.map(({ domain }) => domain) };
 }
 
 /** Such as `q x kBlock of 64`. */
